@@ -1,0 +1,39 @@
+"""equipoise: what did the network see?
+
+Attribution Equilibrium (Nam & Lee, T-PAMI 2024) and the methods it is compared with, for any
+convolutional network of torchvision or timm, unmodified.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from equipoise.errors import EquipoiseError as EquipoiseError
+from equipoise.methods import METHODS as METHODS
+from equipoise.methods import attribute as attribute
+from equipoise.methods import heatmap as heatmap
+
+if TYPE_CHECKING:
+    from equipoise.explanation import Explanation as Explanation
+    from equipoise.explanation import explain as explain
+    from equipoise.models import load_model as load_model
+
+__version__ = "0.1.0"
+
+# These need Pillow, torchvision or timm, so they are imported when first asked for.
+_LAZY = {
+    "Explanation": "equipoise.explanation",
+    "explain": "equipoise.explanation",
+    "load_model": "equipoise.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

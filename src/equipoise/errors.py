@@ -1,0 +1,64 @@
+"""Every error that equipoise raises on purpose.
+
+Each is an `EquipoiseError` and, where Python has a word for the mistake, that word too, so that
+``except ValueError`` keeps working for callers who never heard of equipoise.
+"""
+
+
+class EquipoiseError(Exception):
+    """Base of every error raised on purpose; its text is one sentence a user can act on."""
+
+
+class UnknownNameError(EquipoiseError, KeyError, ValueError):
+    """A name that no registry holds; the text lists the nearest names."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the sentence
+        return Exception.__str__(self)
+
+
+class DuplicateNameError(EquipoiseError, ValueError):
+    """Two entries of one registry claim the same name."""
+
+
+class OptionError(EquipoiseError, ValueError):
+    """An option outside its range; the text gives the range."""
+
+
+class UnknownOptionError(EquipoiseError, TypeError):
+    """A keyword that the method does not take; the text lists those it takes."""
+
+
+class ShapeError(EquipoiseError, ValueError):
+    """A tensor of the wrong shape or dtype; the text prints both."""
+
+
+class TargetError(EquipoiseError, ValueError):
+    """A target that is no class of this network; the text gives the range."""
+
+
+class ModelModeError(EquipoiseError, RuntimeError):
+    """A model in train mode whose forward pass is random or changes statistics."""
+
+
+class UnsupportedModelError(EquipoiseError, ValueError):
+    """A model that equipoise does not explain, such as a transformer."""
+
+
+class UnsupportedOperationError(EquipoiseError, NotImplementedError):
+    """Relevance reached an operation that has no rule; the text says which, where, and what is near."""
+
+
+class UntracedTensorError(EquipoiseError, RuntimeError):
+    """A tensor whose origin the engine did not see, or that was changed behind its back through a view."""
+
+
+class LayerError(EquipoiseError, ValueError):
+    """A layer name that is absent, never runs, or does not lead to the class score."""
+
+
+class ImageError(EquipoiseError, ValueError):
+    """A file that cannot be read as an image."""
+
+
+class WeightsError(EquipoiseError, OSError):
+    """Weights that are missing, damaged, or do not fit the network."""

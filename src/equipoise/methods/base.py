@@ -1,0 +1,151 @@
+"""The registry of methods and the one call that serves them all."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._registry import Registry, nearest
+from equipoise.errors import ShapeError, UnknownOptionError
+from equipoise.methods.targets import Target
+
+
+@runtime_checkable
+class Attributor(Protocol):
+    """A method bound to a model: what ``METHODS[name](model, **options)`` makes."""
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain the class score ``target`` of each image; shapes as in `equipoise.attribute`."""
+        ...
+
+
+class Method(Protocol):
+    """What the registry holds: makes an `Attributor` from a model, and describes itself.
+
+    Attributes:
+        summary: One line for ``equipoise list methods``.
+        level: ``"pixel"``: the result has the input's shape; ``"map"``: one channel, resized to the input.
+        signed: Whether negative values mean evidence against the class.
+    """
+
+    summary: ClassVar[str]
+    level: ClassVar[str]
+    signed: ClassVar[bool]
+
+    def __call__(self, model: nn.Module, /, **options: Any) -> Attributor:
+        """Bind the method to ``model``."""
+        ...
+
+
+MethodFunction: TypeAlias = Callable[[nn.Module, Tensor, Target], Tensor]
+
+METHODS: Registry[Any] = Registry("method")
+"""Every method by name: ``METHODS["ae"](model, **options).attribute(inputs, target)``."""
+
+
+def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) -> Attributor:
+    """Bind a method, given by name or as any callable ``(model, inputs, target) -> Tensor``.
+
+    Raises:
+        UnknownNameError: If no method has that name; the text lists the nearest ones.
+        UnknownOptionError: If the method does not take one of the options.
+    """
+    if not isinstance(method, str):
+        return _Function(method, model, options)
+    name = METHODS.canonical(method)
+    factory = METHODS[name]
+    taken = [
+        parameter.name
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for option in options:
+        if option not in taken:
+            near = nearest(option, taken)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownOptionError(f"{name} has no option {option!r}; {hint}it takes: {', '.join(taken) or 'none'}")
+    bound: Attributor = factory(model, **options)
+    return bound
+
+
+def attribute(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Target = None,
+    *,
+    method: str | MethodFunction = "ae",
+    **options: Any,
+) -> Tensor | list[Tensor]:
+    """Explain a class score of each image of a batch.
+
+    Args:
+        model: Any network in eval mode that maps ``(n, 3, h, w)`` to logits ``(n, C)``; it is not changed.
+        inputs: Preprocessed images, float, ``(n, 3, h, w)``.
+        target: Which score: ``None`` (each image's top class), an ``int``, a sequence of ints or a
+            LongTensor ``(n,)``; a LongTensor ``(n, k)`` or a ragged list of lists for several classes
+            from one forward pass; or a callable that maps logits ``(n, C)`` to scores ``(n,)``.
+        method: A name of `METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
+        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium.
+
+    Returns:
+        The attribution: dtype and device of ``inputs``, signed, not normalized, detached.
+        ``(n, 3, h, w)`` for pixel-level methods and ``(n, 1, h, w)`` for map-level ones; with a
+        target ``(n, k)``, ``(n, k, c, h, w)``; with a ragged list, a list of ``(k_i, c, h, w)``.
+
+    Raises:
+        UnknownNameError: If the method is unknown.
+        UnknownOptionError: If an option is unknown to the method.
+        EquipoiseError: As the method documents; every subclass is also a standard Python error.
+    """
+    return make_method(method, model, **options).attribute(inputs, target)
+
+
+def check_inputs(inputs: Tensor) -> None:
+    """Refuse what no method can explain.
+
+    Raises:
+        ShapeError: If ``inputs`` is not a floating-point batch with at least one spatial dimension.
+    """
+    if not isinstance(inputs, Tensor):
+        raise ShapeError(f"inputs must be a torch.Tensor, not {type(inputs).__name__}")
+    if inputs.dim() < 3 or 0 in inputs.shape[1:]:
+        raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; expected (n, 3, h, w)")
+    if not inputs.is_floating_point():
+        raise ShapeError(f"inputs have dtype {inputs.dtype}; expected preprocessed floating-point images")
+
+
+class _Function:
+    """A user's own callable, seen as a method."""
+
+    def __init__(self, function: MethodFunction, model: nn.Module, options: dict[str, Any]) -> None:
+        self._call = lambda inputs, target: function(model, inputs, target, **options)
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor:
+        check_inputs(inputs)
+        result = self._call(inputs, target)
+        if not isinstance(result, Tensor) or result.shape[0] != inputs.shape[0]:
+            found = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise ShapeError(f"the method returned {found} for inputs of shape {tuple(inputs.shape)}")
+        return result.detach()
+
+
+def heatmap(attribution: Tensor) -> Tensor:
+    """Sum an attribution over its channels.
+
+    Args:
+        attribution: ``(..., c, h, w)``, as `attribute` returns it.
+
+    Returns:
+        ``(..., h, w)``: the relevance of each pixel; the total is kept.
+
+    Raises:
+        ShapeError: If there is no channel dimension.
+    """
+    if not isinstance(attribution, torch.Tensor) or attribution.dim() < 3:
+        found = tuple(attribution.shape) if isinstance(attribution, torch.Tensor) else type(attribution).__name__
+        raise ShapeError(f"an attribution has shape (..., c, h, w), not {found}")
+    return attribution.sum(dim=-3)

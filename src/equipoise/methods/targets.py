@@ -1,0 +1,139 @@
+"""What is explained: one class score of each image, several, or any function of the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from equipoise._typing import Float, Int
+from equipoise.errors import ShapeError, TargetError
+
+Target: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor | Callable[[Tensor], Tensor] | None"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The targets of a batch, brought to one form.
+
+    Attributes:
+        seeds: Gradient of each explained score with respect to the logits, ``(k, n, C)``: one-hot
+            for a class.
+        indices: The classes, ``(k, n)``; ``None`` when a function of the logits is explained.
+        scores: The explained scores, ``(k, n)``.
+        counts: How many of the ``k`` rows are meant for each image, when that differs; the rest
+            of an image's rows repeat its first class.
+        single: Whether the user named one target per image, so that the result has no target axis.
+    """
+
+    seeds: Float[Tensor, "k n C"]
+    indices: Int[Tensor, "k n"] | None
+    scores: Float[Tensor, "k n"]
+    counts: tuple[int, ...] | None
+    single: bool
+
+    def format(self, result: Float[Tensor, "k n *shape"]) -> Tensor | list[Tensor]:
+        """Arrange ``(k, n, ...)`` as the user asked.
+
+        Returns:
+            ``(n, ...)`` for one target per image, ``(n, k, ...)`` for an index matrix, and for a
+            ragged list of lists a list of ``(k_i, ...)``.
+        """
+        if self.single:
+            return result[0]
+        per_image = result.transpose(0, 1)
+        if self.counts is None:
+            return per_image.contiguous()
+        return [image[:count].clone() for image, count in zip(per_image, self.counts, strict=True)]
+
+
+def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
+    """Read any accepted form of ``target``; the forms are listed at `equipoise.attribute`.
+
+    Raises:
+        TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
+        ShapeError: If a tensor or a callable's result has the wrong shape.
+    """
+    if callable(target):
+        return _from_function(target, logits)
+    n = logits.shape[0]
+    if target is None:
+        return _from_indices(logits.argmax(1).unsqueeze(0), logits, None, single=True)
+    if isinstance(target, Tensor):
+        return _from_tensor(target, logits)
+    if isinstance(target, bool):
+        raise TargetError(f"a target is a class index, not the truth value {target}")
+    if hasattr(target, "__index__"):
+        index = torch.full((1, n), target.__index__(), device=logits.device)
+        return _from_indices(index, logits, None, single=True)
+    if not isinstance(target, Sequence) or isinstance(target, str):
+        raise TargetError(f"a target is None, an int, ints, a LongTensor or a callable, not {type(target).__name__}")
+    if len(target) != n:
+        raise TargetError(f"{len(target)} targets for a batch of {n} images")
+    if target and isinstance(target[0], Sequence):
+        return _from_ragged(target, logits)  # type: ignore[arg-type]  # the first entry shows its form
+    return _from_tensor(_integers(target), logits)
+
+
+def _integers(values: object) -> Tensor:
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TargetError(f"targets must be class indices, not {values!r}") from error
+    if tensor.dtype == torch.bool or tensor.is_floating_point():
+        raise TargetError(f"targets must be whole numbers, not {tensor.dtype}")
+    return tensor.long()
+
+
+def _from_tensor(target: Tensor, logits: Tensor) -> Targets:
+    n = logits.shape[0]
+    if target.dtype == torch.bool or target.is_floating_point() or target.is_complex():
+        raise TargetError(f"a target tensor holds class indices (torch.long), not {target.dtype}")
+    target = target.to(logits.device, torch.long)
+    if target.dim() == 0:
+        target = target.expand(n)
+    if target.dim() > 2 or target.shape[0] != n or target.numel() == 0 < n:
+        raise ShapeError(f"target has shape {tuple(target.shape)}; expected ({n},) or ({n}, k)")
+    if target.dim() == 1:
+        return _from_indices(target.unsqueeze(0), logits, None, single=True)
+    return _from_indices(target.t(), logits, None, single=False)
+
+
+def _from_ragged(target: Sequence[Sequence[int]], logits: Tensor) -> Targets:
+    rows = [_integers(list(row)) for row in target]
+    if any(row.dim() != 1 or not len(row) for row in rows):
+        raise TargetError("each image of a list of lists needs at least one class index")
+    most = max(len(row) for row in rows)
+    padded = torch.stack([torch.cat([row, row[:1].expand(most - len(row))]) for row in rows], dim=1)
+    return _from_indices(padded.to(logits.device), logits, tuple(len(row) for row in rows), single=False)
+
+
+def _from_indices(indices: Tensor, logits: Tensor, counts: tuple[int, ...] | None, *, single: bool) -> Targets:
+    classes = logits.shape[1]
+    if indices.numel() and (indices.min() < 0 or indices.max() >= classes):
+        wrong = indices[(indices < 0) | (indices >= classes)][0].item()
+        raise TargetError(f"class {wrong} does not exist: this network has classes 0 to {classes - 1}")
+    seeds = torch.zeros(*indices.shape, classes, dtype=logits.dtype, device=logits.device)
+    seeds.scatter_(2, indices.unsqueeze(2), 1.0)
+    scores = logits.gather(1, indices.t()).t()
+    return Targets(seeds, indices, scores, counts, single)
+
+
+def _from_function(function: Callable[[Tensor], Tensor], logits: Tensor) -> Targets:
+    with torch.enable_grad():
+        leaf = logits.detach().requires_grad_()
+        scores = function(leaf)
+        if not isinstance(scores, Tensor) or scores.shape != logits.shape[:1]:
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ShapeError(
+                f"the target function must map logits {tuple(logits.shape)} to ({len(logits)},), not {found}"
+            )
+        if not scores.is_floating_point():
+            return _from_tensor(scores, logits)
+        if not scores.requires_grad:
+            raise TargetError("the target function's scores do not depend on the logits")
+        (seeds,) = torch.autograd.grad(scores.sum(), leaf)
+    return Targets(seeds.unsqueeze(0), None, scores.detach().unsqueeze(0), None, single=True)
