@@ -93,5 +93,10 @@ class Registry(Mapping[str, T], Generic[T]):
             return False
         return True
 
+    __hash__ = object.__hash__  # a registry is itself, not its contents
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
     def __repr__(self) -> str:
         return f"Registry({self._kind}: {', '.join(self._entries)})"

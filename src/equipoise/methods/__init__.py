@@ -1,5 +1,6 @@
 """The methods: each is a starting relevance, a composite of rules and a readout."""
 
+from equipoise.methods.ae import AttributionEquilibrium as AttributionEquilibrium
 from equipoise.methods.base import METHODS as METHODS
 from equipoise.methods.base import Attributor as Attributor
 from equipoise.methods.base import attribute as attribute

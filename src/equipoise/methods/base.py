@@ -57,7 +57,7 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     if not isinstance(method, str):
         return _Function(method, model, options)
     name = METHODS.canonical(method)
-    factory = METHODS[name]
+    factory: Callable[..., Attributor] = METHODS[name]
     taken = [
         parameter.name
         for parameter in inspect.signature(factory).parameters.values()
@@ -68,8 +68,7 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
             near = nearest(option, taken)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise UnknownOptionError(f"{name} has no option {option!r}; {hint}it takes: {', '.join(taken) or 'none'}")
-    bound: Attributor = factory(model, **options)
-    return bound
+    return factory(model, **options)
 
 
 def attribute(

@@ -69,7 +69,8 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
     if hasattr(target, "__index__"):
         index = torch.full((1, n), target.__index__(), device=logits.device)
         return _from_indices(index, logits, None, single=True)
-    if not isinstance(target, Sequence) or isinstance(target, str):
+    given: object = target
+    if isinstance(given, str) or not isinstance(given, Sequence):
         raise TargetError(f"a target is None, an int, ints, a LongTensor or a callable, not {type(target).__name__}")
     if len(target) != n:
         raise TargetError(f"{len(target)} targets for a batch of {n} images")

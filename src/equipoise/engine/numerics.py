@@ -1,0 +1,59 @@
+"""The arithmetic that rules share; the only home of divisions by what may be zero."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equipoise._typing import Float
+
+_SMALLEST, _LARGEST = 1e-12, 1e12
+
+
+def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """``numerator / denominator``, and ``0`` exactly where the denominator is zero; no epsilon."""
+    return torch.where(denominator == 0, 0.0, numerator / denominator)
+
+
+def working_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype relevance is kept in: float64 stays, everything narrower becomes float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def per_sample(tensor: Tensor, n: int) -> Float[Tensor, "k n size"]:
+    """View ``(k, m, ...)`` as ``(k, n, size)``, where ``m`` is ``n`` images times what was folded into the batch.
+
+    Raises:
+        ValueError: If ``m`` is no multiple of ``n``.
+    """
+    if tensor.shape[1] % max(n, 1):
+        raise ValueError(f"a tensor with {tensor.shape[1]} rows does not belong to a batch of {n} images")
+    return tensor.reshape(tensor.shape[0], n, -1)
+
+
+def over_samples(totals: Float[Tensor, "k n"], like: Tensor) -> Tensor:
+    """Shape per-sample numbers ``(k, n)`` so that they broadcast over ``like`` ``(k, m, ...)``."""
+    folded = like.shape[1] // max(totals.shape[1], 1)
+    totals = totals if folded == 1 else totals.repeat_interleave(folded, dim=1)
+    return totals.reshape(*totals.shape, *[1] * (like.dim() - 2))
+
+
+def in_range(x: Tensor) -> Tensor:
+    """Scale the rows of ``x`` ``(n, ...)`` whose largest magnitude is extreme to one near 1; leave the others.
+
+    Rules that divide one linear function of ``x`` by another do not see a scale of ``x``; their
+    intermediate quotients do, and would overflow in float32 for values such as 1e-38. The factors
+    are powers of two and depend on the row alone, so nothing is rounded and no row sees another.
+    """
+    if x.numel() == 0:
+        return x
+    peak = x.flatten(1).abs().amax(1) if x.dim() > 1 else x.abs()
+    extreme = (peak > 0) & ((peak < _SMALLEST) | (peak > _LARGEST)) & peak.isfinite()
+    if not bool(extreme.any()):
+        return x
+    exponent = torch.where(extreme, -torch.frexp(peak).exponent, 0)
+    shape = (-1, *[1] * (x.dim() - 1))
+    # Two halves: one factor of 2 ** 140 would itself overflow float32.
+    half = exponent // 2
+    x = torch.ldexp(x, half.reshape(shape))
+    return torch.ldexp(x, (exponent - half).reshape(shape))

@@ -1,0 +1,125 @@
+"""The way back: relevance along the tape, from where it starts to where it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise._typing import Float
+from equipoise.engine.numerics import per_sample
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Composite, Step, describe
+from equipoise.engine.trace import OpCall, Trace, Value
+from equipoise.errors import UnsupportedOperationError
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One row of the coverage table: an operation, its rule, and what became of the relevance.
+
+    Attributes:
+        call: The operation.
+        rule: The rule it got.
+        arrived: Sum of the relevance at its outputs, ``(k, n)``.
+        left: Sum of the relevance it passed to its inputs, ``(k, n)``.
+        absolute: Sum of the absolute relevance it passed on, ``(k, n)``.
+        share: The share of tau that arrived, ``(k, n)``; ``None`` where rules do not use it.
+        one_sided: Whether the arriving relevance had no positive or no negative part, ``(k, n)``.
+    """
+
+    call: OpCall
+    rule: str
+    arrived: Float[Tensor, "k n"]
+    left: Float[Tensor, "k n"]
+    absolute: Float[Tensor, "k n"]
+    share: Float[Tensor, "k n"] | None
+    one_sided: Tensor
+
+
+def propagate(
+    trace: Trace,
+    start: Mapping[Value, Relevance],
+    composite: Composite,
+    *,
+    stop: Collection[Value] = (),
+    release: bool = False,
+    watch: list[Passage] | None = None,
+) -> dict[Value, Relevance]:
+    """Carry relevance down the tape.
+
+    Args:
+        trace: The forward pass.
+        start: Relevance of any values, at any depth.
+        composite: The rule of each operation.
+        stop: Values where relevance is collected and goes no further. The network input always is one.
+        release: Whether to let go of the tape's data on the way; the trace is then used up.
+        watch: A list that receives one `Passage` per operation passed.
+
+    Returns:
+        The relevance of the network input and of ``stop``, where any arrived.
+
+    Raises:
+        UnsupportedOperationError: If relevance reaches an operation without a rule.
+    """
+    pending = dict(start)
+    collected: dict[Value, Relevance] = {}
+    ends = {*stop, trace.input}
+    with torch.no_grad(), torch.autocast(device_type=_device_type(start), enabled=False):
+        for value in ends & pending.keys():
+            collected[value] = pending.pop(value)
+        for call in reversed(trace.calls):
+            arriving = [pending.pop(value, None) for value in call.outputs]
+            if any(relevance is not None for relevance in arriving):
+                step = Step(call, trace)
+                rule = composite.rule_for(step)
+                try:
+                    passed = rule(step, arriving)
+                except ValueError as error:
+                    raise UnsupportedOperationError(f"{error}: {describe(call)}") from error
+                if watch is not None:
+                    watch.append(_passage(call, rule, arriving, passed, trace.n))
+                for value, relevance in zip(call.inputs, passed, strict=True):
+                    if relevance is not None:
+                        target = collected if value in ends else pending
+                        known = target.get(value)
+                        target[value] = relevance if known is None else known + relevance
+                del arriving, passed
+            if release:
+                for value in call.inputs:
+                    if value.first_reader == call.index:
+                        value.tensor = None
+    return collected
+
+
+def _passage(
+    call: OpCall,
+    rule: object,
+    arriving: list[Relevance | None],
+    passed: Collection[Relevance | None],
+    n: int,
+) -> Passage:
+    into = [per_sample(r.value, n) for r in arriving if r is not None]
+    out = [per_sample(r.value, n) for r in passed if r is not None]
+    zero = torch.zeros_like(into[0][..., 0])
+    positive = sum((r.clamp(min=0).sum(-1) for r in into), start=zero)
+    negative = sum((r.clamp(max=0).sum(-1) for r in into), start=zero)
+    return Passage(
+        call=call,
+        rule=type(rule).__name__,
+        arrived=positive + negative,
+        left=sum((r.sum(-1) for r in out), start=zero),
+        absolute=sum((r.abs().sum(-1) for r in out), start=zero),
+        share=_total([r.share for r in arriving if r is not None and r.share is not None]),
+        one_sided=(positive == 0) | (negative == 0),
+    )
+
+
+def _total(shares: list[Tensor]) -> Tensor | None:
+    return sum(shares[1:], start=shares[0]) if shares else None
+
+
+def _device_type(start: Mapping[Value, Relevance]) -> str:
+    return next((relevance.value.device.type for relevance in start.values()), "cpu")

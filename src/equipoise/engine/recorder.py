@@ -1,0 +1,297 @@
+"""Writing the tape: a forward pass of an unmodified network, watched.
+
+A `TorchFunctionMode` sees each torch call, runs it as it is (so the result is bit-equal to a plain
+pass) and appends an `OpCall` to the `Trace`. Propagation then walks the tape backwards; no hook on
+the model, no autograd graph and no rewritten module is involved.
+
+In-place operations really happen in place. Before one does, values that the tape still needs are
+copied, and the tensor object is bound to a new `Value`. So ``y.add_(x)`` is right whether or not its
+result is used. A tensor that was changed through *another* tensor (a view and its base) is refused
+when it is read.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_in_place, operation_name
+from equipoise.engine.sites import call_site
+from equipoise.engine.trace import OpCall, Trace, Value, map_nested, tensors_in
+from equipoise.errors import ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
+
+_KEEPS_NOTHING = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.ACTIVATION, OpKind.GATE})
+_AFFINE = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.ADD, OpKind.MULTIPLY})
+_VIEW_PROPERTY = Operation("property", OpKind.VIEW)
+# Calls that read no data; networks make them many times per layer.
+_ASKS_NOTHING = frozenset({
+    "size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex",
+    "data_ptr", "_assert", "len", "element_size", "get_device", "storage_offset", "untyped_storage", "repr", "format",
+    "bool", "item", "tolist", "is_inference",
+})  # fmt: skip
+
+
+def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None) -> Trace:
+    """Run ``model`` on ``inputs`` and write down what happens.
+
+    Args:
+        model: Any module in eval mode; nothing of it changes, and nothing stays on it.
+        inputs: Float ``(n, ...)``; not modified.
+        keep: The kinds of operation whose inputs the tape keeps; ``None`` means all that compute.
+            What is not kept is computed again when asked for.
+
+    Returns:
+        The tape.
+
+    Raises:
+        ModelModeError: If the forward pass is random or would change running statistics.
+        UntracedTensorError: If a tensor enters that the engine did not see being made.
+        UnsupportedModelError: If the model cannot be traced at all, such as a TorchScript module.
+        ShapeError: If the model does not return logits ``(n, C)``.
+    """
+    model = _python_module(model)
+    check_mode(model)
+    kinds = frozenset(OpKind) - _KEEPS_NOTHING if keep is None else frozenset(keep)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.no_grad())
+        recorder = _Recorder(model, inputs, kinds)
+        handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
+        stack.callback(handle.remove)
+        stack.enter_context(recorder)
+        result = model(recorder.image)
+    return recorder.finish(result)
+
+
+def check_mode(model: nn.Module) -> None:
+    """Refuse a model whose forward pass is random or would change its statistics.
+
+    Raises:
+        ModelModeError: If a dropout or batch-norm module is in train mode.
+    """
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        noisy = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0  # noqa: SLF001  # torch's base class
+        if noisy or isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001  # torch's base class
+            raise ModelModeError(
+                f"{name or 'the model'} ({type(module).__name__}) is in train mode, so its result is not that of the "
+                "trained network; call model.eval() first"
+            )
+
+
+def _python_module(model: nn.Module) -> nn.Module:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
+    if not isinstance(model, nn.Module):
+        raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
+    if isinstance(model, nn.DataParallel):
+        return _python_module(model.module)
+    original = getattr(model, "_orig_mod", None)  # what torch.compile wraps: same weights, visible operations
+    return original if isinstance(original, nn.Module) else model
+
+
+def _constants(model: nn.Module) -> Iterator[Tensor]:
+    """Every tensor that belongs to the model: parameters, buffers and plain attributes."""
+    yield from model.parameters()
+    yield from model.buffers()
+    for module in model.modules():
+        yield from tensors_in([item for key, item in vars(module).items() if key not in _MODULE_FIELDS])
+
+
+_MODULE_FIELDS = frozenset(vars(nn.Module()))
+
+
+class _Recorder(TorchFunctionMode):
+    """The mode itself; lives for one forward pass, in one thread."""
+
+    def __init__(self, model: nn.Module, inputs: Tensor, keep: frozenset[OpKind]) -> None:
+        super().__init__()
+        self.image = inputs.detach().clone()
+        self._keep = keep
+        self._modules = {id(module): name for name, module in model.named_modules()}
+        self._thread = threading.get_ident()
+        # What each living tensor object stands for: its value (None: a constant) and its version then.
+        self._known: dict[int, tuple[weakref.ref[Tensor], Value | None, int]] = {}
+        self._kept: dict[int, list[Value]] = {}  # by storage, for `_rescue`
+        self._values = 0
+        for tensor in _constants(model):
+            self._bind(tensor, None)
+        image = self._new_value(self.image, None, pixels=True)
+        self._keep_data(image, self.image)
+        self.trace = Trace(inputs.shape[0], self._modules, image)
+
+    def on_module(self, module: nn.Module, _args: Any, output: Any) -> None:
+        """Remember what a module returned."""
+        name = self._modules.get(id(module))
+        if name is None or threading.get_ident() != self._thread or not isinstance(output, Tensor):
+            return
+        known = self._known.get(id(output))
+        if known is not None and known[1] is not None:
+            self.trace.module_outputs[name] = known[1]
+
+    def finish(self, result: Any) -> Trace:
+        """Close the tape at the model's result."""
+        logits = result[0] if isinstance(result, tuple | list) and result else getattr(result, "logits", result)
+        if not isinstance(logits, Tensor):
+            raise ShapeError(f"the model returned {type(logits).__name__}, not logits (n, C)")
+        if logits.dim() != 2 or logits.shape[0] != self.trace.n or not logits.is_floating_point():
+            raise ShapeError(f"the model returned {tuple(logits.shape)}; expected logits ({self.trace.n}, C)")
+        value = self._read(logits, "the model's output")
+        if value is None:
+            raise UntracedTensorError("the model's output does not depend on its input")
+        self._keep_data(value, logits.detach())
+        self.trace.output = value
+        self._known.clear()
+        self._kept.clear()
+        return self.trace
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        what = operation_name(func)
+        if what in _ASKS_NOTHING:
+            return func(*args, **kwargs)
+        if what == "get":
+            return self._property(func, args, kwargs)
+        read: dict[Value, Tensor] = {}
+
+        def note(item: Any) -> Any:
+            value = self._read(item, what) if isinstance(item, Tensor) else None
+            if value is None:
+                return item
+            read[value] = item
+            return value
+
+        written = kwargs.get("out")
+        recorded = {key: item for key, item in kwargs.items() if key != "out"}
+        recorded_args, recorded = map_nested(args, note), map_nested(recorded, note)
+        if not read:
+            result = func(*args, **kwargs)
+            for tensor in tensors_in(result):
+                self._bind(tensor, None)
+            return result
+        operation = OPERATIONS.get(what)
+        self._refuse_randomness(operation, args, kwargs)
+        if operation is None or operation.kind in self._keep:
+            for value, tensor in read.items():
+                self._keep_data(value, tensor)
+        in_place = is_in_place(func, args, kwargs)
+        if in_place:
+            written = args[0] if written is None else written
+            recorded_args = self._prepare_write(written, recorded_args)
+        versions = [] if in_place else [(t, t._version) for t in tensors_in((args, kwargs)) if not t.is_inference()]
+        result = func(*args, **kwargs)
+        if any(tensor._version != version for tensor, version in versions):
+            raise UntracedTensorError(
+                f"{what} at {call_site(self._modules)} changed an argument in place without saying so by its name"
+            )
+        results = [args[0]] if what == "setitem" else list(tensors_in(result))
+        self._append(OpCall(func, operation, recorded_args, recorded, tuple(read), call_site(self._modules)), results)
+        return result
+
+    def _prepare_write(self, written: Any, recorded: tuple[Any, ...]) -> tuple[Any, ...]:
+        if isinstance(written, Tensor):
+            self._rescue(written)
+            if recorded and recorded[0] is written:  # a constant that the signal is written into
+                return (written.clone(), *recorded[1:])
+        return recorded
+
+    def _refuse_randomness(self, operation: Operation | None, args: Sequence[Any], kwargs: Any) -> None:
+        if operation is not None and operation.refuse is not None:
+            sentence = operation.refuse(operation.bind(args, kwargs))
+            if sentence is not None:
+                raise ModelModeError(f"{call_site(self._modules)}: {sentence}; call model.eval() first")
+
+    def _append(self, call: OpCall, results: Sequence[Tensor]) -> None:
+        for tensor in results:
+            if not tensor.is_floating_point():
+                self._bind(tensor, None)
+        floating = [tensor for tensor in results if tensor.is_floating_point()]
+        if not floating:
+            return
+        call.index = len(self.trace.calls)
+        _absorb_padding(call)
+        for value in call.inputs:
+            value.first_reader = call.index if value.first_reader is None else value.first_reader
+        affine = call.kind in _AFFINE or call.name == "batch_norm"
+        pixels = affine and len(call.inputs) == 1 and call.inputs[0].pixels
+        call.outputs = tuple(self._new_value(tensor, call, pixels=pixels) for tensor in floating)
+        self.trace.calls.append(call)
+
+    def _property(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and result is not args[0]:
+            value = self._read(args[0], "a property")
+            if value is None:
+                self._bind(result, None)
+            else:
+                self._append(OpCall(func, _VIEW_PROPERTY, (value,), {}, (value,), call_site(self._modules)), [result])
+        return result
+
+    def _read(self, tensor: Tensor, what: str) -> Value | None:
+        """The value that ``tensor`` stands for, or ``None`` for a constant."""
+        known = self._known.get(id(tensor))
+        if known is None or known[0]() is not tensor:
+            if not tensor.is_floating_point() or tensor.dim() == 0:
+                return None
+            raise UntracedTensorError(
+                f"a tensor of shape {tuple(tensor.shape)} reached {what} at {call_site(self._modules)} without the "
+                "engine having seen where it came from: a TorchScript function or a custom autograd Function made it, "
+                "or it is a constant that no module holds (make it a buffer)"
+            )
+        _, value, version = known
+        if value is not None and tensor._version != version:
+            raise UntracedTensorError(
+                f"a tensor of shape {tuple(tensor.shape)}, read by {what} at {call_site(self._modules)}, was changed "
+                "in place through another tensor that shares its memory; make that change out of place"
+            )
+        return value
+
+    def _new_value(self, tensor: Tensor, producer: OpCall | None, *, pixels: bool) -> Value:
+        value = Value(self._values, tuple(tensor.shape), tensor.dtype, producer, pixels)
+        self._values += 1
+        self._bind(tensor, value)
+        return value
+
+    def _bind(self, tensor: Tensor, value: Value | None) -> None:
+        version = 0 if tensor.is_inference() else tensor._version
+        self._known[id(tensor)] = (weakref.ref(tensor), value, version)
+
+    def _keep_data(self, value: Value, tensor: Tensor) -> None:
+        if value.tensor is None:
+            value.tensor = tensor.detach()
+            self._kept.setdefault(tensor.untyped_storage().data_ptr(), []).append(value)
+
+    def _rescue(self, tensor: Tensor) -> None:
+        """Copy every kept value whose memory is about to be overwritten."""
+        for value in self._kept.pop(tensor.untyped_storage().data_ptr(), []):
+            if value.tensor is not None:
+                value.tensor = value.tensor.clone()
+
+
+_PADDED_POOLS = frozenset(f"{sort}_pool{d}d" for sort in ("avg", "max") for d in (1, 2, 3))
+
+
+def _absorb_padding(call: OpCall) -> None:
+    """Make an explicit constant pad part of the convolution or pool that reads it."""
+    if not call.inputs or call.inputs[0].producer is None or call.inputs[0].producer.name != "pad":
+        return
+    if call.kind is not OpKind.LINEAR and call.name not in _PADDED_POOLS:
+        return
+    pad = call.inputs[0].producer
+    bound = dict(zip(("input", "pad", "mode", "value"), pad.args, strict=False)) | pad.kwargs
+    amounts = tuple(bound["pad"])
+    fill = bound.get("value") or 0.0
+    expected = fill <= torch.finfo(torch.float16).min if call.kind is OpKind.MAX_POOL else fill == 0
+    spatial = len(amounts) <= 2 * (len(call.inputs[0].shape) - 2)
+    if bound.get("mode", "constant") == "constant" and expected and spatial and min(amounts, default=0) >= 0:
+        call.absorb(pad.inputs[0], amounts)

@@ -1,0 +1,69 @@
+"""What travels from a layer to the one below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from equipoise._typing import Float
+from equipoise.engine.numerics import per_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """The relevance of one tensor of the network, for ``k`` targets of ``n`` images at once.
+
+    Attributes:
+        value: Signed relevance, ``(k, n, *shape)``. Rows of ``k`` never mix, so they can be the
+            targets of an image, or a target and its contrast.
+        share: Which part of the whole this relevance stands for, ``(k, n)``: 1 on a chain; where
+            a sum or a concatenation split relevance, the parts add to the whole. ``None`` where no
+            rule asked for it.
+        gradient: The gradient of the score, for rules that need it beside the relevance,
+            ``(k, n, *shape)`` or ``None``.
+    """
+
+    value: Tensor
+    share: Float[Tensor, "k n"] | None = None
+    gradient: Tensor | None = None
+
+    def __add__(self, other: Relevance) -> Relevance:
+        """Relevance that meets again in a tensor read by several operations."""
+        return Relevance(
+            self.value + other.value,
+            _sum(self.share, other.share),
+            _sum(self.gradient, other.gradient),
+        )
+
+    def with_value(self, value: Tensor) -> Relevance:
+        """The same share and gradient with another value."""
+        return replace(self, value=value)
+
+    def split(self, values: Sequence[Tensor | None]) -> list[Relevance | None]:
+        """Hand ``values`` on to several tensors, each with its part of the share.
+
+        A part's share is proportional to its absolute sum; if all parts are zero they share equally.
+        """
+        if self.share is None:
+            return [None if value is None else Relevance(value) for value in values]
+        n = self.share.shape[1]
+        masses = [None if value is None else per_sample(value, n).abs().sum(-1) for value in values]
+        present = [mass for mass in masses if mass is not None]
+        whole = sum(present[1:], start=present[0])
+        equal = 1.0 / len(present)
+        parts: list[Relevance | None] = []
+        for value, mass in zip(values, masses, strict=True):
+            if value is None or mass is None:
+                parts.append(None)
+                continue
+            fraction = (mass / whole).where(whole > 0, equal)
+            parts.append(Relevance(value, self.share * fraction))
+        return parts
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return a if b is None else b
+    return a + b

@@ -1,0 +1,267 @@
+"""Attribution Equilibrium (Nam & Lee, T-PAMI 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._registry import Registry
+from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record
+from equipoise.engine.numerics import over_samples, per_sample, working_dtype
+from equipoise.engine.rule import Special, Step
+from equipoise.errors import OptionError
+from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
+from equipoise.methods.targets import Target, Targets, resolve_targets
+from equipoise.rules.ae import TERMS, Equilibrium, Term
+from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
+from equipoise.rules.gradient import GRADIENT
+from equipoise.rules.structure import STRUCTURE
+from equipoise.rules.zbox import ZBox
+
+Bounds = tuple[Any, Any]
+
+# What the paper's rules never look at again, so the tape need not hold it.
+_KEEP = frozenset(OpKind) - {OpKind.NORM, OpKind.VIEW, OpKind.IDENTITY, OpKind.ACTIVATION, OpKind.GATE}
+
+
+@METHODS.register("ae", aliases=("attribution_equilibrium", "Attribution Equilibrium"))
+class AttributionEquilibrium:
+    """Little positive relevance, and on the object: the positive and negative evidence kept in balance.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        gamma: How much evidence to keep, from 1 (least) to 2.
+        profile: ``"paper"``: the equations, for any architecture and per image. ``"reference"``: what
+            the authors' released implementation computes.
+        layer: The module at whose output the classification stage begins; ``None`` finds it.
+        terms: Which of ``"C"``, ``"A"``, ``"U"``, ``"shift"`` take part (the ablation of Table 2).
+        input_bounds: Lowest and highest value a pixel can have, as numbers or tensors
+            broadcastable to ``(n, c, h, w)`` or of shape ``(c,)``; ``None``: the image's own extremes.
+
+    Raises:
+        OptionError: If ``gamma`` is not in [1, 2], or a profile, term or bound makes no sense.
+
+    References:
+        Nam & Lee, T-PAMI 2024, Eq. 5 to 13 and Algorithm 1.
+    """
+
+    summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
+    level: ClassVar[str] = "pixel"
+    signed: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        gamma: float = 1.0,
+        profile: Literal["paper", "reference"] = "paper",
+        layer: str | None = None,
+        terms: Collection[str] = TERMS,
+        input_bounds: Bounds | None = None,
+    ) -> None:
+        if not isinstance(gamma, int | float) or not 1 <= gamma <= 2:
+            raise OptionError(f"gamma is {gamma!r}; it must lie between 1 (least evidence) and 2 (most)")
+        wrong = [term for term in terms if term not in TERMS]
+        if wrong or isinstance(terms, str) or not set(terms) - {"shift"}:
+            raise OptionError(f"terms are {terms!r}; choose from C, A, U and shift, at least one of the first three")
+        self.model = model
+        self.layer = layer
+        self.options = _Options(float(gamma), frozenset(cast("Collection[Term]", terms)), _bounds(input_bounds))
+        self.profile = PROFILES[profile]
+        self.notes: list[str] = []
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image.
+
+        Args:
+            inputs: Float ``(n, 3, h, w)``, preprocessed.
+            target: As in `equipoise.attribute`.
+
+        Returns:
+            Signed attribution in the inputs' dtype: ``(n, 3, h, w)`` or with the targets' axis. For
+            ``profile="paper"`` on a network without branches each image's sum is ``gamma - 2`` at every
+            layer with a kernel larger than 1x1.
+        """
+        targets, pixels = self._run(inputs, target, None)
+        return targets.format(pixels.to(inputs.dtype))
+
+    def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
+        """Every operation that relevance passed: its rule, and the relevance that came and went.
+
+        Returns:
+            One `Passage` per operation, from the starting map down to the pixels.
+        """
+        watch: list[Passage] = []
+        self._run(inputs, target, watch)
+        return watch
+
+    def trace(self, inputs: Tensor) -> Trace:
+        """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
+        check_inputs(inputs)
+        return record(self.model, inputs, keep=_KEEP)
+
+    def explain_trace(
+        self,
+        trace: Trace,
+        target: Target = None,
+        *,
+        release: bool = False,
+        watch: list[Passage] | None = None,
+    ) -> tuple[Targets, Tensor]:
+        """Explain a recorded forward pass.
+
+        Returns:
+            The targets, and the attribution ``(k, n, 3, h, w)`` in float32 or float64.
+        """
+        targets = resolve_targets(target, trace.logits)
+        layer = find_layer(self.model, trace, self.layer, self.profile.last_maps)
+        start = initial_map(trace, layer, targets.seeds)
+        start = start if self.profile.shares else replace(start, share=None)
+        self.notes = _notes(start)
+        composite = self.profile.composite(self.options)
+        found = propagate(trace, {layer: start}, composite, release=release, watch=watch)
+        dtype = start.value.dtype
+        if trace.input not in found:
+            return targets, torch.zeros(len(targets.seeds), *trace.input.shape, dtype=dtype, device=start.value.device)
+        return targets, found[trace.input].value * self.profile.factor(trace, layer)
+
+    def _run(self, inputs: Tensor, target: Target, watch: list[Passage] | None) -> tuple[Targets, Tensor]:
+        return self.explain_trace(self.trace(inputs), target, release=True, watch=watch)
+
+
+def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
+    """The gradient-weighted activation map of Eq. 5, scaled to an absolute total of 1.
+
+    Args:
+        trace: The forward pass.
+        layer: The feature map ``(n, c, *positions)``.
+        seeds: Gradient of the explained scores by the logits, ``(k, n, C)``.
+
+    Returns:
+        ``(k, n, c, *positions)`` with share 1; share 0 where the map is zero everywhere. A map whose
+        sum is exactly zero is not scaled (the balance of Eq. 6 scales it).
+    """
+    x = trace.data(layer)
+    dtype = working_dtype(x.dtype)
+    given = {trace.output: Relevance(seeds.to(dtype))}
+    found = propagate(trace, given, GRADIENT, stop=[layer])
+    x = x.to(dtype)
+    if layer not in found:
+        gradient = torch.zeros(len(seeds), *x.shape, dtype=dtype, device=x.device)
+    else:
+        gradient = found[layer].value
+    positions = tuple(range(3, gradient.dim()))
+    weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
+    contribution = _unit_peak(x * weights, trace.n)
+    total = per_sample(contribution, trace.n).sum(-1).abs()
+    scale = torch.where(total > 0, 1 / total, 1.0)
+    present = per_sample(contribution != 0, trace.n).any(-1)
+    return Relevance(contribution * over_samples(scale, contribution), present.to(dtype))
+
+
+def _unit_peak(value: Tensor, n: int) -> Tensor:
+    """Scale each sample so that its largest magnitude is 1; what follows does not see the scale."""
+    peak = per_sample(value, n).abs().amax(-1)
+    return value / over_samples(torch.where(peak > 0, peak, 1.0), value)
+
+
+def _notes(start: Relevance) -> list[str]:
+    notes = []
+    flat = start.value.flatten(2)
+    for k in range(flat.shape[0]):
+        for n in range(flat.shape[1]):
+            sides = [
+                name for name, mask in (("positive", flat[k, n] > 0), ("negative", flat[k, n] < 0)) if not mask.any()
+            ]
+            if sides:
+                notes.append(f"image {n}, target {k}: the starting map has no {' and no '.join(sides)} part")
+    return notes
+
+
+@dataclass(frozen=True)
+class _Options:
+    gamma: float
+    terms: frozenset[Term]
+    bounds: tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One reading of the paper.
+
+    Attributes:
+        composite: Makes the rules for the feature extraction stage.
+        last_maps: Architectures that start at another map than the last one.
+        shares: Whether branches balance to their share of tau; else every layer balances to 1.
+        factor: What the final map is multiplied by.
+    """
+
+    composite: Callable[[_Options], Composite]
+    last_maps: LastMaps = LAST_MAPS
+    shares: bool = True
+    factor: Callable[[Trace, Value], float] = lambda _trace, _layer: 1.0
+
+
+PROFILES: Registry[Profile] = Registry("profile")
+
+
+def reads_pixels(step: Step) -> bool:
+    """Whether a layer's input is the image itself, up to padding, slicing and normalization."""
+    return step.call.inputs[0].pixels
+
+
+def _bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Sequence) or len(given) != 2:
+        raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
+    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in given)
+    if not bool((low < high).all()):
+        raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
+    low, high = (bound.reshape(-1, 1, 1) if bound.dim() == 1 else bound for bound in (low, high))
+    return low, high
+
+
+def _paper(options: _Options) -> Composite:
+    return Composite(
+        "attribution equilibrium (paper)",
+        {**STRUCTURE, OpKind.LINEAR: Equilibrium(options.gamma, options.terms)},
+        (Special(OpKind.LINEAR, reads_pixels, ZBox(options.bounds)),),
+    )
+
+
+def _reference(options: _Options) -> Composite:
+    layer = Equilibrium(options.gamma, options.terms, shift_over="nonzero", flat_kernel=True)
+    return Composite(
+        "attribution equilibrium (reference)",
+        {
+            **STRUCTURE,
+            OpKind.LINEAR: layer,
+            OpKind.NORM: NonzeroPass(),
+            OpKind.ADD: ResidualBranchOnly(),
+            OpKind.CONCATENATE: NonzeroSlices(),
+        },
+        (Special(OpKind.LINEAR, lambda step: step.call.inputs[0].shape[1:2] == (3,), ZBox(options.bounds)),),
+    )
+
+
+def _doubled_blocks(trace: Trace, layer: Value) -> float:
+    """The reference doubles the result of every residual block; later layers undo it, but for the last."""
+    factor = 1.0
+    reached = trace.ancestors(layer)
+    for call in trace.calls:
+        if call.kind is OpKind.ADD and len(call.inputs) == 2 and call.outputs[0] in reached:
+            below = (value.producer for value in trace.ancestors(fork(call, trace)))
+            layers = [c for c in below if c is not None and c.kind is OpKind.LINEAR]
+            if all(c.inputs[0].shape[1:2] == (3,) for c in layers):
+                factor *= 2
+    return factor
+
+
+PROFILES.add("paper", Profile(_paper))
+PROFILES.add("reference", Profile(_reference, REFERENCE_MAPS, shares=False, factor=_doubled_blocks))

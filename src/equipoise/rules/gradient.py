@@ -1,0 +1,33 @@
+"""The plain gradient as a rule: every operation's own derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from equipoise.engine.operations import OpKind
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Composite, Rule, Step
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """The chain rule. Any differentiable operation; the result is the gradient that autograd would give."""
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        values = [None if r is None else r.value for r in relevance]
+        return [None if g is None else Relevance(g) for g in step.vjp(values)]
+
+
+class _Every(Composite):
+    """Gives one rule to every operation, known or not: the derivative is defined for all."""
+
+    def rule_for(self, step: Step) -> Rule:
+        del step
+        return _DERIVATIVE
+
+
+_DERIVATIVE = Derivative()
+GRADIENT: Composite = _Every("gradient", dict.fromkeys(OpKind, _DERIVATIVE))
+"""The classification stage of Attribution Equilibrium, and the gradient methods."""

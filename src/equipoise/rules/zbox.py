@@ -1,0 +1,64 @@
+r"""The rule for the layer that reads the pixels: :math:`z^B` (Montavon et al. 2017, deep Taylor decomposition)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.linear_map import LinearMap
+from equipoise.engine.numerics import safe_divide, working_dtype
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Step
+from equipoise.rules.structure import only
+
+
+@dataclass(frozen=True)
+class ZBox:
+    r"""Share relevance among pixels that lie between a lowest and a highest value.
+
+    .. math:: R_i = x_i (w s)_i - L_i (w^+ s)_i - H_i (w^- s)_i, \quad
+              s = R / (x w - L w^+ - H w^-)
+
+    Zero where the denominator is exactly zero. Conserves the sum elsewhere.
+
+    Attributes:
+        bounds: ``(L, H)``, each broadcastable to the network's input ``(n, c, h, w)``; ``None``
+            takes each image's own extremes, over all its channels and pixels.
+    """
+
+    bounds: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived = only(relevance)
+        x = step.data()
+        low, high = self._bounds_at(step, x)
+        value = self.equation(x, step.linear_map(), arrived.value, low, high)
+        return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
+
+    def equation(self, x: Tensor, layer: LinearMap, R: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Relevance of the layer's input ``(k, m, *in)`` from that of its output ``(k, m, *out)``.
+
+        The equation with ``w = w+ + w-``: both parts are then differences from a bound, of one sign.
+        """
+        positive, negative = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        above, below = x - low, x - high
+        s = safe_divide(R, layer(above, positive) + layer(below, negative))
+        return above * layer.adjoint(s, positive) + below * layer.adjoint(s, negative)
+
+    def _bounds_at(self, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The bounds of this layer's input: the image's, taken through what the network did to it first."""
+        if self.bounds is None:
+            flat = x.flatten(1)
+            shape = (-1, *[1] * (x.dim() - 1))
+            return flat.amin(1).reshape(shape), flat.amax(1).reshape(shape)
+        source, image = step.call.inputs[0], step.trace.input
+        dtype = working_dtype(image.dtype)
+        ends = [
+            step.trace.evaluate(source, bound.to(device=x.device, dtype=dtype).expand(image.shape))
+            for bound in self.bounds
+        ]
+        return torch.minimum(*ends).to(x.dtype), torch.maximum(*ends).to(x.dtype)
