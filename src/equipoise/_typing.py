@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Num
+    from jaxtyping import Bool, Float, Int, Num, Shaped
 else:
     try:
-        from jaxtyping import Bool, Float, Int, Num
+        from jaxtyping import Bool, Float, Int, Num, Shaped
     except ModuleNotFoundError:  # torch alone is enough to use equipoise; shapes are then documentation
 
         class _Unchecked:
             def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
                 return item[0]
 
-        Bool = Float = Int = Num = _Unchecked
+        Bool = Float = Int = Num = Shaped = _Unchecked
 
-__all__ = ["Bool", "Float", "Int", "Num"]
+__all__ = ["Bool", "Float", "Int", "Num", "Shaped"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equipoise._typing import Float
+from equipoise._typing import Float, Shaped
 
 _SMALLEST, _LARGEST = 1e-12, 1e12
 
@@ -20,7 +20,7 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def per_sample(tensor: Tensor, n: int) -> Float[Tensor, "k n size"]:
+def per_sample(tensor: Tensor, n: int) -> Shaped[Tensor, "k n size"]:
     """View ``(k, m, ...)`` as ``(k, n, size)``, where ``m`` is ``n`` images times what was folded into the batch.
 
     Raises:

@@ -67,7 +67,11 @@ def propagate(
     pending = dict(start)
     collected: dict[Value, Relevance] = {}
     ends = {*stop, trace.input}
-    with torch.no_grad(), torch.autocast(device_type=_device_type(start), enabled=False):
+    with (
+        torch.inference_mode(mode=False),
+        torch.no_grad(),
+        torch.autocast(device_type=_device_type(start), enabled=False),
+    ):
         for value in ends & pending.keys():
             collected[value] = pending.pop(value)
         for call in reversed(trace.calls):

@@ -37,6 +37,8 @@ _ASKS_NOTHING = frozenset({
     "bool", "item", "tolist", "is_inference",
 })  # fmt: skip
 
+_LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack"})
+
 
 def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None) -> Trace:
     """Run ``model`` on ``inputs`` and write down what happens.
@@ -79,8 +81,8 @@ def check_mode(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if not module.training:
             continue
-        noisy = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0  # noqa: SLF001  # torch's base class
-        if noisy or isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001  # torch's base class
+        noisy = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0  # torch's base class
+        if noisy or isinstance(module, nn.modules.batchnorm._BatchNorm):  # torch's base class
             raise ModelModeError(
                 f"{name or 'the model'} ({type(module).__name__}) is in train mode, so its result is not that of the "
                 "trained network; call model.eval() first"
@@ -90,8 +92,6 @@ def check_mode(model: nn.Module) -> None:
 def _python_module(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
-    if not isinstance(model, nn.Module):
-        raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     if isinstance(model, nn.DataParallel):
         return _python_module(model.module)
     original = getattr(model, "_orig_mod", None)  # what torch.compile wraps: same weights, visible operations
@@ -179,6 +179,8 @@ class _Recorder(TorchFunctionMode):
             for tensor in tensors_in(result):
                 self._bind(tensor, None)
             return result
+        if what in _LEAVES_TORCH:
+            raise UntracedTensorError(f"{what} at {call_site(self._modules)} takes the signal out of torch's sight")
         operation = OPERATIONS.get(what)
         self._refuse_randomness(operation, args, kwargs)
         if operation is None or operation.kind in self._keep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -77,18 +77,21 @@ class Step:
             One ``(k, *input)`` per input; ``None`` where the result does not depend on it.
         """
         present = [index for index, cotangent in enumerate(cotangents) if cotangent is not None]
-        given = [cotangents[index] for index in present]
+        given = [cotangent for cotangent in cotangents if cotangent is not None]
         points = [self.data(i) for i in range(len(self.call.inputs))] if inputs is None else inputs
-        k = next(c for c in given if c is not None).shape[0]
+        k = given[0].shape[0]
         with torch.enable_grad():
             leaves = [point.detach().requires_grad_() for point in points]
             made = self.run(leaves)
-            outputs = [made[index] for index in present]
+            moving = [(made[index], c) for index, c in zip(present, given, strict=True) if made[index].requires_grad]
+            if not moving:  # the operation stops gradients, like detach
+                return [None] * len(leaves)
+            outputs = [output for output, _ in moving]
             rows = [
                 torch.autograd.grad(
                     outputs,
                     leaves,
-                    [c[row].to(o.dtype) for c, o in zip(given, outputs, strict=True) if c is not None],
+                    [c[row].to(output.dtype) for output, c in moving],
                     retain_graph=row < k - 1,
                     allow_unused=True,
                 )
@@ -109,6 +112,7 @@ class Step:
         return call.run(*tensors)
 
 
+@runtime_checkable
 class Rule(Protocol):
     """How relevance passes one operation: data and one equation."""
 

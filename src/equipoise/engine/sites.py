@@ -13,6 +13,7 @@ import torch
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _HERE = str(Path(__file__).parent) + os.sep
+_TYPE_CHECKER = f"{os.sep}jaxtyping{os.sep}"  # wraps the engine's functions where shapes are checked
 _FOREIGN: dict[CodeType, bool] = {}
 
 
@@ -57,6 +58,6 @@ def call_site(names: Mapping[int, str]) -> Site:
 def _is_foreign(code: CodeType) -> bool:
     known = _FOREIGN.get(code)
     if known is None:
-        known = not code.co_filename.startswith((_TORCH, _HERE))
+        known = not code.co_filename.startswith((_TORCH, _HERE, "<")) and _TYPE_CHECKER not in code.co_filename
         _FOREIGN[code] = known
     return known

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry, nearest
-from equipoise.errors import ShapeError, UnknownOptionError
+from equipoise.errors import ShapeError, UnknownOptionError, UnsupportedModelError
 from equipoise.methods.targets import Target
 
 
@@ -41,7 +41,8 @@ class Method(Protocol):
         ...
 
 
-MethodFunction: TypeAlias = Callable[[nn.Module, Tensor, Target], Tensor]
+MethodFunction: TypeAlias = Callable[..., Tensor]
+"""Any callable ``(model, inputs, target, **options) -> Tensor``."""
 
 METHODS: Registry[Any] = Registry("method")
 """Every method by name: ``METHODS["ae"](model, **options).attribute(inputs, target)``."""
@@ -51,9 +52,12 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     """Bind a method, given by name or as any callable ``(model, inputs, target) -> Tensor``.
 
     Raises:
+        UnsupportedModelError: If the model is no `torch.nn.Module`.
         UnknownNameError: If no method has that name; the text lists the nearest ones.
         UnknownOptionError: If the method does not take one of the options.
     """
+    if not isinstance(model, nn.Module):
+        raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     if not isinstance(method, str):
         return _Function(method, model, options)
     name = METHODS.canonical(method)
@@ -121,11 +125,14 @@ class _Function:
     """A user's own callable, seen as a method."""
 
     def __init__(self, function: MethodFunction, model: nn.Module, options: dict[str, Any]) -> None:
-        self._call = lambda inputs, target: function(model, inputs, target, **options)
+        def call(inputs: Tensor, target: Target) -> object:
+            return function(model, inputs, target, **options)
+
+        self._call = call
 
     def attribute(self, inputs: Tensor, target: Target = None) -> Tensor:
         check_inputs(inputs)
-        result = self._call(inputs, target)
+        result: object = self._call(inputs, target)
         if not isinstance(result, Tensor) or result.shape[0] != inputs.shape[0]:
             found = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ShapeError(f"the method returned {found} for inputs of shape {tuple(inputs.shape)}")

@@ -12,7 +12,8 @@ from torch import Tensor
 from equipoise._typing import Float, Int
 from equipoise.errors import ShapeError, TargetError
 
-Target: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor | Callable[[Tensor], Tensor] | None"
+Target: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]] | Tensor | Callable[[Tensor], Tensor] | None
+"""Every accepted form of a target; see `equipoise.attribute`."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""The rule of Attribution Equilibrium for one layer: against its equations, and its laws."""
+
+import pytest
+import torch
+from helpers import dense_matrix, relative_error
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from oracle import equilibrium
+from torch import nn
+
+from equipoise.engine import Relevance, record
+from equipoise.engine.rule import Step
+from equipoise.rules.ae import TERMS, Equilibrium
+
+CONVOLUTIONS = {
+    "3x3": lambda: nn.Conv2d(3, 4, 3, padding=1),
+    "strided": lambda: nn.Conv2d(3, 4, 3, stride=2, padding=1),
+    "dilated": lambda: nn.Conv2d(3, 4, 3, dilation=2),
+    "grouped": lambda: nn.Conv2d(3, 6, 3, groups=3),
+    "even": lambda: nn.Conv2d(3, 4, (2, 4), padding="same"),
+    "1x1": lambda: nn.Conv2d(3, 4, 1),
+    "transposed": lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=1),
+    "1d": lambda: nn.Conv1d(3, 4, 3, padding=1),
+    "3d": lambda: nn.Conv3d(3, 2, 2),
+    "linear": lambda: nn.Linear(6, 4),
+}
+SHAPES = {"1d": (3, 7), "3d": (3, 3, 3, 4), "linear": (6,)}
+
+
+class Pooled(nn.Module):
+    """One layer, and a sum over positions so that it is a network."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x).flatten(2).sum(2) if x.dim() > 2 else self.layer(x)
+
+
+def step_of(layer, x):
+    trace = record(Pooled(layer.double()).eval(), x)
+    return Step(trace.calls[0], trace), trace.calls[0].outputs[0].shape
+
+
+def images(kind, n=3):
+    x = torch.randn(n, *SHAPES.get(kind, (3, 6, 5)), dtype=torch.float64)
+    return x.relu() if kind != "linear" else x
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+@pytest.mark.parametrize("gamma", [1.0, 1.3, 2.0])
+def test_equals_the_papers_equations_on_the_dense_matrix(kind, gamma):
+    layer, x = CONVOLUTIONS[kind](), images(kind)
+    step, shape = step_of(layer, x)
+    R = torch.randn(2, *shape, dtype=torch.float64)
+    found = Equilibrium(gamma)(step, [Relevance(R)])[0].value
+    with torch.no_grad():
+        matrix = dense_matrix(layer, x.shape[1:])
+    for k in range(2):
+        for n in range(len(x)):
+            expected = equilibrium(x[n].flatten(), matrix, R[k, n].flatten(), gamma, kind in ("1x1", "linear"))
+            assert relative_error(found[k, n].flatten(), expected) < 1e-10
+
+
+@pytest.mark.parametrize("terms", ["C", "CS", "AU", "CAU", "CAUS", "A", "U"])
+def test_the_ablation_leaves_out_what_it_says(terms):
+    layer, x = CONVOLUTIONS["3x3"](), images("3x3", n=1)
+    step, shape = step_of(layer, x)
+    R = torch.randn(1, *shape, dtype=torch.float64)
+    chosen = frozenset("shift" if term == "S" else term for term in terms)
+    found = Equilibrium(2.0, chosen)(step, [Relevance(R)])[0].value
+    with torch.no_grad():
+        matrix = dense_matrix(layer, x.shape[1:])
+    expected = equilibrium(x[0].flatten(), matrix, R.flatten(), 2.0, pointwise=False, terms=terms)
+    assert relative_error(found.flatten(), expected) < 1e-10
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    kernel=st.integers(1, 4), stride=st.integers(1, 3), groups=st.sampled_from([1, 2, 4]), size=st.integers(6, 9),
+    gamma=st.floats(1, 2), share=st.floats(0.01, 1), seed=st.integers(0, 999),
+)  # fmt: skip
+def test_the_sum_is_gamma_minus_two_times_the_share(kernel, stride, groups, size, gamma, share, seed):
+    """Below Eq. 13: ``(gamma - 2) tau`` after every k > 1 convolution, 0 after a 1x1."""
+    assume(groups < 4 or kernel > 1)  # a 1x1 kernel of one channel sees one neuron
+    torch.manual_seed(seed)
+    layer = nn.Conv2d(4, 4, kernel, stride, groups=groups)
+    # Every receptive field holds active and inactive neurons, so no relevance falls on an empty one.
+    x = torch.rand(2, 4, size, size, dtype=torch.float64) + 0.1
+    if groups == 4:
+        x[:, :, ::2] *= -1
+    else:
+        x[:, :: 4 // groups] *= -1
+    step, shape = step_of(layer, x)
+    R = torch.randn(1, *shape, dtype=torch.float64)
+    R.view(1, 2, -1)[:, :, 0], R.view(1, 2, -1)[:, :, -1] = 1.0, -1.0
+    shares = torch.full((1, 2), share, dtype=torch.float64)
+    found = Equilibrium(gamma)(step, [Relevance(R, shares)])[0]
+    expected = torch.zeros_like(shares) if kernel == 1 else (gamma - 2) * shares
+    torch.testing.assert_close(found.value.sum((2, 3, 4)), expected, rtol=1e-9, atol=1e-9)
+    assert torch.equal(found.share, shares)
+
+
+@settings(max_examples=30, deadline=None)
+@given(factor=st.sampled_from([1e-30, 1e-3, 7.0, 1e6, 1e30]), seed=st.integers(0, 99))
+def test_the_scale_of_relevance_activations_and_weights_does_not_matter(factor, seed):
+    """Each is normalized away: Eq. 6 by the sums, Eq. 2 by its denominator."""
+    torch.manual_seed(seed)
+    layer, x = CONVOLUTIONS["3x3"](), images("3x3")
+    step, shape = step_of(layer, x)
+    R = torch.randn(1, *shape, dtype=torch.float64)
+    expected = Equilibrium(1.5)(step, [Relevance(R)])[0].value
+    scaled, _ = step_of(layer, x * factor)
+    assert relative_error(Equilibrium(1.5)(step, [Relevance(R * factor)])[0].value, expected) < 1e-10
+    assert relative_error(Equilibrium(1.5)(scaled, [Relevance(R)])[0].value, expected) < 1e-10
+    layer.weight.data.mul_(factor)
+    assert relative_error(Equilibrium(1.5)(step_of(layer, x)[0], [Relevance(R)])[0].value, expected) < 1e-10
+
+
+@pytest.mark.parametrize("x", [
+    torch.zeros(2, 3, 5, 5), -torch.ones(2, 3, 5, 5), torch.ones(2, 3, 5, 5), torch.full((2, 3, 5, 5), 1e-38),
+    torch.full((2, 3, 5, 5), 1e38),
+])  # fmt: skip
+@pytest.mark.parametrize("sign", [0.0, 1.0, -1.0])
+def test_degenerate_layers_give_numbers(x, sign):
+    """No active neuron, no inactive neuron, one-sided and zero relevance, values at the ends of float32."""
+    torch.manual_seed(1)
+    trace = record(Pooled(nn.Conv2d(3, 4, 3)).eval(), x)
+    R = torch.rand(1, 2, 4, 3, 3) * sign
+    share = (R != 0).any(-1).any(-1).any(-1).float()
+    found = Equilibrium()(Step(trace.calls[0], trace), [Relevance(R, share)])[0].value
+    assert found.isfinite().all()
+    active = bool((x > 0).all())
+    total = {(0.0, True): 0, (1.0, True): 1 + 1 - 1, (-1.0, True): -1 - 1, (1.0, False): 0, (-1.0, False): -1}
+    expected = total.get((sign, active), 0.0)
+    torch.testing.assert_close(found.sum((2, 3, 4)), torch.full((1, 2), float(expected)), rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_terms_for_every_target_share_their_denominators(monkeypatch):
+    """``k`` targets cost one batch of two forward convolutions; each target adds transposed ones alone."""
+    calls = []
+    convolve = torch.conv2d
+    layer, x = CONVOLUTIONS["3x3"](), images("3x3")
+    step, shape = step_of(layer, x)
+    from equipoise.engine import linear_map
+
+    monkeypatch.setitem(linear_map._CONVOLUTIONS, 2, lambda *a: calls.append(a[0].shape[0]) or convolve(*a))
+    transposed = torch.conv_transpose2d
+    monkeypatch.setitem(linear_map._TRANSPOSED, 2, lambda *a: calls.append(-a[0].shape[0]) or transposed(*a))
+    Equilibrium()(step, [Relevance(torch.randn(5, *shape, dtype=torch.float64))])
+    # Two denominators for 3 images, an image of ones with one channel, three numerators for 5 x 3.
+    assert calls == [6, 1, -45]
+
+
+def test_all_terms_are_the_default():
+    assert Equilibrium().terms == frozenset(TERMS)
