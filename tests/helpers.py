@@ -130,7 +130,9 @@ IMAGE_SHAPE: dict[type[nn.Module], tuple[int, ...]] = {OneDimensional: (3, 24), 
 NETWORKS: list[type[nn.Module]] = [Plain, Residual, Functional, OneDimensional, ThreeDimensional]
 
 
-def make(network: type[nn.Module], n: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[nn.Module, Tensor]:
+def make(
+    network: type[nn.Module], n: int = 2, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> tuple[nn.Module, Tensor]:
     """A tiny network in eval mode with batch statistics that differ from the identity, and ``n`` images."""
     torch.manual_seed(seed)
     model = network().to(dtype).eval()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import EquipoiseError as EquipoiseError
 from equipoise.methods import METHODS as METHODS
+from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
 from equipoise.methods import attribute as attribute
 from equipoise.methods import heatmap as heatmap
 

@@ -2,11 +2,11 @@
 
 import torch
 import torch.nn.functional as F
-from helpers import dense_matrix
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from equipoise.engine.linear_map import Geometry, LinearMap
+from helpers import dense_matrix
 
 
 @st.composite
@@ -19,7 +19,9 @@ def maps(draw):
     dilation = tuple(draw(st.lists(st.integers(1, 2), min_size=d, max_size=d)))
     padding = tuple(draw(st.lists(st.integers(0, 2), min_size=d, max_size=d)))
     transposed = draw(st.booleans())
-    output_padding = tuple(draw(st.integers(0, max(s, e) - 1)) if transposed else 0 for s, e in zip(stride, dilation))
+    output_padding = tuple(
+        draw(st.integers(0, max(s, e) - 1)) if transposed else 0 for s, e in zip(stride, dilation, strict=True)
+    )
     before = () if transposed else tuple(draw(st.lists(st.integers(0, 2), min_size=2 * d, max_size=2 * d)))
     size = tuple(draw(st.lists(st.integers(3, 5), min_size=d, max_size=d)))
     for i in range(d):

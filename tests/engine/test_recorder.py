@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import NETWORKS, Functional, Plain, Residual, make
 from torch import nn
 
 import equipoise
 from equipoise.engine import Relevance, propagate, record
 from equipoise.errors import ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
 from equipoise.rules.gradient import GRADIENT
+from helpers import NETWORKS, Functional, Plain, Residual, make
 
 
 class Head(nn.Module):

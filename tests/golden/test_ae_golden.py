@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from helpers import golden_image, golden_network, relative_error
 
 import equipoise
+from helpers import golden_image, golden_network, relative_error
 
 PACKED = np.load(Path(__file__).parent / "AE.npz")
 CASES = sorted({key.split("/")[0] for key in PACKED.files})

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from helpers import dense_matrix, relative_error
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracle import equilibrium
 from torch import nn
 
 from equipoise.engine import Relevance, record
 from equipoise.engine.rule import Step
 from equipoise.rules.ae import TERMS, Equilibrium
+from helpers import dense_matrix, relative_error
+from oracle import equilibrium
 
 CONVOLUTIONS = {
     "3x3": lambda: nn.Conv2d(3, 4, 3, padding=1),

@@ -87,6 +87,9 @@ class AttributionEquilibrium:
             ``profile="paper"`` on a network without branches each image's sum is ``gamma - 2`` at every
             layer with a kernel larger than 1x1.
         """
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
         targets, pixels = self._run(inputs, target, None)
         return targets.format(pixels.to(inputs.dtype))
 

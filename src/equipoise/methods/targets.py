@@ -105,9 +105,9 @@ def _from_tensor(target: Tensor, logits: Tensor) -> Targets:
 
 
 def _from_ragged(target: Sequence[Sequence[int]], logits: Tensor) -> Targets:
-    rows = [_integers(list(row)) for row in target]
-    if any(row.dim() != 1 or not len(row) for row in rows):
+    if not all(len(row) for row in target):
         raise TargetError("each image of a list of lists needs at least one class index")
+    rows = [_integers(list(row)) for row in target]
     most = max(len(row) for row in rows)
     padded = torch.stack([torch.cat([row, row[:1].expand(most - len(row))]) for row in rows], dim=1)
     return _from_indices(padded.to(logits.device), logits, tuple(len(row) for row in rows), single=False)
