@@ -1,5 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
+# Threads that wait by spinning steal the cores from each other wherever more than one process runs.
+export OMP_WAIT_POLICY ?= PASSIVE
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint bench clean
@@ -9,7 +11,8 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(VENV)/bin/equipoise demo --output equipoise-out
+	$(VENV)/bin/python -m equipoise.samples equipoise-out/photos
+	$(VENV)/bin/equipoise explain equipoise-out/photos --output equipoise-out
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -n auto

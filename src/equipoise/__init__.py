@@ -10,20 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import EquipoiseError as EquipoiseError
-from equipoise.methods import METHODS as METHODS
-from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
-from equipoise.methods import attribute as attribute
-from equipoise.methods import heatmap as heatmap
 
 if TYPE_CHECKING:
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain
+    from equipoise.methods import METHODS as METHODS
+    from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
+    from equipoise.methods import attribute as attribute
+    from equipoise.methods import heatmap as heatmap
     from equipoise.models import load_model as load_model
 
 __version__ = "0.1.0"
 
-# These need Pillow, torchvision or timm, so they are imported when first asked for.
+# Imported when first asked for: the methods need torch, the rest Pillow, torchvision or timm.
 _LAZY = {
+    "METHODS": "equipoise.methods",
+    "AttributionEquilibrium": "equipoise.methods",
+    "attribute": "equipoise.methods",
+    "heatmap": "equipoise.methods",
     "Explanation": "equipoise.explanation",
     "explain": "equipoise.explanation",
     "load_model": "equipoise.models",

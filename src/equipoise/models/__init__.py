@@ -1,1 +1,12 @@
-"""Networks by name."""
+"""Every convolutional classifier of torchvision and timm by name, with its preprocessing and its classes."""
+
+from __future__ import annotations
+
+from equipoise.models.families import Kind as Kind
+from equipoise.models.families import cnn_families as cnn_families
+from equipoise.models.families import representative as representative
+from equipoise.models.preprocessing import Preprocessing as Preprocessing
+from equipoise.models.spec import ModelSpec as ModelSpec
+from equipoise.models.zoo import build as build
+from equipoise.models.zoo import list_models as list_models
+from equipoise.models.zoo import load_model as load_model

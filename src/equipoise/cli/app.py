@@ -1,0 +1,172 @@
+"""The command line: its commands and options, and nothing that takes time to import."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, cast
+
+import typer
+
+from equipoise.cli.request import ExplainRequest
+from equipoise.errors import OptionError
+
+Job = Callable[[], int]
+
+app = typer.Typer(
+    name="equipoise",
+    add_completion=False,
+    help="What did the network see? Explain photos by Attribution Equilibrium and its peers.",
+)
+listing = typer.Typer(help="List what there is: methods, models, layers.")
+app.add_typer(listing, name="list")
+
+
+def parse(arguments: Sequence[str] | None = None) -> Job | int:
+    """Read a command line.
+
+    Args:
+        arguments: Without the program's name; default: the process's own.
+
+    Returns:
+        What is asked for, ready to run; or an exit status if nothing is, as after ``--help``.
+
+    Raises:
+        OptionError: If the command line cannot be understood; the text is one sentence.
+    """
+    command = typer.main.get_command(app)
+    argv = None if arguments is None else list(arguments)
+    try:
+        result: Any = command.main(args=argv, prog_name="equipoise", standalone_mode=False)
+    except Exception as error:
+        # typer up to 0.15 raises click's exceptions and later ones its own: known by what they can do
+        if (say := getattr(error, "format_message", None)) is None:
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "equipoise"
+        raise OptionError(f"{say()} (see {path} --help)") from error
+    return cast("Job | int", result) if result is not None else 0
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        from equipoise import __version__  # noqa: PLC0415
+
+        typer.echo(f"equipoise {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    _version(wanted=version)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def explain(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Photos, or folders of photos.")],
+    *,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The network; see: equipoise list models")
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]|all", help="How to explain; see: equipoise list methods  [default: ae]"),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="top|topN|INDEX|CLASS[,...]",
+            help="Which class to explain, by rank, index or name; may be repeated  [default: top]",
+        ),
+    ] = None,
+    gamma: Annotated[
+        float | None,
+        typer.Option(metavar="G", help="How much evidence AE keeps, 1 (least) to 2  [default: 1]"),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="L", help="Where the method starts; see: equipoise list layers")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Any other option of the method; may be repeated"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
+    output: Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")] = "equipoise-out",
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document per photo, and nothing else.")
+    ] = False,
+) -> Job:
+    """Explain photos: write heat maps, overlays, raw numbers and records, and print the classes."""
+    request = ExplainRequest(
+        images=tuple(images),
+        model=model,
+        weights=weights,
+        methods=tuple(method or ["ae"]),
+        targets=tuple(target or ["top"]),
+        gamma=gamma,
+        layer=layer,
+        options=tuple(option or []),
+        device=device,
+        output=output,
+        recursive=recursive,
+        as_json=as_json,
+    )
+
+    def run() -> int:
+        from equipoise.cli.explaining import explain_photos  # noqa: PLC0415  # loads torch
+
+        return explain_photos(request)
+
+    return run
+
+
+@listing.command("methods")
+def list_methods() -> Job:
+    """Names of the methods, and what each is."""
+
+    def run() -> int:
+        from equipoise.cli.lists import print_methods  # noqa: PLC0415  # loads torch
+
+        return print_methods()
+
+    return run
+
+
+@listing.command("models")
+def list_models(
+    pattern: Annotated[str | None, typer.Argument(help="A part of the name, or a pattern with *.")] = None,
+) -> Job:
+    """Names of the networks."""
+
+    def run() -> int:
+        from equipoise.cli.lists import print_models  # noqa: PLC0415  # loads torch
+
+        return print_models(pattern)
+
+    return run
+
+
+@listing.command("layers")
+def list_layers(
+    *,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The network; see: equipoise list models")
+    ] = "efficientnet_lite0",
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of your own.")] = None,
+) -> Job:
+    """Layers where a method can start."""
+
+    def run() -> int:
+        from equipoise.cli.lists import print_layers  # noqa: PLC0415  # loads torch
+
+        return print_layers(model, weights)
+
+    return run

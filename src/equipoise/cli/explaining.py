@@ -1,0 +1,174 @@
+"""``equipoise explain``: check everything, load the network, then photo after photo."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipoise import models, records, viz
+from equipoise._seen import BoundMethod, Look, Top, bind, look
+from equipoise.cli import MENDABLE
+from equipoise.cli.console import RunConsole
+from equipoise.cli.photos import PhotoFile, collect
+from equipoise.cli.request import (
+    ExplainRequest,
+    check_device,
+    check_layer,
+    check_output,
+    read_methods,
+    read_options,
+    read_targets,
+)
+from equipoise.errors import EquipoiseError, ImageError, OptionError
+from equipoise.explanation import CELL, Explanation, explain_look, label, slug
+from equipoise.images import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
+
+
+def explain_photos(request: ExplainRequest) -> int:
+    """Explain the photos of a command line.
+
+    Returns:
+        0, or `MENDABLE` if any photo or method could not be done; the others are.
+
+    Raises:
+        EquipoiseError: If an argument is wrong; nothing is done then.
+    """
+    methods = read_methods(request.methods)
+    options = read_options(request, methods)
+    device = check_device(request.device)
+    output = check_output(request.output)
+    photos, problems = collect(request.images, recursive=request.recursive)
+    with RunConsole(len(photos), as_json=request.as_json) as console:
+        for problem in problems:
+            console.trouble(problem)
+        if photos:
+            module, spec = models.load_model(request.model, request.weights, device)
+            check_layer(request.layer, module, request.model)
+            targets = read_targets(request.targets, spec)
+            bound = {method: bind(method, module, spec, options[method]) for method in methods}
+            _make(output)
+            run = _Run(bound, targets, output, console)
+            for photo in photos:
+                console.begin(one_line(photo.path.name))
+                try:
+                    run.photo(photo, look(photo.path, module, spec))
+                except ImageError as error:
+                    console.trouble(str(error))
+                except (MemoryError, RuntimeError) as error:
+                    if not _out_of_memory(error):
+                        raise
+                    console.trouble(f"{one_line(photo.path)}: there is not enough memory to explain it")
+                console.done()
+            console.summary(run.summary())
+    return MENDABLE if console.troubles else 0
+
+
+class _Run:
+    """The same methods and targets for photo after photo."""
+
+    def __init__(
+        self, bound: dict[str, BoundMethod], targets: list[int | Top], output: Path, console: RunConsole
+    ) -> None:
+        self._bound, self._targets, self._output, self._console = bound, targets, output, console
+        self._count, self._start = 0, time.monotonic()
+
+    def photo(self, photo: PhotoFile, seen: Look) -> None:
+        """Explain one photo by every method, write its files and show the result.
+
+        Raises:
+            OptionError: If the files cannot be written.
+            EquipoiseError: If no method is left that can explain this network.
+        """
+        targets = seen.classes(self._targets)
+        explanations = {}
+        for name in list(self._bound):
+            try:
+                explanations[name] = explain_look(seen, self._bound[name], targets)
+            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
+                del self._bound[name]
+                if not self._bound:
+                    raise
+                self._console.trouble(f"{name} is left out: {one_line(error)}")
+        entries = [
+            self._entry(photo, name, explanation.select(index))
+            for name, explanation in explanations.items()
+            for index in range(len(targets))
+        ]
+        montage = None
+        if len(entries) > 1:
+            montage = str(self._write(f"{photo.stem}.montage.png", records.encoded(_montage(explanations))))
+        first = next(iter(explanations.values()))
+        document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
+        document |= {"explanations": entries, "montage": montage}
+        self._console.result(document, _lines(photo, first, entries, montage))
+        self._count += 1
+
+    def summary(self) -> str:
+        """How many photos were explained, in what time, and where the files are."""
+        photos = "1 photo" if self._count == 1 else f"{self._count} photos"
+        seconds = time.monotonic() - self._start
+        return f"{photos} explained in {seconds:.1f} s; pictures, numbers and records are in {self._output}"
+
+    def _entry(self, photo: PhotoFile, method: str, explanation: Explanation) -> dict[str, Any]:
+        """Write the four files of one photo, method and target; what is said of them."""
+        target = explanation.targets[0]
+        stem = f"{photo.stem}.{method}.{target.index}-{slug(target.name)}"
+        contents = explanation.contents()
+        files = {ending: f"{stem}{ending}" for ending in contents}
+        record = explanation.record | {"files": {_KINDS[ending]: name for ending, name in files.items()}}
+        contents[".json"] = (records.to_json(record) + "\n").encode()
+        paths = {_KINDS[ending]: str(self._write(files[ending], data)) for ending, data in contents.items()}
+        kept = {key: explanation.record[key] for key in ("method", "target", "attribution", "notes")}
+        return kept | {"files": paths}
+
+    def _write(self, name: str, data: bytes) -> Path:
+        try:
+            return records.write_atomically(self._output / name, data)
+        except OSError as error:
+            raise OptionError(f"{self._output / name} cannot be written ({error.strerror})") from error
+
+
+_KINDS = {
+    ".overlay.png": "overlay",
+    ".heatmap.png": "heatmap",
+    ".safetensors": "attribution",
+    ".json": "record",
+}
+
+
+def _montage(explanations: dict[str, Explanation]) -> Image.Image:
+    """Rows are targets; columns are the photo and the methods."""
+    small = {name: explanation.thumbnail(CELL) for name, explanation in explanations.items()}
+    first = next(iter(small.values()))
+    rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
+    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=CELL)
+
+
+def _lines(photo: PhotoFile, first: Explanation, entries: list[dict[str, Any]], montage: str | None) -> list[str]:
+    lines = [f"{one_line(photo.path)}  ({first.image.width} x {first.image.height})"]
+    lines += [f"  {100 * one.probability:5.1f} %  {one.name} ({one.index})" for one in first.scores]
+    for entry in entries:
+        target = entry["target"]
+        name = f"{entry['method']['name']}, {target['name']} ({target['index']})"
+        lines.append(f"  {name}: {entry['files']['overlay']}")
+        lines += [f"    note: {note}" for note in entry["notes"]]
+    return lines + ([f"  side by side: {montage}"] if montage else [])
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--output {folder} cannot be made ({error.strerror})") from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # on the CPU torch raises a plain RuntimeError, known by its words alone
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,0 +1,72 @@
+"""``equipoise list``: plain lines, one entry each, so that they can be searched and piped."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from equipoise._registry import nearest
+from equipoise.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def print_methods() -> int:
+    """Name, level (pixel or map), whether signed, and one line on each method."""
+    from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
+
+    _print_table(
+        [
+            (name, entry.level, "signed" if entry.signed else "unsigned", entry.summary)
+            for name, entry in METHODS.items()
+        ]
+    )
+    return 0
+
+
+def print_models(pattern: str | None) -> int:
+    """Names of the networks that fit a pattern.
+
+    Raises:
+        UnknownNameError: If none does; the text lists the nearest ones.
+    """
+    from equipoise import models  # noqa: PLC0415  # loads torch
+
+    names = models.list_models(pattern)
+    if not names:
+        near = nearest(str(pattern), models.list_models())
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UnknownNameError(f"no model's name fits {pattern!r}{hint}")
+    _print_table([(name,) for name in names])
+    return 0
+
+
+def print_layers(model: str, weights: str | None) -> int:
+    """Name, kind and output shape of the layers where a method can start; the default is marked.
+
+    Raises:
+        EquipoiseError: If the network cannot be loaded.
+    """
+    import torch  # noqa: PLC0415  # takes time
+    from PIL import Image  # noqa: PLC0415
+
+    from equipoise import models  # noqa: PLC0415
+    from equipoise.methods.layers import list_layers  # noqa: PLC0415
+
+    module, spec = models.load_model(model, weights)
+    gray = Image.new("RGB", (512, 512), (128, 128, 128))  # any photo: only the shapes are shown
+    with torch.no_grad():
+        rows = list_layers(module, spec.preprocess(gray).unsqueeze(0))
+    _print_table(
+        [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]
+    )
+    return 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest entry; nothing is cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

@@ -1,0 +1,201 @@
+"""What a command line asks for, and its reading: methods, options, targets, device, folder.
+
+Everything here is checked before any photo is opened; whatever is wrong raises an `EquipoiseError` whose text
+is one sentence.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise._registry import nearest
+from equipoise.errors import EquipoiseError, LayerError, OptionError, UnknownOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from equipoise._seen import Top
+    from equipoise.models import ModelSpec
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """The command line of ``equipoise explain``, as typed."""
+
+    images: tuple[str, ...]
+    model: str
+    weights: str | None
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    gamma: float | None
+    layer: str | None
+    options: tuple[str, ...]
+    device: str | None
+    output: str
+    recursive: bool
+    as_json: bool
+
+
+def read_methods(texts: Sequence[str]) -> list[str]:
+    """Registered names, each once: ``"ae,rap"`` or ``"all"``.
+
+    Raises:
+        UnknownNameError: If no method has that name; the text lists the nearest ones.
+        OptionError: If none is named.
+    """
+    from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
+
+    names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    found = dict.fromkeys(
+        name for part in names for name in (METHODS.names() if part == "all" else [METHODS.canonical(part)])
+    )
+    if not found:
+        raise OptionError("--method names no method")
+    return list(found)
+
+
+def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The options of each method: each goes to the methods that take it.
+
+    Raises:
+        OptionError: If an option is not ``key=value``, or gamma is outside 1 to 2.
+        UnknownOptionError: If no chosen method takes an option.
+    """
+    from equipoise.records import method_options  # noqa: PLC0415  # loads torch
+
+    texts: dict[str, Any] = {}
+    for pair in request.options:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise OptionError(f"--option {pair!r} is not of the form key=value")
+        texts[key.strip().replace("-", "_")] = text
+    given: dict[str, Any] = {}
+    if request.gamma is not None:
+        if not 1.0 <= request.gamma <= 2.0:
+            raise OptionError(f"--gamma is {request.gamma}; it has to be between 1 and 2")
+        given["gamma"] = request.gamma
+    if request.layer is not None:
+        given["layer"] = request.layer
+    taken = {method: method_options(method) for method in methods}
+    for key in [*texts, *given]:
+        _check_taken(key, taken)
+    return {
+        method: {key: read_value(text, known[key]) for key, text in texts.items() if key in known}
+        | {key: value for key, value in given.items() if key in known}
+        for method, known in taken.items()
+    }
+
+
+def _check_taken(key: str, taken: Mapping[str, Mapping[str, Any]]) -> None:
+    if not any(key in known for known in taken.values()):
+        every = sorted({name for known in taken.values() for name in known})
+        near = nearest(key, every, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        kinds = ", ".join(every) or "none"
+        raise UnknownOptionError(f"{' and '.join(taken)} has no option {key!r}; {hint}options: {kinds}")
+
+
+def read_value(text: str, default: object) -> Any:  # whatever the option takes
+    """``text`` as Python writes it (``2``, ``0.5``, ``true``, ``(1, 2)``), else as the words themselves.
+
+    Where the default is a sequence, words are split at commas: ``terms=C,A``.
+    """
+    text = text.strip()
+    if text.casefold() in _WORDS:
+        return _WORDS[text.casefold()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    if isinstance(default, tuple | list | set | frozenset) and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def check_device(name: str | None) -> str | None:
+    """``name``, if a tensor can be put there.
+
+    Raises:
+        OptionError: If there is no such device here.
+    """
+    if name is None:
+        return None
+    import torch  # noqa: PLC0415  # takes time
+
+    try:
+        device = torch.device(name)
+    except (RuntimeError, ValueError) as error:
+        raise OptionError(f"no device is called {name!r}; devices are cpu, cuda, cuda:0, mps") from error
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(f"the device {name!r} is not available on this machine") from error
+    return name
+
+
+def check_output(folder: str) -> Path:
+    """``folder``, if files can be written there; it is not made yet.
+
+    Raises:
+        OptionError: If it is a file, or it or the folder above it cannot be written.
+    """
+    path = Path(folder)
+    existing = next((parent for parent in (path, *path.absolute().parents) if parent.exists()), path)
+    if not existing.is_dir():
+        raise OptionError(f"--output {folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OptionError(f"--output {folder}: {existing} cannot be written")
+    return path
+
+
+def check_layer(layer: str | None, module: nn.Module, model: str) -> None:
+    """Refuse a layer that the network does not have.
+
+    Raises:
+        LayerError: If it is absent; the text lists the nearest names.
+    """
+    names = [name for name, _ in module.named_modules() if name]
+    if layer is None or layer in names:
+        return
+    near = nearest(layer, names)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"see: equipoise list layers --model {model}"
+    raise LayerError(f"{model} has no layer called {layer!r}; {hint}")
+
+
+def read_targets(texts: Sequence[str], spec: ModelSpec) -> list[int | Top]:
+    """Targets by rank, index or name, separated by commas; a name may hold commas itself.
+
+    Raises:
+        EquipoiseError: If one is no class of the network; an unknown name's text lists the nearest ones.
+    """
+    targets = [target for text in texts for target in _split_targets(text, spec)]
+    if not targets:
+        raise OptionError("--target names no class")
+    return targets
+
+
+def _split_targets(text: str, spec: ModelSpec) -> list[int | Top]:
+    """The longest run of parts that is a class goes first: "tabby, tabby cat" is one, "tabby,281" two."""
+    from equipoise._seen import parse_target  # noqa: PLC0415  # loads torch
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    targets: list[int | Top] = []
+    while parts:
+        for count in range(len(parts), 0, -1):
+            try:
+                targets.append(parse_target(", ".join(parts[:count]), spec))
+            except EquipoiseError:
+                if count == 1:
+                    raise
+            else:
+                parts = parts[count:]
+                break
+    return targets

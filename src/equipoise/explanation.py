@@ -1,0 +1,284 @@
+"""From a photo to an explanation in one call: `explain`, and the `Explanation` that it returns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from equipoise import records, viz
+from equipoise._seen import (
+    BoundMethod,
+    ClassScore,
+    Look,
+    Model,
+    Photo,
+    Top,
+    Wanted,
+    bind,
+    load,
+    look,
+    parse_target,
+)
+from equipoise.errors import OptionError, TargetError
+from equipoise.methods import heatmap
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+LISTED_SCORES: Final = 5
+"""How many of the highest classes an explanation lists."""
+
+CELL: Final = 480
+"""Longer side of a picture in a montage, in pixels."""
+
+_NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
+_PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Where in a photo a network found evidence for a class, and evidence against it; notebooks show it.
+
+    Attributes:
+        attribution: ``(c, h, w)``, or ``(k, c, h, w)`` for a list of targets; as the method gave it.
+        heatmap: ``(h, w)`` or ``(k, h, w)``: the sum over the channels.
+        scores: The highest classes, best first.
+        target: The explained class; a tuple of them for a list of targets.
+        image: The photo at its own resolution as a person sees it, mode ``RGB``.
+        box: ``(left, top, right, bottom)`` in pixels of the photo: what the network saw.
+        record: What made this explanation, and its sums, as JSON types.
+        notes: What the method has to say, such as that no negative relevance was found at a layer.
+        smoothing: Default of `overlay`: 0 for maps that are smooth already.
+    """
+
+    attribution: Tensor = field(repr=False)
+    heatmap: Tensor = field(repr=False)
+    scores: tuple[ClassScore, ...]
+    target: ClassScore | tuple[ClassScore, ...]
+    image: Image.Image
+    box: tuple[float, float, float, float]
+    record: dict[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    smoothing: float = viz.SMOOTHING
+
+    @property
+    def targets(self) -> tuple[ClassScore, ...]:
+        """The explained classes, also when there is one."""
+        return self.target if isinstance(self.target, tuple) else (self.target,)
+
+    def select(self, target_index: int) -> Explanation:
+        """The explanation of one of several targets, ``target_index`` counting from 0.
+
+        Raises:
+            TargetError: If there are fewer targets.
+        """
+        if not 0 <= target_index < len(self.targets):
+            raise TargetError(f"there is no target {target_index}; this explanation has {len(self.targets)}")
+        if not isinstance(self.target, tuple):
+            return self
+        return replace(
+            self,
+            attribution=self.attribution[target_index],
+            heatmap=self.heatmap[target_index],
+            target=self.target[target_index],
+            record=self.record | {key: self.record[key][target_index] for key in ("target", "attribution")},
+        )
+
+    def thumbnail(self, side: int) -> Explanation:
+        """The same with a photo of at most ``side`` pixels a side; for showing, since the record stays."""
+        scale = min(1.0, side / max(self.image.size))
+        size = (max(1, round(self.image.width * scale)), max(1, round(self.image.height * scale)))
+        across, down = size[0] / self.image.width, size[1] / self.image.height
+        left, top, right, bottom = self.box
+        box = (left * across, top * down, right * across, bottom * down)
+        return replace(self, image=self.image.resize(size), box=box)
+
+    def overlay(self, target_index: int = 0, **options: float) -> Image.Image:
+        """The map over the photo, at the photo's own resolution, where the network looked.
+
+        Args:
+            target_index: Which of several targets, from 0.
+            **options: ``opacity``, ``percentile`` and ``smoothing`` of `equipoise.viz.overlay`. Smoothing
+                (default 1.2 % of the side for pixel-level maps) serves the eye in this picture alone;
+                ``smoothing=0`` draws the map as it is.
+
+        Raises:
+            TargetError: If there are fewer targets.
+            OptionError: If an option is outside its range.
+        """
+        one = self.select(target_index)
+        options.setdefault("smoothing", one.smoothing)
+        return viz.overlay(one.image, _numpy(one.heatmap), one.box, **options)
+
+    def heatmap_image(self, target_index: int = 0, **options: float) -> Image.Image:
+        """The map alone, one pixel per value; options are those of `equipoise.viz.heatmap_image`."""
+        return viz.heatmap_image(_numpy(self.select(target_index).heatmap), **options)
+
+    def montage(self) -> Image.Image:
+        """The photo, and the overlay of each target below one another."""
+        method = str(self.record["method"]["name"])
+        small = self.thumbnail(CELL)
+        rows = [[small.image, small.overlay(index)] for index in range(len(self.targets))]
+        return viz.montage(rows, [label(target) for target in self.targets], ["photo", method], cell=CELL)
+
+    def contents(self, target_index: int = 0) -> dict[str, bytes]:
+        """The files of one target by their endings: two pictures, the raw float32 numbers, the record."""
+        one = self.select(target_index)
+        return {
+            ".overlay.png": records.encoded(one.overlay()),
+            ".heatmap.png": records.encoded(one.heatmap_image()),
+            ".safetensors": one._tensors(),  # noqa: SLF001  # one of its own kind
+            ".json": (records.to_json(one.record) + "\n").encode(),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write what the ending of ``path`` says; each file is whole or absent.
+
+        Args:
+            path: ``.png``, ``.jpg`` or ``.webp`` for the overlay (all targets below one another if there are
+                several), ``.safetensors`` for the attribution as float32, ``.json`` for the record; without
+                an ending, or an existing folder: the folder for all four files of every target.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OptionError: If the ending is another.
+            OSError: If the file cannot be written.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if path.is_dir() or not ending:
+            path.mkdir(parents=True, exist_ok=True)
+            return [
+                records.write_atomically(path / f"{slug(target.name)}-{target.index}{kind}", data)
+                for index, target in enumerate(self.targets)
+                for kind, data in self.contents(index).items()
+            ]
+        if ending in _PICTURES:
+            picture = self.montage() if isinstance(self.target, tuple) else self.overlay()
+            data = records.encoded(picture, _PICTURES[ending])
+        elif ending == ".safetensors":
+            data = self._tensors()
+        elif ending == ".json":
+            data = (records.to_json(self.record) + "\n").encode()
+        else:
+            known = ", ".join([*_PICTURES, ".safetensors", ".json"])
+            raise OptionError(f"{path.name} ends in {ending}; an explanation is saved as one of {known}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return [records.write_atomically(path, data)]
+
+    def _repr_png_(self) -> bytes:
+        if isinstance(self.target, tuple):
+            return records.encoded(self.montage())
+        return records.encoded(self.thumbnail(_NOTEBOOK_SIDE).overlay())
+
+    def _tensors(self) -> bytes:
+        from safetensors.torch import save  # noqa: PLC0415  # only this needs it
+
+        tensor = self.attribution.detach().to("cpu", torch.float32).contiguous()
+        return save({"attribution": tensor}, metadata={"record": records.to_json(self.record, indent=None)})
+
+
+def explain(
+    image: Photo,
+    model: Model = "efficientnet_lite0",
+    method: Any = "ae",  # a name or any callable
+    target: Wanted = None,
+    **options: Any,  # the method's own
+) -> Explanation:
+    """Explain what a network saw in a photo.
+
+    Args:
+        image: A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``.
+        model: A name for `equipoise.load_model` (the two last used are kept in memory), or the pair
+            ``(module, spec)`` that it returned.
+        method: A name of `equipoise.METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
+        target: ``None`` or ``"top"`` (the highest class), ``"top3"`` (the three highest), a class index, a
+            class name, or a list of these, which are explained together.
+        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium.
+
+    Returns:
+        The explanation; its attribution is ``(c, h, w)``, or ``(k, c, h, w)`` for a list or ``"top3"``.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+        UnknownNameError: If there is no such model, method or class; the text lists the nearest names.
+        TargetError: If there is no such class.
+        EquipoiseError: As `equipoise.load_model` and the method document.
+
+    Example:
+        >>> explanation = equipoise.explain("cat.jpg", target="Egyptian cat")  # doctest: +SKIP
+        >>> explanation.save("why.png")  # doctest: +SKIP
+    """
+    module, spec = load(model)
+    listed = isinstance(target, Sequence) and not isinstance(target, str)
+    targets: Sequence[Any] = target if listed else [target]  # type: ignore[assignment]  # the line above says so
+    wanted = [parse_target(one, spec) for one in targets]
+    if not wanted:
+        raise TargetError("the list of targets is empty")
+    bound = bind(method, module, spec, options)
+    seen = look(image, module, spec)
+    several = listed or any(isinstance(one, Top) and one.count > 1 for one in wanted)
+    explanation = explain_look(seen, bound, seen.classes(wanted))
+    return explanation if several else explanation.select(0)
+
+
+def explain_look(seen: Look, bound: BoundMethod, targets: Sequence[int]) -> Explanation:
+    """Explain several classes of a photo that the network has looked at.
+
+    Returns:
+        The explanation of a list of targets: attribution ``(k, c, h, w)``.
+    """
+    attribution = bound.attribute(seen.inputs, targets)
+    heatmaps = heatmap(attribution)
+    scores = seen.top(LISTED_SCORES)
+    explained = tuple(seen.score(index) for index in targets)
+    notes = bound.notes()
+    shape = list(attribution.shape[1:])
+    width, height = seen.image.size
+    model_keys = ("name", "source", "weights", "weights_checksum")
+    record = records.plain(
+        {
+            "image": {
+                "path": seen.path,
+                "sha256": seen.sha256,
+                "width": width,
+                "height": height,
+                "box": seen.box,
+            },
+            "model": {key: getattr(seen.spec, key, None) for key in model_keys},
+            "method": bound.record,
+            "target": [asdict(one) for one in explained],
+            "scores": [asdict(one) for one in scores],
+            "attribution": [{"shape": shape, **records.statistics(one)} for one in heatmaps],
+            "notes": notes,
+            "versions": records.versions(),
+        }
+    )
+    return Explanation(attribution, heatmaps, scores, explained, seen.image, seen.box, record, notes, bound.smoothing)
+
+
+def label(score: ClassScore) -> str:
+    """A class for a person, in two lines: its name, and how sure the network is."""
+    return f"{score.name}\n{100 * score.probability:.1f} %"
+
+
+def slug(text: str, length: int = 40) -> str:
+    """``text`` as a part of a file name: at most ``length`` small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:length].strip("_") or "class"
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).numpy()
+    return array

@@ -1,0 +1,106 @@
+"""What is known about a loaded network: its classes, its preprocessing, where its weights come from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from equipoise._registry import nearest
+from equipoise.errors import TargetError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import Image
+    from torch import Tensor
+
+    from equipoise.models.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network's description, as `load_model` returns it.
+
+    Args:
+        name: Source, architecture and, for pretrained weights, their tag:
+            ``"torchvision/resnet50.IMAGENET1K_V2"``.
+        source: ``"bundled"``, ``"torchvision"`` or ``"timm"``.
+        architecture: The source's name for it: ``"resnet50"``.
+        classes: One name per output.
+        preprocessing: What the weights were trained on.
+        weights: The tag of the pretrained weights, ``"random"``, or the path of the file.
+        weights_checksum: SHA-256 of the weights file, or of the state dict for random weights; 64 hex digits.
+        license: Of the weights, as its publisher writes it; ``None`` when unstated.
+        citation: Where the weights are described (an arXiv number, an address); ``None`` when unstated.
+        synonyms: For each class the other names it goes by, separated by commas; or nothing.
+    """
+
+    name: str
+    source: str
+    architecture: str
+    classes: tuple[str, ...] = field(repr=False)
+    preprocessing: Preprocessing
+    weights: str
+    weights_checksum: str
+    license: str | None = None
+    citation: str | None = None
+    synonyms: tuple[str, ...] = field(default=(), repr=False)
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """The tensor the network takes, float32, shape ``(3, h, w)``, on the CPU."""
+        return self.preprocessing(image)
+
+    @property
+    def input_bounds(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value of a pixel after preprocessing, each of shape ``(3,)``."""
+        return self.preprocessing.bounds()
+
+    def class_index(self, query: int | str) -> int:
+        """The index of a class.
+
+        Args:
+            query: The index itself (or its digits); or a name in any case of letters. A name is looked for
+                as a class name, then as a synonym, then as whole words of either, then as a part of either;
+                the first of these that finds anything must find exactly one class.
+
+        Returns:
+            Between 0 and ``len(classes) - 1``.
+
+        Raises:
+            TargetError: If an index is out of range.
+            UnknownNameError: If a name fits no class, or more than one; the text lists candidates.
+        """
+        if isinstance(query, str) and not query.strip().isdecimal():
+            return self._named(query.strip())
+        index = int(query)
+        if isinstance(query, bool) or not 0 <= index < len(self.classes):
+            raise TargetError(f"{query!r} is no class of {self.name}; its classes are 0 to {len(self.classes) - 1}")
+        return index
+
+    def _named(self, query: str) -> int:
+        for found in self._candidates(query.casefold()):
+            if len(found) == 1:
+                return found[0]
+            if found:
+                some = ", ".join(f"{self.classes[index]} ({index})" for index in found[:8])
+                more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+                raise UnknownNameError(
+                    f"{query!r} fits {len(found)} classes of {self.name}: {some}{more}; give a full name or the index"
+                )
+        near = nearest(query, list(self.classes)) if query else []
+        hint = f"; the nearest are {', '.join(near)}" if near else ""
+        raise UnknownNameError(f"{self.name} has no class called {query!r}{hint}")
+
+    def _candidates(self, query: str) -> Iterator[list[int]]:
+        """The classes that each way of looking finds, strictest first; nothing for an empty query."""
+        if not query:
+            return
+        names = [name.casefold() for name in self.classes]
+        others = [synonyms.casefold() for synonyms in self.synonyms] or [""] * len(names)
+        pairs = list(enumerate(zip(names, others, strict=True)))
+        words = re.compile(rf"(?<!\w){re.escape(query)}(?!\w)")
+        yield [index for index, (name, _) in pairs if name == query]
+        yield [index for index, (_, other) in pairs if query in (word.strip() for word in other.split(","))]
+        yield [index for index, (name, other) in pairs if words.search(name) or words.search(other)]
+        yield [index for index, (name, other) in pairs if query in name or query in other]
