@@ -71,7 +71,7 @@ class AttributionEquilibrium:
             raise OptionError(f"terms are {terms!r}; choose from C, A, U and shift, at least one of the first three")
         self.model = model
         self.layer = layer
-        self.options = _Options(float(gamma), frozenset(cast("Collection[Term]", terms)), _bounds(input_bounds))
+        self.options = _Options(float(gamma), frozenset(cast("Collection[Term]", terms)), parse_bounds(input_bounds))
         self.profile = PROFILES[profile]
         self.notes: list[str] = []
 
@@ -218,7 +218,12 @@ def reads_pixels(step: Step) -> bool:
     return step.call.inputs[0].pixels
 
 
-def _bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
+def parse_bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
+    """Lowest and highest pixel value as tensors that broadcast over ``(n, c, h, w)``.
+
+    Raises:
+        OptionError: If ``given`` is no pair, or not in order.
+    """
     if given is None:
         return None
     if not isinstance(given, Sequence) or len(given) != 2:

@@ -1,0 +1,176 @@
+"""Layer-wise relevance propagation with composites of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._registry import Registry
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine.numerics import safe_divide
+from equipoise.engine.rule import Rule, Special
+from equipoise.errors import OptionError
+from equipoise.methods.ae import parse_bounds, reads_pixels
+from equipoise.methods.base import METHODS
+from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
+from equipoise.methods.targets import Targets
+from equipoise.rules.gradient import Derivative
+from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma, Normed, shifted, stabilized
+from equipoise.rules.structure import STRUCTURE
+from equipoise.rules.zbox import ZBox
+
+Bounds = tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A composite as data: which rule convolutions, linear layers and the first layer get.
+
+    Attributes:
+        convolution: The rule of convolutions.
+        dense: The rule of linear layers.
+        first: Makes the rule of the layer that reads the pixels; ``None`` leaves it to ``convolution``.
+    """
+
+    convolution: Rule
+    dense: Rule
+    first: Callable[[Bounds], Rule] | None = None
+
+
+def _flat(bounds: Bounds) -> Rule:
+    del bounds
+    return Flat()
+
+
+_ZPLUS = AlphaBeta(divide=stabilized())
+_ALPHA2_BETA1 = AlphaBeta(divide=stabilized(), alpha=2.0)
+
+COMPOSITES: Registry[Recipe] = Registry("composite")
+COMPOSITES.add("epsilon-gamma-box", Recipe(Gamma(), Epsilon(), ZBox),
+               aliases=("egb", "eps-gamma-box", "epsilongammabox"))  # fmt: skip
+COMPOSITES.add("epsilon-plus", Recipe(_ZPLUS, Epsilon()), aliases=("eps-plus", "epsilonplus"))
+COMPOSITES.add("epsilon-plus-flat", Recipe(_ZPLUS, Epsilon(), _flat), aliases=("eps-plus-flat", "epsilonplusflat"))
+COMPOSITES.add("epsilon-alpha2-beta1", Recipe(_ALPHA2_BETA1, Epsilon()),
+               aliases=("eps-alpha2beta1", "epsilon-alpha2beta1", "epsilonalpha2beta1"))  # fmt: skip
+COMPOSITES.add("epsilon-alpha2-beta1-flat", Recipe(_ALPHA2_BETA1, Epsilon(), _flat),
+               aliases=("eps-alpha2beta1-flat", "epsilon-alpha2beta1-flat", "epsilonalpha2beta1flat"))  # fmt: skip
+COMPOSITES.add("alpha1-beta0", Recipe(AlphaBeta(bias_share=False), AlphaBeta(bias_share=False), ZBox),
+               aliases=("alpha1beta0",))  # fmt: skip
+
+
+@METHODS.register("lrp_composite", aliases=("LRP-COMP", "lrp"))
+class CompositeLRP(Propagation):
+    """LRP with a rule per kind of layer.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: The composites are zennit's; ``"reference"`` takes its default bounds of -3 and 3
+            where ``"paper"`` takes each image's own extremes, and its maximum pool and sums.
+        composite: ``"epsilon-gamma-box"`` (the paper's LRP-COMP), ``"epsilon-plus"``,
+            ``"epsilon-alpha2-beta1"``, either with ``"-flat"``, or ``"alpha1-beta0"``.
+        input_bounds: Lowest and highest pixel value for the box rule.
+
+    References:
+        Montavon et al. 2019; Kohlbrenner et al. 2020 (*Towards best practice in explaining neural
+        network decisions with LRP*). The relevance starts as 1 at the class.
+    """
+
+    summary: ClassVar[str] = "LRP with a rule per kind of layer (epsilon, gamma, z+, alpha-beta, box)"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        composite: str = "epsilon-gamma-box",
+        input_bounds: Any = None,
+    ) -> None:
+        super().__init__(model, profile)
+        self.recipe: Recipe = choose(COMPOSITES, composite)
+        default = (torch.tensor(-3.0), torch.tensor(3.0)) if self.reference else None
+        self.bounds = default if input_bounds is None else parse_bounds(input_bounds)
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        norm = Normed(stabilized())
+        composite = Composite(
+            "lrp",
+            {
+                **STRUCTURE,
+                OpKind.LINEAR: self.recipe.convolution,
+                OpKind.MAX_POOL: Derivative(),
+                OpKind.AVERAGE_POOL: norm,
+                OpKind.REDUCE: norm,
+                OpKind.ADD: norm,
+            },
+            (
+                *([Special(OpKind.LINEAR, reads_pixels, self.recipe.first(self.bounds))] if self.recipe.first else []),
+                Special(OpKind.LINEAR, _is_dense, self.recipe.dense),
+            ),
+        )
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        return self.to(trace, start, composite, trace.input)
+
+
+def _is_dense(step: Step) -> bool:
+    return step.call.name in {"linear", "matmul"}
+
+
+def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Composite:
+    """The alpha-beta rule on every layer, as the released code of RAP and AGF computes it.
+
+    There ``x+ w+`` and ``x- w-`` are normalized each alone, no bias takes part, pools and sums are
+    divided by their signed values with 1e-9 added.
+    """
+    divide = shifted if reference else safe_divide
+    norm = Normed(divide)
+    rule = AlphaBeta(divide=divide, fold=False, alpha=alpha, bias_share=False, jointly=not reference)
+    structure = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    return Composite(
+        "alpha-beta",
+        {**STRUCTURE, **(structure if reference else {}), OpKind.LINEAR: rule},
+        (Special(OpKind.LINEAR, reads_pixels, ZBox(bounds)),),
+    )
+
+
+@METHODS.register("lrp_alpha_beta")
+class AlphaBetaLRP(Propagation):
+    r"""LRP-:math:`\alpha\beta` on every layer, the box rule at the pixels.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"reference"``: as in the released code of RAP and AGF (see `alpha_beta_composite`).
+        alpha: At least 1; ``beta = alpha - 1``.
+        input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+
+    Raises:
+        OptionError: If ``alpha`` is below 1.
+
+    References:
+        Bach et al. 2015, Eq. 60. The relevance starts as the logit at the class.
+    """
+
+    summary: ClassVar[str] = "LRP alpha-beta on every layer"
+
+    def __init__(
+        self, model: nn.Module, *, profile: ProfileName = "paper", alpha: float = 1.0, input_bounds: Any = None
+    ) -> None:
+        super().__init__(model, profile)
+        if not alpha >= 1:
+            raise OptionError(f"alpha is {alpha}; it must be at least 1 (beta is alpha - 1)")
+        self.composite = alpha_beta_composite(alpha, parse_bounds(input_bounds), reference=self.reference)
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        start = logit_start(trace, targets)
+        return self.to(trace, {trace.output: Relevance(start)}, self.composite, trace.input)
+
+
+def logit_start(trace: Trace, targets: Targets) -> Tensor:
+    """The class's logit at the class, zero elsewhere: ``(k, n, C)``."""
+    seeds = one_hot(targets, trace.logits.dtype)
+    return seeds * trace.logits.to(seeds.dtype)

@@ -1,0 +1,116 @@
+"""What the propagation methods have in common: record, start, carry back, read out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from equipoise._registry import Registry
+from equipoise._typing import Float
+from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record
+from equipoise.engine.numerics import working_dtype
+from equipoise.errors import OptionError
+from equipoise.methods.base import check_inputs
+from equipoise.methods.targets import Target, Targets, resolve_targets
+
+ProfileName = Literal["paper", "reference"]
+
+
+class Propagation:
+    """Base of the methods that carry relevance along the tape.
+
+    A subclass says what it explains and how in `explain_trace`; this class does the rest: checks,
+    the forward pass, targets, resizing, the coverage table.
+
+    Args:
+        model: The network.
+        profile: ``"paper"``: the published rule, for any architecture. ``"reference"``: as the
+            official implementation computes it.
+        interpolate: For map-level methods: whether to resize the map to the input, bilinearly.
+    """
+
+    level: ClassVar[str] = "pixel"
+    signed: ClassVar[bool] = True
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "reference")
+
+    def __init__(self, model: nn.Module, profile: ProfileName = "paper", *, interpolate: bool = True) -> None:
+        if profile not in self.profiles:
+            raise OptionError(f"profile is {profile!r}; choose from {', '.join(self.profiles)}")
+        self.model = model
+        self.reference = profile == "reference"
+        self.interpolate = interpolate
+        self.notes: list[str] = []
+        self._watch: list[Passage] | None = None
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Float[Tensor, "k n c *space"]:
+        """Explain a recorded forward pass.
+
+        Args:
+            trace: The forward pass.
+            targets: ``k`` targets of each of its ``n`` images.
+
+        Returns:
+            The attribution, before resizing.
+        """
+        raise NotImplementedError  # abstract: every method defines it
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image; shapes as in `equipoise.attribute`."""
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
+        trace = record(self.model, inputs)
+        targets = resolve_targets(target, trace.logits)
+        result = self.explain_trace(trace, targets)
+        if self.interpolate and result.shape[3:] != inputs.shape[2:]:
+            result = resize(result, inputs.shape[2:])
+        return targets.format(result.to(inputs.dtype))
+
+    def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
+        """Every operation that relevance passed: its rule, and the relevance that came and went."""
+        self._watch = []
+        try:
+            self.attribute(inputs, target)
+            return self._watch
+        finally:
+            self._watch = None
+
+    def carry(
+        self, trace: Trace, start: dict[Value, Relevance], composite: Composite, stop: Sequence[Value] = ()
+    ) -> dict[Value, Relevance]:
+        """`propagate`, noted in the coverage table."""
+        return propagate(trace, start, composite, stop=stop, watch=self._watch)
+
+    def to(self, trace: Trace, start: dict[Value, Relevance], composite: Composite, end: Value) -> Tensor:
+        """Carry relevance to ``end`` and return it there, zero where none arrived."""
+        found = self.carry(trace, start, composite, [end])
+        if end in found:
+            return found[end].value
+        like = next(iter(start.values())).value
+        return like.new_zeros(like.shape[0], *end.shape)
+
+
+def one_hot(targets: Targets, dtype: torch.dtype) -> Float[Tensor, "k n C"]:
+    """The plain start of relevance: 1 at the class, or the gradient of a function of the logits."""
+    return targets.seeds.to(working_dtype(dtype))
+
+
+def channel_sum(relevance: Tensor) -> Tensor:
+    """``(k, n, c, ...)`` to ``(k, n, 1, ...)``."""
+    return relevance.sum(2, keepdim=True)
+
+
+def resize(maps: Float[Tensor, "k n c *space"], size: Sequence[int]) -> Float[Tensor, "k n c *larger"]:
+    """Resize maps bilinearly (linearly, trilinearly) to ``size``, corners not aligned."""
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    flat = F.interpolate(maps.flatten(0, 1), size=tuple(size), mode=mode, align_corners=False)
+    return flat.reshape(*maps.shape[:2], *flat.shape[1:])
+
+
+def choose(registry: Registry[Any], name: str) -> Any:
+    """An entry by name, where ``_`` and ``-`` are the same."""
+    return registry[name.replace("_", "-")]
