@@ -102,6 +102,13 @@ class LinearMap:
                 x = F.pad(x, tuple(-amount for amount in g.before))
         return x.reshape(*lead, *x.shape[1:])
 
+    def weight_gradient(self, x: Tensor, s: Tensor) -> Tensor:
+        """``d <s, w x> / d w``: how input rows ``(m, *in)`` correlate with output rows ``(m, *out)``."""
+        with torch.enable_grad():
+            weight = self.weight.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self(x, weight), weight, s)
+        return gradient
+
     def of_ones(self, weight: Tensor) -> Tensor:
         """``w 1`` for an image of ones, ``(1, *out)`` up to broadcasting: what every neuron can contribute at most.
 

@@ -57,3 +57,11 @@ def in_range(x: Tensor) -> Tensor:
     half = exponent // 2
     x = torch.ldexp(x, half.reshape(shape))
     return torch.ldexp(x, (exponent - half).reshape(shape))
+
+
+def shift_to(C: Tensor, total: Tensor, n: int) -> Tensor:
+    """Subtract the same from every entry that is not zero, so that each sample sums to ``total`` ``(k, n)``."""
+    reached = C != 0
+    count = per_sample(reached, n).sum(-1)
+    excess = per_sample(C, n).sum(-1) - total
+    return C - reached * over_samples(safe_divide(excess, count.to(C.dtype)), C)

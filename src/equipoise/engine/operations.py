@@ -139,7 +139,7 @@ register(
 )
 register("linear", OpKind.LINEAR, "input weight bias")
 
-register("max_pool1d max_pool2d max_pool3d", OpKind.MAX_POOL)
+register("max_pool1d max_pool2d max_pool3d", OpKind.MAX_POOL, "input kernel_size stride padding dilation")
 register("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax max", OpKind.MAX_POOL)
 register("avg_pool1d avg_pool2d avg_pool3d mean interpolate upsample", OpKind.AVERAGE_POOL)
 register("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", OpKind.AVERAGE_POOL)

@@ -149,6 +149,15 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
         ``(k, n, c, *positions)`` with share 1; share 0 where the map is zero everywhere. A map whose
         sum is exactly zero is not scaled (the balance of Eq. 6 scales it).
     """
+    contribution = _unit_peak(contribution_map(trace, layer, seeds), trace.n)
+    total = per_sample(contribution, trace.n).sum(-1).abs()
+    scale = torch.where(total > 0, 1 / total, 1.0)
+    present = per_sample(contribution != 0, trace.n).any(-1)
+    return Relevance(contribution * over_samples(scale, contribution), present.to(contribution.dtype))
+
+
+def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
+    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``."""
     x = trace.data(layer)
     dtype = working_dtype(x.dtype)
     given = {trace.output: Relevance(seeds.to(dtype))}
@@ -160,11 +169,7 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
         gradient = found[layer].value
     positions = tuple(range(3, gradient.dim()))
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
-    contribution = _unit_peak(x * weights, trace.n)
-    total = per_sample(contribution, trace.n).sum(-1).abs()
-    scale = torch.where(total > 0, 1 / total, 1.0)
-    present = per_sample(contribution != 0, trace.n).any(-1)
-    return Relevance(contribution * over_samples(scale, contribution), present.to(dtype))
+    return x * weights
 
 
 def _unit_peak(value: Tensor, n: int) -> Tensor:

@@ -21,7 +21,22 @@ REFERENCE_MAPS: LastMaps = Registry("architecture")
 """The same for the authors' implementation."""
 
 
-def find_layer(model: nn.Module, trace: Trace, name: str | None, last_maps: LastMaps = LAST_MAPS) -> Value:
+STAGE_INPUTS: LastMaps = Registry("architecture")
+"""Where the last stage begins, for architectures in which it is not the last larger map."""
+
+
+def last_map(_trace: Trace, maps: list[Value]) -> Value:
+    """The last spatial map: the plain answer of `find_layer`."""
+    return maps[-1]
+
+
+def find_layer(
+    model: nn.Module,
+    trace: Trace,
+    name: str | None,
+    last_maps: LastMaps = LAST_MAPS,
+    pick: Callable[[Trace, list[Value]], Value] = last_map,
+) -> Value:
     """The feature map where a method starts.
 
     Args:
@@ -31,6 +46,7 @@ def find_layer(model: nn.Module, trace: Trace, name: str | None, last_maps: Last
             as the input and more than one position that the class scores depend on. VGG (the last
             ReLU, before the last pool) and AlexNet (the output of ``features``) follow the paper.
         last_maps: The exceptions.
+        pick: Chooses among the maps on the way to the class scores, in order.
 
     Raises:
         LayerError: If the module does not exist, or no such map exists.
@@ -49,7 +65,7 @@ def find_layer(model: nn.Module, trace: Trace, name: str | None, last_maps: Last
     maps = candidates(trace)
     if not maps:
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
-    return maps[-1]
+    return pick(trace, maps)
 
 
 def candidates(trace: Trace) -> list[Value]:
@@ -112,6 +128,13 @@ def _before_last_pool(trace: Trace) -> Value:
     return pools[-1].inputs[0]
 
 
+def _after_last_pool_but_one(trace: Trace) -> Value:
+    pools = [call for call in trace.calls if call.kind is OpKind.MAX_POOL]
+    if len(pools) < 2:
+        raise LayerError("this VGG has no two max pools; name a layer")
+    return pools[-2].outputs[0]
+
+
 def _features(trace: Trace) -> Value:
     return trace.layer("features")
 
@@ -119,4 +142,5 @@ def _features(trace: Trace) -> Value:
 for _table in (LAST_MAPS, REFERENCE_MAPS):
     _table.add("torchvision.models.vgg.VGG", _before_last_pool, aliases=("timm.models.vgg.VGG",))
     _table.add("torchvision.models.alexnet.AlexNet", _features)
+STAGE_INPUTS.add("torchvision.models.vgg.VGG", _after_last_pool_but_one, aliases=("timm.models.vgg.VGG",))
 REFERENCE_MAPS.add("torchvision.models.densenet.DenseNet", _features)

@@ -19,7 +19,8 @@ from equipoise.methods.base import METHODS
 from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import Derivative
-from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma, Normed, shifted, stabilized
+from equipoise.rules.layered import Normed, shifted, stabilized
+from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
 
@@ -174,3 +175,22 @@ def logit_start(trace: Trace, targets: Targets) -> Tensor:
     """The class's logit at the class, zero elsewhere: ``(k, n, C)``."""
     seeds = one_hot(targets, trace.logits.dtype)
     return seeds * trace.logits.to(seeds.dtype)
+
+
+@METHODS.register("deep_taylor", aliases=("dtd",))
+class DeepTaylor(AlphaBetaLRP):
+    """Deep Taylor decomposition: the z+ rule on every layer, the box rule at the pixels.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+
+    References:
+        Montavon et al. 2017 (*Explaining nonlinear classification decisions with deep Taylor
+        decomposition*), Eq. 15 (z+) and 19 (the box). The relevance starts as the logit at the class.
+    """
+
+    summary: ClassVar[str] = "deep Taylor decomposition: z+ on every layer, the box rule at the pixels"
+
+    def __init__(self, model: nn.Module, *, input_bounds: Any = None) -> None:
+        super().__init__(model, alpha=1.0, input_bounds=input_bounds)

@@ -1,0 +1,147 @@
+"""Contrastive LRP: the relevance of the class less that of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._registry import Registry
+from equipoise.engine import Composite, OpKind, Relevance, Trace
+from equipoise.engine.numerics import over_samples, per_sample, safe_divide
+from equipoise.engine.rule import Special
+from equipoise.errors import TargetError
+from equipoise.methods.ae import parse_bounds, reads_pixels
+from equipoise.methods.base import METHODS
+from equipoise.methods.excitation import is_last
+from equipoise.methods.lrp import alpha_beta_composite
+from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
+from equipoise.methods.targets import Targets
+from equipoise.rules.excitation import Excitation
+from equipoise.rules.pooling import TiedMaximum
+from equipoise.rules.structure import STRUCTURE
+from equipoise.rules.zbox import ZBox
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One published way to contrast.
+
+    Attributes:
+        starts: From the logits ``(n, C)`` and the one-hot targets ``(k, n, C)``, the start of the
+            class and of its contrast, each ``(k, n, C)``.
+        combine: From the two maps ``(k, n, c, h, w)``, the result.
+        zplus: Whether it is defined with the rules of Gu et al. (z+, ties of a maximum shared,
+            constant pixel bounds), else with alpha-beta at alpha = 1.
+        dual: Whether the contrast runs through the last layer with negated weights.
+    """
+
+    starts: Callable[[Tensor, Tensor], Pair]
+    combine: Callable[[Tensor, Tensor], Tensor]
+    zplus: bool = False
+    dual: bool = False
+
+
+def _total(maps: Tensor) -> Tensor:
+    return over_samples(per_sample(maps, maps.shape[1]).sum(-1), maps)
+
+
+def _scaled_difference(target: Tensor, others: Tensor) -> Tensor:
+    return target - others * safe_divide(_total(target), _total(others))
+
+
+def _unit_difference(target: Tensor, others: Tensor) -> Tensor:
+    return safe_divide(target, _total(target)) - safe_divide(others, _total(others))
+
+
+def _evenly(logits: Tensor, hot: Tensor) -> Pair:
+    score = (logits * hot).sum(-1, keepdim=True)
+    return score * hot, score / (hot.shape[-1] - 1) * (1 - hot)
+
+
+def _all_others(logits: Tensor, hot: Tensor) -> Pair:
+    return logits.abs() * hot, logits.abs() * (1 - hot)
+
+
+def _same_unit(logits: Tensor, hot: Tensor) -> Pair:
+    return logits.abs() * hot, logits.abs() * hot
+
+
+def _softmax_gradient(logits: Tensor, hot: Tensor) -> Pair:
+    p = logits.softmax(-1)
+    own = (p * hot).sum(-1, keepdim=True)
+    return (own * (1 - own) + 1e-8) * hot, own * p * (1 - hot)
+
+
+VARIANTS: Registry[Variant] = Registry("variant of contrastive LRP")
+VARIANTS.add("others", Variant(_evenly, _scaled_difference))
+VARIANTS.add("clrp1", Variant(_all_others, _unit_difference, zplus=True))
+VARIANTS.add("clrp2", Variant(_same_unit, _unit_difference, zplus=True, dual=True))
+VARIANTS.add("sglrp", Variant(_softmax_gradient, _scaled_difference))
+
+
+@METHODS.register("contrastive_lrp", aliases=("c*LRP", "c_star_lrp", "clrp"))
+class ContrastiveLRP(Propagation):
+    """Relevance of the class less relevance of the other classes, brought to the same total.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"reference"``: the released rules of each variant, 1e-9 in every denominator.
+        variant: ``"others"``: the class's logit, spread evenly over the others (the c*LRP of the AE
+            paper). ``"clrp1"``, ``"clrp2"``: Gu et al. 2018: all others' logits, or the class's own
+            unit with negated weights. ``"sglrp"``: Iwana et al. 2019: the softmax's gradient.
+        input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes, for CLRP
+            in the reference profile -2.1179 and 2.64.
+
+    Raises:
+        TargetError: If the target is a function of the logits: a contrast needs a class.
+    """
+
+    summary: ClassVar[str] = "contrastive LRP (c*LRP, CLRP1, CLRP2, SGLRP)"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        variant: str = "others",
+        input_bounds: Any = None,
+    ) -> None:
+        super().__init__(model, profile)
+        self.variant: Variant = choose(VARIANTS, variant)
+        gu = self.variant.zplus and self.reference and input_bounds is None
+        self.bounds = (torch.tensor(-2.1179), torch.tensor(2.64)) if gu else parse_bounds(input_bounds)
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        if targets.indices is None:
+            raise TargetError("contrastive LRP contrasts a class with others; the target is a function of the logits")
+        hot = one_hot(targets, trace.logits.dtype)
+        pair = self.variant.starts(trace.logits.to(hot.dtype), hot)
+        composite = self._composite(dual=False)
+        if self.variant.dual:
+            maps = [
+                self.to(trace, {trace.output: Relevance(start)}, rules, trace.input)
+                for start, rules in zip(pair, (composite, self._composite(dual=True)), strict=True)
+            ]
+        else:  # class and contrast are two rows of one relevance
+            both = self.to(trace, {trace.output: Relevance(torch.cat(pair))}, composite, trace.input)
+            maps = list(both.chunk(2))
+        return self.variant.combine(*maps)
+
+    def _composite(self, *, dual: bool) -> Composite:
+        if not self.variant.zplus:
+            return alpha_beta_composite(1.0, self.bounds, reference=self.reference)
+        specials = [Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds))]
+        if dual:
+            specials.append(Special(OpKind.LINEAR, is_last, Excitation(negated=True)))
+        return Composite(
+            "contrastive lrp",
+            {**STRUCTURE, OpKind.LINEAR: Excitation(), OpKind.MAX_POOL: TiedMaximum()},
+            tuple(specials),
+        )

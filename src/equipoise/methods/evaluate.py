@@ -1,0 +1,256 @@
+"""Running the network itself, many times: scores of any target, chunks that fit the memory, progress."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.engine import check_mode
+from equipoise.engine.numerics import working_dtype
+from equipoise.errors import OptionError, ShapeError
+from equipoise.methods.base import check_inputs
+from equipoise.methods.targets import Target, Targets, resolve_targets
+
+_LOG = logging.getLogger("equipoise")
+_WORTH_SHOWING = 2.0  # seconds
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
+
+Work = Callable[[Tensor, Tensor], None]
+"""Called with step numbers ``(m,)`` and image numbers ``(m,)``; whatever it keeps, it keeps at its end."""
+
+
+class ManyPasses:
+    """Base of the methods that run the network itself; a subclass says how in `explain`.
+
+    Args:
+        model: Any network in eval mode that torch can differentiate; it is not changed.
+        chunk: How many images pass the network at once; halved by itself when memory runs out.
+
+    Raises:
+        OptionError: If ``chunk`` is no positive whole number.
+    """
+
+    summary: ClassVar[str]
+    level: ClassVar[str] = "pixel"
+    signed: ClassVar[bool] = True
+
+    def __init__(self, model: nn.Module, *, chunk: int = 64) -> None:
+        self.model = model
+        self.chunk = whole("chunk", chunk)
+
+    def explain(self, run: Run) -> Tensor:
+        """The attribution ``(k, n, c, *space)``."""
+        raise NotImplementedError  # abstract: every method defines it
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image; shapes and errors as in `equipoise.attribute`."""
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
+        with torch.inference_mode(mode=False), torch.no_grad():
+            run = Run(self, inputs, target)
+            return run.targets.format(self.explain(run).to(inputs.dtype))
+
+
+class Run:
+    """One batch being explained.
+
+    Attributes:
+        image: The images, ``(n, c, *space)``.
+        logits: What the network says about them, ``(n, C)``.
+        targets: What is explained.
+        dtype: Where sums are kept: float64 stays, anything narrower becomes float32.
+        name: The method, for progress.
+    """
+
+    def __init__(self, method: ManyPasses, inputs: Tensor, target: Target, logits: Tensor | None = None) -> None:
+        check_mode(method.model)
+        self.model = method.model
+        self.chunk = method.chunk
+        self.name = type(method).__name__
+        self.image = inputs.detach().clone()
+        self.dtype = working_dtype(inputs.dtype)
+        self.logits = self._first_pass() if logits is None else logits
+        self.targets = resolve_targets(target, self.logits)
+        self._function = target if callable(target) and self.targets.indices is None else None
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return len(self.image)
+
+    @property
+    def k(self) -> int:
+        """Number of targets of each image."""
+        return len(self.targets.seeds)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Logits ``(m, C)`` of ``points`` ``(m, c, *space)``."""
+        return network_logits(self.model, points)
+
+    def scores(self, logits: Tensor, steps: Tensor, images: Tensor, *, probability: bool = False) -> Tensor:
+        """The explained scores ``(k, m)`` of altered images.
+
+        Args:
+            logits: Of the altered images, ``(m, C)``.
+            steps: Which alteration each row is, ascending, ``(m,)``; two rows of one step differ in their image.
+            images: Which image each row was, ``(m,)``.
+            probability: Whether a class's score is its probability, not its logit.
+        """
+        if self._function is None:
+            assert self.targets.indices is not None  # noqa: S101  # no function, so classes
+            values = logits.softmax(1) if probability else logits
+            return values.gather(1, self.targets.indices[:, images].t()).t().to(self.dtype)
+        parts = []
+        for step in steps.unique_consecutive():  # the user's function is given its batch in its own order
+            here = steps == step
+            whole_batch = self.logits.index_copy(0, images[here], logits[here].to(self.logits.dtype))
+            parts.append(self._function(whole_batch)[images[here]])
+        return torch.cat(parts).unsqueeze(0).to(self.dtype)
+
+    def gradients(self, points: Tensor, steps: Tensor, images: Tensor) -> Tensor:
+        """Gradient of the explained scores by the pixels at ``points``, ``(k, m, c, *space)``."""
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            scores = self.scores(self.forward(leaf), steps, images)
+            return pixel_gradients(scores.sum(1), leaf).to(self.dtype)
+
+    def over(self, steps: int, work: Work, *, passes: int = 1) -> None:
+        """Do ``steps`` alterations of every image, ``chunk`` rows at a time, halved when memory runs out.
+
+        Args:
+            steps: How many alterations.
+            work: Does some of them.
+            passes: Forward passes of each; work that makes several reports them itself to `progress`.
+        """
+        total, done = steps * self.n, 0
+        with Progress(self.name, total * passes) as self.progress:
+            while done < total:
+                rows = torch.arange(done, min(done + self.chunk, total), device=self.image.device)
+                if _fits(work, rows // self.n, rows % self.n):
+                    done += len(rows)
+                    if passes == 1:
+                        self.progress.advance(len(rows))
+                else:  # outside the except block, where the failed pass is freed
+                    self.chunk = max(len(rows) // 2, 1)
+                    if self.image.device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    _LOG.info("%s: out of memory; %d images at once from here on", self.name, self.chunk)
+
+    def _first_pass(self) -> Tensor:
+        parts: list[Tensor] = []
+        self.over(1, lambda _, images: parts.append(self.forward(self.image[images])))
+        return torch.cat(parts)
+
+
+def network_logits(model: nn.Module, points: Tensor) -> Tensor:
+    """Run the network on a copy of ``points``, so that one that writes into its input does no harm.
+
+    Raises:
+        ShapeError: If it does not return logits ``(m, C)``.
+    """
+    result = model(points.clone())
+    logits = result[0] if isinstance(result, tuple | list) and result else getattr(result, "logits", result)
+    if not isinstance(logits, Tensor):
+        raise ShapeError(f"the model returned {type(logits).__name__}, not logits (n, C)")
+    if logits.dim() != 2 or len(logits) != len(points) or not logits.is_floating_point():
+        raise ShapeError(f"the model returned {tuple(logits.shape)}; expected logits ({len(points)}, C)")
+    return logits
+
+
+def pixel_gradients(outputs: Tensor, leaf: Tensor) -> Tensor:
+    """Gradient of each of ``outputs`` ``(k,)`` by ``leaf``, stacked; zero where it does not depend on it."""
+    if not outputs.requires_grad:
+        return leaf.new_zeros(len(outputs), *leaf.shape)
+    rows = []
+    for index, output in enumerate(outputs):
+        (row,) = torch.autograd.grad(output, leaf, retain_graph=index < len(outputs) - 1, allow_unused=True)
+        rows.append(torch.zeros_like(leaf) if row is None else row)
+    return torch.stack(rows)
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """``value`` as a whole number.
+
+    Raises:
+        OptionError: If it is none, or below ``least``.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f"{name} is {value!r}; it must be a whole number from {least} on")
+    return value
+
+
+def _fits(work: Work, steps: Tensor, images: Tensor) -> bool:
+    try:
+        work(steps, images)
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if len(steps) == 1 or not _out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _out_of_memory(error: Exception) -> bool:
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in said for words in _MEMORY_WORDS)
+
+
+class Progress:
+    """Says how many forward passes are to come, then how far they are.
+
+    The number goes to the log ``equipoise`` before the first pass. If the work then looks longer than
+    two seconds, a terminal is shown a bar (by rich, where it is installed) and the log every tenth.
+    """
+
+    def __init__(self, name: str, total: int) -> None:
+        self._text = f"{name}: {total} forward passes"
+        self._total, self._done, self._tenth = total, 0, 0
+        self._bar: Any = None
+        self._shown = False
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        _LOG.info(self._text)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, passes: int) -> None:
+        """Note that ``passes`` more are done."""
+        self._done = min(self._done + passes, self._total)
+        elapsed = time.monotonic() - self._start
+        if elapsed * self._total / max(self._done, 1) < _WORTH_SHOWING:
+            return
+        if not self._shown:
+            self._show()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
+        if (tenth := 10 * self._done // self._total) > self._tenth:
+            self._tenth = tenth
+            _LOG.info("%s, %d done after %.0f s", self._text, self._done, elapsed)
+
+    def _show(self) -> None:
+        self._shown = True
+        stream = sys.stderr
+        if stream is None or not stream.isatty():
+            return
+        if importlib.util.find_spec("rich") is None:
+            stream.write(self._text + "\n")
+            return
+        console = importlib.import_module("rich.console").Console(stderr=True)
+        self._bar = importlib.import_module("rich.progress").Progress(console=console, transient=True)
+        self._bar.add_task(self._text, total=self._total)
+        self._bar.start()

@@ -1,0 +1,166 @@
+"""Excitation backprop and its contrastive form."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Step, Trace, Value
+from equipoise.engine.rule import Special
+from equipoise.errors import LayerError
+from equipoise.methods.base import METHODS
+from equipoise.methods.layers import STAGE_INPUTS, find_layer
+from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.targets import Targets
+from equipoise.rules.excitation import Excitation, SharedByValue
+from equipoise.rules.gradient import Derivative
+from equipoise.rules.structure import STRUCTURE
+
+
+def excitation_composite(*, reference: bool, negate: OpCall | None = None) -> Composite:
+    """The rules of excitation backprop.
+
+    Args:
+        reference: Maximum pools and activations by their derivative and unguarded sums, as TorchRay
+            computes them; else every operation keeps the sum.
+        negate: A layer whose weights change sign.
+    """
+    exact: dict[OpKind, Rule] = {
+        OpKind.MAX_POOL: Derivative(),
+        OpKind.ACTIVATION: Derivative(),
+        OpKind.AVERAGE_POOL: SharedByValue(1e-20),
+        OpKind.ADD: SharedByValue(),
+    }
+    return Composite(
+        "excitation backprop",
+        {**STRUCTURE, **(exact if reference else {}), OpKind.LINEAR: Excitation(unclamped=reference)},
+        (Special(OpKind.LINEAR, lambda step: step.call is negate, Excitation(negated=True, unclamped=reference)),),
+    )
+
+
+@METHODS.register("eb", aliases=("excitation_backprop",))
+class ExcitationBackprop(Propagation):
+    """The probability that a neuron wins, passed down from the class.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"reference"``: as TorchRay computes it.
+        layer: The module at whose output the map is read; ``None``: the pixels.
+        interpolate: Whether to resize the map to the input.
+
+    References:
+        Zhang et al. 2016, Eq. 4 and 5. Non-negative; the sum is 1 where no probability falls on a
+        neuron without excitation.
+    """
+
+    summary: ClassVar[str] = "excitation backprop: where the winners are"
+    level: ClassVar[str] = "map"
+    signed: ClassVar[bool] = False
+
+    def __init__(
+        self, model: nn.Module, *, profile: ProfileName = "paper", layer: str | None = None, interpolate: bool = True
+    ) -> None:
+        super().__init__(model, profile, interpolate=interpolate)
+        self.layer = layer
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        end = trace.input if self.layer is None else find_layer(self.model, trace, self.layer)
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        return channel_sum(self.to(trace, start, excitation_composite(reference=self.reference), end))
+
+
+@METHODS.register("contrastive_eb", aliases=("c*EB", "c_star_eb"))
+class ContrastiveEB(Propagation):
+    """Excitation of the class less excitation of its opposite, the same unit with negated weights.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"paper"``: signed. ``"reference"``: TorchRay's, negative values set to 0.
+        layer: The module at whose output the map is read; ``None``: the input of the last stage
+            (VGG: after the last pool but one; ResNet: ``layer3``).
+        contrast_layer: The module at whose output the two are subtracted; ``None``: what the last
+            linear layer reads.
+        interpolate: Whether to resize the map to the input.
+
+    Raises:
+        LayerError: If the network ends in no linear map, or the layers are in the wrong order.
+
+    References:
+        Zhang et al. 2016, section 3.3; layers as in the benchmark of Fong et al. 2019.
+    """
+
+    summary: ClassVar[str] = "contrastive excitation backprop (c*EB)"
+    level: ClassVar[str] = "map"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        layer: str | None = None,
+        contrast_layer: str | None = None,
+        interpolate: bool = True,
+    ) -> None:
+        super().__init__(model, profile, interpolate=interpolate)
+        self.layer = layer
+        self.contrast_layer = contrast_layer
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        last = last_layer(trace)
+        contrast = last.inputs[0] if self.contrast_layer is None else trace.layer(self.contrast_layer)
+        end = stage_input(self.model, trace) if self.layer is None else find_layer(self.model, trace, self.layer)
+        if end not in trace.ancestors(contrast):
+            raise LayerError(f"the map's layer {end.shape} does not lead to the contrast layer {contrast.shape}")
+        plain = excitation_composite(reference=self.reference)
+        dual = excitation_composite(reference=self.reference, negate=last)
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        difference = self.to(trace, start, plain, contrast) - self.to(trace, start, dual, contrast)
+        found = channel_sum(self.to(trace, {contrast: Relevance(difference)}, plain, end))
+        return found.clamp(min=0) if self.reference else found
+
+
+def last_layer(trace: Trace) -> OpCall:
+    """The layer of weights that makes the logits.
+
+    Raises:
+        LayerError: If there is none.
+    """
+    ancestors = trace.ancestors(trace.output)
+    layers = [c for c in trace.calls if c.kind is OpKind.LINEAR and c.outputs[0] in ancestors]
+    if not layers:
+        raise LayerError("the class scores come from no linear layer")
+    return layers[-1]
+
+
+def stage_input(model: nn.Module, trace: Trace) -> Value:
+    """The last map that every path passes and that has more positions than the last feature map."""
+    return find_layer(model, trace, None, STAGE_INPUTS, _last_larger_cut)
+
+
+def _last_larger_cut(trace: Trace, maps: list[Value]) -> Value:
+    last = maps[-1]
+    larger = [value for value in maps if _positions(value) > _positions(last) and is_cut(trace, value)]
+    return larger[-1] if larger else last
+
+
+def is_cut(trace: Trace, value: Value) -> bool:
+    """Whether every path from the input to the logits passes ``value``."""
+    return all(
+        source.index >= value.index
+        for call in trace.calls
+        if call.outputs[0].index > value.index
+        for source in call.inputs
+    )
+
+
+def _positions(value: Value) -> int:
+    return int(torch.Size(value.shape[2:]).numel())
+
+
+def is_last(step: Step) -> bool:
+    """Whether a layer makes the logits."""
+    return step.call is last_layer(step.trace)

@@ -1,0 +1,169 @@
+"""Gradients with their rules changed: guided backpropagation, and full gradients with their bias terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine.numerics import per_sample, safe_divide
+from equipoise.engine.rule import Rule
+from equipoise.methods.base import METHODS
+from equipoise.methods.propagation import Propagation, one_hot, resize
+from equipoise.methods.targets import Targets
+from equipoise.rules.gradient import GRADIENT
+
+RECTIFIERS = frozenset({
+    "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
+    "softplus", "threshold", "clamp", "clamp_min", "clip", "hardtanh",
+})  # fmt: skip
+"""The activations that guide: those that stand where a ReLU would."""
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Only what raises the score passes: the gradient's positive part, times the activation's derivative.
+
+    Attributes:
+        zeros: Whether an input of exactly zero passes, too (a ReLU; TorchRay).
+    """
+
+    zeros: bool = False
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        values = [None if r is None else r.value.clamp(min=0) for r in relevance]
+        if self.zeros and values[0] is not None:
+            return [Relevance(values[0] * (step.data() >= 0)), *[None] * (len(step.call.inputs) - 1)]
+        return [None if g is None else Relevance(g) for g in step.vjp(values)]
+
+
+class _GuidedComposite(Composite):
+    """`Guided` where an activation rectifies, the derivative everywhere else."""
+
+    def rule_for(self, step: Step) -> Rule:
+        call = step.call
+        if call.kind is OpKind.ACTIVATION and call.name in self.rules_by_name:
+            return self.rules_by_name[call.name]
+        return GRADIENT.rule_for(step)
+
+    @property
+    def rules_by_name(self) -> dict[str, Rule]:
+        return _GUIDED[self.name]
+
+
+_GUIDED: dict[str, dict[str, Rule]] = {
+    "guided (paper)": dict.fromkeys(RECTIFIERS, Guided()),
+    "guided (reference)": {"relu": Guided(zeros=True)},
+}
+
+
+@METHODS.register("guided_backprop", aliases=("guided_backpropagation", "GBP"))
+class GuidedBackprop(Propagation):
+    """The gradient without what lowers the score on the way.
+
+    At each ReLU only the positive part of the gradient passes, and only where the ReLU is active. A
+    smooth relative (SiLU, GELU, ...) multiplies the positive part by its own derivative, which may be
+    negative. Functional, in-place and shared ReLUs are seen like any other.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"paper"``: signed, ``(n, 3, h, w)``, equal to captum's on networks of ReLU modules.
+            ``"reference"``: TorchRay's map ``(n, 1, h, w)``, the largest magnitude over the channels;
+            there a ReLU whose input is exactly zero passes, and only ReLUs guide.
+
+    References:
+        Springenberg et al. 2015 (*Striving for simplicity*), Section 3.4.
+    """
+
+    summary: ClassVar[str] = "Gradient through ReLUs that let only positive gradients pass"
+
+    def __init__(self, model: nn.Module, *, profile: Literal["paper", "reference"] = "paper") -> None:
+        super().__init__(model, profile)
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        composite = _GuidedComposite("guided (reference)" if self.reference else "guided (paper)", {})
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        found = self.to(trace, start, composite, trace.input)
+        return found.abs().amax(2, keepdim=True) if self.reference else found
+
+
+@METHODS.register("full_grad")
+class FullGrad(Propagation):
+    """Input times gradient, plus every layer's bias times its gradient.
+
+    The score of a ReLU network is the sum of all these terms (`terms`). Each spatial one becomes a map:
+    absolute value, scaled to [0, 1] per image over all its channels, summed over channels, resized to
+    the input; the result is the sum of the maps. Batch norm's bias is what it adds to a signal of zero.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+
+    References:
+        Srinivas & Fleuret 2019 (*Full-gradient representation for neural network visualization*), Eq. 3
+        and 5. The authors resize with aligned corners; this does not, like every map here.
+    """
+
+    summary: ClassVar[str] = "Input gradient and all bias gradients, as one map"
+    level: ClassVar[str] = "map"
+    signed: ClassVar[bool] = False
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        size = trace.input.shape[2:]
+        spatial = [term for term in self.terms(trace, targets) if term.dim() == len(size) + 3]
+        maps = [resize(_unit_range(term.abs(), trace.n).sum(2, keepdim=True), size) for term in spatial]
+        return torch.stack(maps).sum(0)
+
+    def terms(self, trace: Trace, targets: Targets) -> list[Tensor]:
+        """The score, taken apart.
+
+        Returns:
+            ``(k, n, c, *positions)`` for the input and then for the bias of every convolution, linear
+            layer and batch norm, from the last to the first. On a network of linear layers, batch norms,
+            ReLUs, max and average pools and sums they add up to the logit.
+        """
+        biases: list[Tensor] = []
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, found=biases), trace.input)
+        return [gradient * trace.data(trace.input), *biases]
+
+
+@dataclass(frozen=True)
+class _BiasTerms(Composite):
+    """The derivative everywhere; biased layers leave the product of bias and gradient in ``found``."""
+
+    found: list[Tensor] = None  # type: ignore[assignment]  # always given; the parent's fields have defaults
+
+    def rule_for(self, step: Step) -> Rule:
+        call = step.call
+        biased = call.kind is OpKind.LINEAR or call.name == "batch_norm"
+        return _BiasTerm(self.found) if biased and len(call.inputs) == 1 else GRADIENT.rule_for(step)
+
+
+@dataclass(frozen=True)
+class _BiasTerm:
+    found: list[Tensor]
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
+        arrived = relevance[0]
+        if arrived is not None:
+            (bias,) = step.run([torch.zeros_like(step.data())])
+            if bool(bias.any()):
+                self.found.append(arrived.value * bias)
+        return GRADIENT.rule_for(step)(step, relevance)
+
+
+def _unit_range(value: Tensor, n: int) -> Tensor:
+    """Scale each sample's values from its lowest and highest to 0 and 1."""
+    flat = per_sample(value, n)
+    low, high = flat.amin(-1, keepdim=True), flat.amax(-1, keepdim=True)
+    return safe_divide(flat - low, high - low).reshape(value.shape)

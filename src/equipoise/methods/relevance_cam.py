@@ -1,0 +1,59 @@
+"""Relevance-CAM (Lee et al. 2021, *Relevance-CAM: your model already knows where to look*)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from equipoise.engine import Composite, OpKind, Relevance, Trace
+from equipoise.engine.numerics import safe_divide
+from equipoise.methods.base import METHODS
+from equipoise.methods.layers import find_layer
+from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.targets import Targets
+from equipoise.rules.layered import Normed
+from equipoise.rules.lrp import AlphaBeta
+from equipoise.rules.relevance_cam import DoubledBias
+from equipoise.rules.structure import STRUCTURE
+
+
+@METHODS.register("relevance_cam", aliases=("RCAM", "Relevance-CAM"))
+class RelevanceCAM(Propagation):
+    """A class activation map whose channel weights are the channels' mean relevance.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"paper"``: z+ without biases. ``"reference"``: the released code, whose denominators
+            count a convolution's bias twice and whose pools divide by signed values.
+        layer: The module whose feature map is weighed; ``None``: the last one.
+        interpolate: Whether to resize the map to the input.
+
+    References:
+        Lee et al. 2021, Eq. 6 to 8: relevance starts as 1 at the class and ``-1/C`` at all others. The
+        map is signed: no ReLU.
+    """
+
+    summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
+    level: ClassVar[str] = "map"
+
+    def __init__(
+        self, model: nn.Module, *, profile: ProfileName = "paper", layer: str | None = None, interpolate: bool = True
+    ) -> None:
+        super().__init__(model, profile, interpolate=interpolate)
+        self.layer = layer
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        layer = find_layer(self.model, trace, self.layer)
+        hot = one_hot(targets, trace.logits.dtype)
+        start = hot - (1 - hot) / hot.shape[-1]
+        norm = Normed(safe_divide)
+        signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
+        composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
+        relevance = self.to(trace, {trace.output: Relevance(start)}, composite, layer)
+        positions = tuple(range(3, relevance.dim()))
+        weights = relevance.mean(positions, keepdim=True)
+        features = trace.data(layer).to(relevance.dtype)
+        return channel_sum(weights * features)

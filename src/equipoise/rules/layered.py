@@ -1,0 +1,141 @@
+"""What rules for a layer of weights share: the layer with its bias, and ways to divide.
+
+A batch norm that follows a convolution alone can be folded into it, numerically; the model is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.linear_map import LinearMap
+from equipoise.engine.numerics import safe_divide
+from equipoise.engine.operations import OpKind
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Step
+from equipoise.rules.structure import only
+
+Divide = Callable[[Tensor, Tensor], Tensor]
+"""How a rule divides relevance by a denominator: `safe_divide`, `stabilized` or `shifted`."""
+
+
+@dataclass(frozen=True)
+class stabilized:  # noqa: N801  # reads as the verb it is: stabilized(1e-6)(R, z)
+    """Division by ``z + epsilon sign(z)``, where the sign of 0 is +1.
+
+    Attributes:
+        epsilon: In units of ``z``.
+    """
+
+    epsilon: float = 1e-6
+
+    def __call__(self, R: Tensor, z: Tensor) -> Tensor:
+        """The quotient."""
+        return R / (z + torch.where(z < 0, -self.epsilon, self.epsilon))
+
+
+STABILIZED = stabilized()
+"""With the usual epsilon of 1e-6."""
+
+
+def shifted(R: Tensor, z: Tensor) -> Tensor:
+    """Division by ``z + 1e-9``, zero where ``z`` is; what several released implementations do."""
+    return torch.where(z == 0, 0.0, R / (z + 1e-9))
+
+
+@dataclass(frozen=True)
+class Layered:
+    """A rule for layers of weights: subclasses state their equation; this brings the layer.
+
+    Attributes:
+        divide: How relevance is divided by a denominator.
+        fold: Whether a batch norm behind the layer is folded into its weight and bias.
+    """
+
+    divide: Divide = safe_divide
+    fold: bool = True
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived = only(relevance)
+        layer, bias = layer_of(step, fold=self.fold)
+        value = self.equation(step.data(), layer, bias, arrived.value)
+        return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """Relevance of the input ``(k, m, *in)`` from that of the output ``R`` ``(k, m, *out)``.
+
+        Args:
+            x: The layer's input, ``(m, *in)``.
+            layer: The linear map.
+            bias: Shaped to broadcast over the output.
+            R: Relevance of the output.
+        """
+        raise NotImplementedError  # abstract: every rule of this file defines it
+
+
+@dataclass(frozen=True)
+class Normed:
+    """Average pools and sums: each summand by its signed value, ``x_i R / f(x)``.
+
+    Attributes:
+        divide: How relevance is divided by the sum.
+    """
+
+    divide: Divide = safe_divide
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived = only(relevance)
+        points = [step.data(i) for i in range(len(step.call.inputs))]
+        moved = step.vjp([self.divide(arrived.value, step.run(points)[0])], points)
+        return arrived.split([None if g is None else x * g for x, g in zip(points, moved, strict=True)])
+
+
+def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
+    """A layer's linear map and its bias, shaped to broadcast over the output.
+
+    Args:
+        step: The layer.
+        fold: Whether to multiply in a batch norm that alone reads the layer's output. The model is not touched.
+    """
+    layer = step.linear_map()
+    trailing = 0 if layer.geometry is None else len(layer.geometry.stride)
+    shape = (-1, *[1] * trailing)
+    bias = layer.weight.new_zeros(()) if layer.bias is None else layer.bias.reshape(shape)
+    norm = _norm_behind(step) if fold else None
+    if norm is None:
+        return layer, bias
+    bound = norm.call.bound()
+
+    def of(name: str, default: float) -> Tensor:
+        tensor = norm.constant(bound.get(name))
+        return layer.weight.new_full((), default) if tensor is None else tensor.to(layer.weight.dtype)
+
+    scale = of("weight", 1.0) / (of("running_var", 1.0) + _eps(bound)).sqrt()
+    bias = (bias - of("running_mean", 0.0).reshape(shape)) * scale.reshape(shape) + of("bias", 0.0).reshape(shape)
+    transposed = layer.geometry is not None and layer.geometry.transposed
+    if transposed and layer.geometry is not None:
+        groups = layer.geometry.groups
+        rows = scale.reshape(groups, -1).repeat_interleave(layer.weight.shape[0] // groups, dim=0)
+        weight = layer.weight * rows.reshape(layer.weight.shape[0], -1, *[1] * trailing)
+    else:
+        weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.dim() - 1))
+    return LinearMap(weight, layer.bias, layer.geometry, layer.in_shape), bias
+
+
+def _eps(bound: dict[str, Any]) -> float:
+    return float(bound.get("eps", 1e-5))
+
+
+def _norm_behind(step: Step) -> Step | None:
+    """The batch norm that is the only reader of a convolution's output."""
+    output = step.call.outputs[0]
+    readers = [call for call in step.trace.calls if output in call.inputs]
+    if len(readers) == 1 and readers[0].name == "batch_norm" and readers[0].kind is OpKind.NORM:
+        return Step(readers[0], step.trace)
+    return None

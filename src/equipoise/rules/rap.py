@@ -1,0 +1,82 @@
+r"""Relative attributing propagation (Nam et al. 2020, *Relative attributing propagation*, AAAI), section 3.
+
+Relevance goes wholly by the raising contributions ``x+ w+``, and once more, in proportion to their
+strength, by the lowering ones; a uniform shift of the reached neurons restores the sum, so that
+unimportant neurons turn negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from equipoise.engine.linear_map import LinearMap
+from equipoise.engine.numerics import over_samples, per_sample, safe_divide, shift_to
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Step
+from equipoise.rules.layered import Layered, layer_of
+from equipoise.rules.structure import only
+
+
+@dataclass(frozen=True)
+class RelativeAttribution(Layered):
+    """The rule of the layers below the classifier's last.
+
+    A convolution sends negative relevance by the lowering contributions, a linear layer by the
+    raising ones; so do the authors. Signed inputs take part as ``(-x)+`` with ``-w``.
+    """
+
+    fold: bool = False
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """See `Layered`."""
+        del bias
+        C = self._half(x.clamp(min=0), layer, layer.weight, R)
+        if bool((x < 0).any()):
+            C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
+        n = x.shape[0]
+        return shift_to(C, per_sample(R, n).sum(-1), n)
+
+    def _half(self, x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:
+        up, down = weight.clamp(min=0), (-weight).clamp(min=0)
+        raising, lowering = layer(x, up), layer(x, down)
+        present = (raising + lowering) != 0
+        strength = safe_divide(lowering, raising + lowering)
+        positive, negative = R.clamp(min=0), R.clamp(max=0)
+        by_up, by_down = positive * present, R * strength
+        if layer.geometry is None:
+            by_up = by_up + negative * present
+        else:
+            by_down = by_down + negative * present
+        s, t = safe_divide(by_up, raising), safe_divide(by_down, lowering)
+        return x * (layer.adjoint(s, up) + layer.adjoint(t, down))
+
+
+@dataclass(frozen=True)
+class LastLayerAttribution:
+    """The classifier's last layer: every input gets the sign of the logit, by the size of its contribution.
+
+    The bias is shared among raising and lowering contributions in proportion to their totals.
+    """
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived = only(relevance)
+        layer, bias = layer_of(step, fold=False)
+        value = self.equation(step.data(), layer, bias, arrived.value)
+        return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """Relevance ``(k, m, *in)`` of the input from one-hot ``R`` ``(k, m, *out)``."""
+        positive, negative = x.clamp(min=0), x.clamp(max=0)
+        up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        by_up, by_down = layer(positive, up), layer(positive, down)
+        raising, lowering = by_up + layer(negative, down), by_down + layer(negative, up)
+        part = safe_divide(raising, raising + lowering)
+        s, t = safe_divide(bias * part, by_up), safe_divide(bias * (1 - part), by_down)
+        c = x * layer.adjoint(R) + positive * (layer.adjoint(R * s, up) + layer.adjoint(R * t, down))
+        n = x.shape[0]
+        scale = safe_divide(per_sample(c, n).sum(-1), per_sample(c.abs(), n).sum(-1))
+        return c.abs() * over_samples(scale, c)

@@ -1,0 +1,49 @@
+r"""Relative sectional propagation, as its released code states it.
+
+Nam et al. 2021, *Interpreting deep neural networks with relative sectional propagation by analyzing
+comparative gradients and hostile activations*.
+
+A layer's weight is replaced by the correlation of its input with the relevance that arrives,
+:math:`g^\pm = \partial \langle R^\pm, conv(x^+, w)\rangle / \partial w`: neurons that fire where relevance is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.linear_map import LinearMap
+from equipoise.engine.numerics import per_sample, safe_divide, shift_to
+from equipoise.rules.layered import Layered
+
+
+@dataclass(frozen=True)
+class RelativeSection(Layered):
+    """Positive and negative relevance each by its own correlation, counted twice, then shifted back to the sum.
+
+    A kernel of height 1 takes neither the doubling nor the shift. The correlation belongs to one image
+    and one target, so images are treated one by one.
+    """
+
+    fold: bool = False
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """See `Layered`."""
+        del bias
+        n = x.shape[0]
+        rows = [torch.cat([self._one(x[i : i + 1], layer, R[k, i : i + 1]) for i in range(n)]) for k in range(len(R))]
+        C = torch.stack(rows)
+        if layer.kernel[:1] == (1,) or not layer.kernel:
+            return C
+        return shift_to(2 * C, per_sample(R, n).sum(-1), n)
+
+    def _one(self, x: Tensor, layer: LinearMap, R: Tensor) -> Tensor:
+        x = x.clamp(min=0)
+        return self._section(x, layer, R.clamp(min=0)) - self._section(x, layer, (-R).clamp(min=0))
+
+    def _section(self, x: Tensor, layer: LinearMap, R: Tensor) -> Tensor:
+        correlation = layer.weight_gradient(x, R)
+        z = layer(x, correlation) * (R != 0)
+        return x * layer.adjoint(safe_divide(R, z), correlation)
