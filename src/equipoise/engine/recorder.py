@@ -181,7 +181,7 @@ class _Recorder(TorchFunctionMode):
             return result
         if what in _LEAVES_TORCH:
             raise UntracedTensorError(f"{what} at {call_site(self._modules)} takes the signal out of torch's sight")
-        operation = OPERATIONS.get(what)
+        operation = _as_layer(OPERATIONS.get(what), recorded_args)
         self._refuse_randomness(operation, args, kwargs)
         if operation is None or operation.kind in self._keep:
             for value, tensor in read.items():
@@ -280,6 +280,16 @@ class _Recorder(TorchFunctionMode):
                 value.tensor = value.tensor.clone()
 
 
+def _as_layer(operation: Operation | None, args: tuple[Any, ...]) -> Operation | None:
+    """A product of the signal with a constant matrix is a linear layer."""
+    if operation is not None and operation.kind is OpKind.MATMUL and len(args) == 2:
+        signal, other = args
+        if isinstance(signal, Value) and isinstance(other, Tensor) and other.dim() == 2:
+            return _MATRIX_LAYER
+    return operation
+
+
+_MATRIX_LAYER = Operation("matmul", OpKind.LINEAR, ("input", "other"))
 _PADDED_POOLS = frozenset(f"{sort}_pool{d}d" for sort in ("avg", "max") for d in (1, 2, 3))
 
 

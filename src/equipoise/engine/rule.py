@@ -56,13 +56,15 @@ class Step:
         """
         bound = self.call.bound()
         source = self.call.inputs[0]
-        weight = self.constant(bound["weight"])
+        matrix = self.call.name == "matmul"
+        weight = bound["other"].mT if matrix else bound["weight"]
+        weight = self.constant(weight)
         if bound["input"] is not source or weight is None:
             raise UnsupportedOperationError(
                 f"{describe(self.call)} has a constant input and a weight that is the signal"
             )
         bias = self.constant(bound.get("bias"))
-        if self.call.name == "linear":
+        if matrix or self.call.name == "linear":
             return LinearMap(weight, bias, None, source.shape[1:])
         return LinearMap(weight, bias, _geometry(self.call, bound, weight), source.shape[1:])
 

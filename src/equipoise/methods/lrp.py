@@ -163,7 +163,7 @@ class AlphaBetaLRP(Propagation):
         super().__init__(model, profile)
         if not alpha >= 1:
             raise OptionError(f"alpha is {alpha}; it must be at least 1 (beta is alpha - 1)")
-        self.composite = alpha_beta_composite(alpha, parse_bounds(input_bounds), reference=self.reference)
+        self.composite = alpha_beta_composite(float(alpha), parse_bounds(input_bounds), reference=self.reference)
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""

@@ -150,11 +150,9 @@ class WeightedMean:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         inputs = step.call.inputs
-        if len(inputs) == 1:
-            return _in_proportion(step, only(relevance), lambda x: x.clamp(min=0) + _FLOOR)
         gates = [made_by_gate(value) for value in inputs]
-        if sum(gates) != 1:
-            raise ValueError("a matrix product of two signals is attention, which equipoise does not explain")
+        if len(inputs) == 1 or sum(gates) != 1:
+            raise ValueError("this matrix product is neither a layer nor a softmax's weighted mean (attention?)")
         return _in_proportion(step, only(relevance), lambda x: x.clamp(min=0) + _FLOOR, signal=gates.index(False))
 
 
