@@ -196,4 +196,5 @@ def test_epsilon_equals_captum():
     entry = equipoise.METHODS["lrp"](model)
     entry.recipe = Recipe(plain, plain)
     scores = model(x)[:, 2].detach().reshape(-1, 1, 1, 1)  # captum starts from the logit, we from 1
-    assert relative_error(entry.attribute(x, 2) * scores, expected.detach()) < 1e-5
+    # The pools differ in their stabilizer, 1e-6 here and 1e-9 there.
+    assert relative_error(entry.attribute(x, 2) * scores, expected.detach()) < 1e-4

@@ -71,7 +71,7 @@ class AttributionEquilibrium:
             raise OptionError(f"terms are {terms!r}; choose from C, A, U and shift, at least one of the first three")
         self.model = model
         self.layer = layer
-        self.options = _Options(float(gamma), frozenset(cast("Collection[Term]", terms)), parse_bounds(input_bounds))
+        self.options = Options(float(gamma), frozenset(cast("Collection[Term]", terms)), parse_bounds(input_bounds))
         self.profile = PROFILES[profile]
         self.notes: list[str] = []
 
@@ -192,7 +192,7 @@ def _notes(start: Relevance) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     gamma: float
     terms: frozenset[Term]
     bounds: tuple[Tensor, Tensor] | None
@@ -209,7 +209,7 @@ class Profile:
         factor: What the final map is multiplied by.
     """
 
-    composite: Callable[[_Options], Composite]
+    composite: Callable[[Options], Composite]
     last_maps: LastMaps = LAST_MAPS
     shares: bool = True
     factor: Callable[[Trace, Value], float] = lambda _trace, _layer: 1.0
@@ -240,7 +240,7 @@ def parse_bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
     return low, high
 
 
-def _paper(options: _Options) -> Composite:
+def _paper(options: Options) -> Composite:
     return Composite(
         "attribution equilibrium (paper)",
         {**STRUCTURE, OpKind.LINEAR: Equilibrium(options.gamma, options.terms)},
@@ -248,7 +248,7 @@ def _paper(options: _Options) -> Composite:
     )
 
 
-def _reference(options: _Options) -> Composite:
+def _reference(options: Options) -> Composite:
     layer = Equilibrium(options.gamma, options.terms, shift_over="nonzero", flat_kernel=True)
     return Composite(
         "attribution equilibrium (reference)",
