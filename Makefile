@@ -4,7 +4,7 @@ VENV := .venv
 export OMP_WAIT_POLICY ?= PASSIVE
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench picture clean
 $(STAMP): pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
@@ -15,13 +15,19 @@ demo: $(STAMP)
 	$(VENV)/bin/equipoise explain equipoise-out/photos --output equipoise-out
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)
+	$(VENV)/bin/python benchmarks/ae_cost.py
+
+picture: $(STAMP)
+	$(VENV)/bin/python tools/picture.py
 
 clean:
 	rm -rf $(VENV) equipoise-out

@@ -45,11 +45,21 @@ def profiles() -> dict[str, ae.Profile]:
 
 
 def squeezenet(data: Path) -> nn.Module:
-    """SqueezeNet 1.0 with the weights that lie in the data folder."""
+    """SqueezeNet 1.0 with the weights that lie in the data folder; its last convolution was trained padded."""
     packed = np.load(data / "extra" / "squeezenet10_deep_compression" / "squeezenet1_0_torchvision_fp32.npz")
     model = torchvision.models.squeezenet1_0(weights=None)
     model.load_state_dict({name: torch.from_numpy(packed[name]) for name in packed.files})
+    model.classifier[1].padding = (1, 1)
     return model.eval()
+
+
+def caffe(image: Image.Image) -> Tensor:
+    """227x227, colors as blue, green, red from 0 to 255, less their mean: what that network was trained on."""
+    short = min(image.size)
+    image = image.resize([round(256 * side / short) for side in image.size], Image.Resampling.BILINEAR)
+    left, top = ((side - 227) // 2 for side in image.size)
+    pixels = torch.from_numpy(np.asarray(image.crop((left, top, left + 227, top + 227)), dtype=np.float32))
+    return pixels.flip(2).permute(2, 0, 1) - torch.tensor([104.0, 117.0, 123.0]).reshape(3, 1, 1)
 
 
 def grids(model: nn.Module, prepare: Callable[[Image.Image], Tensor], data: Path, count: int) -> list:
@@ -109,8 +119,7 @@ def main() -> None:
         print(other, rows[other], flush=True)
 
     model = squeezenet(data)
-    prepare = torchvision.models.SqueezeNet1_0_Weights.IMAGENET1K_V1.transforms()
-    tests = grids(model, prepare, data, options.grids)
+    tests = grids(model, caffe, data, options.grids)
     rows = results.setdefault("squeezenet1_0", {})
     for layer in ("classifier.2", "classifier.1", "features"):
         rows[f"from {layer}"] = score(

@@ -1,0 +1,100 @@
+"""The package as a whole: what importing it costs, what it shows, what its registries hold."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import equipoise
+from equipoise._registry import Registry
+from equipoise.errors import DuplicateNameError, EquipoiseError, UnknownNameError
+
+HEAVY = ["torchvision", "timm", "matplotlib", "PIL", "typer", "rich", "captum", "quantus", "zennit", "safetensors"]
+PUBLIC = [
+    "AttributionEquilibrium",
+    "EquipoiseError",
+    "Explanation",
+    "METHODS",
+    "attribute",
+    "explain",
+    "heatmap",
+    "load_model",
+]
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_importing_is_light_and_silent():
+    """``import equipoise`` loads not even torch; using a method loads torch and nothing heavier."""
+    loaded = run("import equipoise, sys, json; print(json.dumps(sorted(sys.modules)))")
+    assert "torch" not in loaded
+    code = (
+        f"import equipoise, sys, json; equipoise.attribute; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
+    )
+    assert run(code) == []
+
+
+def test_the_public_names_are_these():
+    assert [name for name in dir(equipoise) if not name.startswith("_") and name in {*PUBLIC}] == PUBLIC
+    for name in PUBLIC:
+        assert getattr(equipoise, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'atribute'"):
+        equipoise.atribute  # noqa: B018  # reading it is the test
+
+
+def test_every_error_is_ours_and_pythons():
+    from equipoise import errors
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EquipoiseError)]
+    for kind in kinds:
+        if kind is not EquipoiseError:
+            assert any(base.__module__ == "builtins" and base is not Exception for base in kind.__mro__[1:-3])
+            assert str(kind("one sentence")) == "one sentence"
+
+
+def test_the_papers_spellings_are_aliases():
+    spellings = {
+        "c*EB": "contrastive_eb",
+        "LRP-COMP": "lrp_composite",
+        "c*LRP": "contrastive_lrp",
+        "RCAM": "relevance_cam",
+    }
+    for spelling, name in spellings.items():
+        assert equipoise.METHODS.canonical(spelling) == name
+        assert equipoise.METHODS[spelling] is equipoise.METHODS[name]
+
+
+@pytest.mark.parametrize("name", equipoise.METHODS.names())
+def test_every_method_describes_itself(name):
+    entry = equipoise.METHODS[name]
+    assert entry.level in ("pixel", "map")
+    assert isinstance(entry.signed, bool)
+    assert 10 < len(entry.summary) < 90
+    assert entry.__doc__
+
+
+def test_a_registry_suggests_and_refuses_doubles():
+    registry: Registry[int] = Registry("color")
+    registry.add("red", 1, aliases=("Rouge",))
+    registry.register("green")(2)
+    assert (registry["ROUGE"], registry.names(), len(registry), "redd" in registry) == (1, ["red", "green"], 2, False)
+    with pytest.raises(DuplicateNameError, match="Rouge"):
+        registry.add("Rouge", 3)
+    with pytest.raises(UnknownNameError, match="did you mean green"):
+        registry["gren"]
+    with pytest.raises(KeyError, match="known: red, green"):
+        registry["zzzz"]
+
+
+def test_files_are_short():
+    """One idea, one place: 300 lines is the aim, 500 the end."""
+    root = Path(__file__).parents[1]
+    for file in [*root.glob("src/**/*.py"), *root.glob("tests/**/*.py")]:
+        assert len(file.read_text().splitlines()) <= 500, file
