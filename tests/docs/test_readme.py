@@ -1,6 +1,7 @@
 """The README does what it says: its code runs, its commands parse, its links lead somewhere."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -76,3 +77,10 @@ def test_laws_stated_in_the_readme_hold():
     with pytest.raises(ValueError, match="between 1"):
         equipoise.attribute(model, x, gamma=2.5)
     assert torch.equal(equipoise.attribute(model, x, method=lambda _model, inputs, _target: inputs * 2), x * 2)
+
+
+def test_the_table_of_branches_is_the_measured_one():
+    namespace = runpy.run_path(str(ROOT / "tools" / "branches_page.py"))
+    page = (ROOT / "docs" / "method.md").read_text()
+    assert namespace["render"](page) == page
+    assert namespace["table"]() in page

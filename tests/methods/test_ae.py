@@ -66,7 +66,7 @@ def test_on_a_chain_the_sum_after_every_convolution_is_gamma_minus_two(gamma, se
     for row, expected in zip(layers, [gamma - 2, gamma - 2, 0.0], strict=True):
         torch.testing.assert_close(row.left, torch.full_like(row.left, expected), rtol=1e-9, atol=1e-9)
     for row in rows:
-        if row.rule != "Equilibrium":
+        if row.rule not in ("Equilibrium", "gradient"):
             torch.testing.assert_close(row.left, row.arrived, rtol=1e-6, atol=1e-6)
 
 
@@ -288,8 +288,14 @@ def test_explicit_padding_is_the_convolutions_own():
 def test_coverage_lists_every_operation_and_its_sums(network):
     model, x = make(network)
     rows = equipoise.AttributionEquilibrium(model).coverage(x)
+    assert len(rows) == len(record(model, x).calls)
+    reached = [row for row in rows if row.rule not in ("gradient", "not reached")]
+    assert {row.rule for row in rows[: rows.index(reached[0])]} == {"gradient"}
+    rows = reached
     assert rows[-1].call.inputs[0].pixels
     assert rows[-1].rule == "ZBox"
+    assert rows[-1].shapes[0] == (tuple(x.shape),)
+    assert str(rows[-1]).split()[:2] == [rows[-1].name, "ZBox"]
     total = equipoise.attribute(model, x).flatten(1).sum(1)
     torch.testing.assert_close(rows[-1].left[0], total)
     assert all(row.call.site.line > 0 for row in rows)

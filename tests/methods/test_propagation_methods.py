@@ -67,7 +67,7 @@ def test_the_sum_is_kept_to_the_pixels(method):
     bound = equipoise.METHODS[method](model, **CONSERVING[method])
     rows = bound.coverage(x, 2)
     assert rows[-1].call.inputs[0].pixels
-    for row in rows[1:]:
+    for row in rows[1:] if method == "rap" else rows:
         torch.testing.assert_close(row.left, row.arrived, rtol=1e-4, atol=1e-6)
     expected = model(x)[:, 2].detach() if method in ("rap", "deep_taylor", "lrp_alpha_beta") else torch.ones(2)
     total = bound.attribute(x, 2).flatten(1).sum(1)

@@ -10,6 +10,7 @@ from equipoise.engine.operations import OpKind as OpKind
 from equipoise.engine.operations import register as register
 from equipoise.engine.propagate import Passage as Passage
 from equipoise.engine.propagate import propagate as propagate
+from equipoise.engine.propagate import with_unreached as with_unreached
 from equipoise.engine.recorder import check_mode as check_mode
 from equipoise.engine.recorder import record as record
 from equipoise.engine.relevance import Relevance as Relevance

@@ -12,6 +12,7 @@ from equipoise._typing import Float
 from equipoise.engine.numerics import per_sample
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Step, describe
+from equipoise.engine.sites import Site
 from equipoise.engine.trace import OpCall, Trace, Value
 from equipoise.errors import UnsupportedOperationError
 
@@ -37,6 +38,46 @@ class Passage:
     absolute: Float[Tensor, "k n"]
     share: Float[Tensor, "k n"] | None
     one_sided: Tensor
+
+    @property
+    def name(self) -> str:
+        """What torch calls the operation."""
+        return self.call.name
+
+    @property
+    def site(self) -> Site:
+        """The module, file and line that called it."""
+        return self.call.site
+
+    @property
+    def shapes(self) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+        """Shapes of its inputs, and of its outputs."""
+        return tuple(v.shape for v in self.call.inputs), tuple(v.shape for v in self.call.outputs)
+
+    def __str__(self) -> str:
+        sums = f"{self.arrived.flatten()[0]:+.4f} -> {self.left.flatten()[0]:+.4f}" if self.arrived.numel() else ""
+        return f"{self.name:<20} {self.rule:<24} {sums:<22} {self.site}"
+
+
+def with_unreached(trace: Trace, rows: list[Passage], start: Value) -> list[Passage]:
+    """The rows of every operation of the forward pass, the last first.
+
+    Args:
+        trace: The forward pass.
+        rows: The operations that relevance passed.
+        start: Where relevance started. Operations after it that the class scores depend on are marked
+            ``gradient``: the classification stage; the rest ``not reached``, such as those of a gate.
+    """
+    known = {row.call: row for row in rows}
+    scored = trace.ancestors(trace.output)
+    zero = rows[0].arrived.new_zeros(rows[0].arrived.shape) if rows else torch.zeros(1, trace.n)
+    complete = []
+    for call in reversed(trace.calls):
+        later = call.outputs[0].index > start.index and call.outputs[0] in scored
+        rule = "gradient" if later else "not reached"
+        none = Passage(call, rule, zero, zero, zero, None, torch.ones_like(zero, dtype=torch.bool))
+        complete.append(known.get(call, none))
+    return complete
 
 
 def propagate(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record
+from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import over_samples, per_sample, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
@@ -90,18 +90,21 @@ class AttributionEquilibrium:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        targets, pixels = self._run(inputs, target, None)
+        targets, pixels = self.explain_trace(self.trace(inputs), target, release=True)
         return targets.format(pixels.to(inputs.dtype))
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
-        """Every operation that relevance passed: its rule, and the relevance that came and went.
+        """Every operation of the forward pass: its rule, and the relevance that came and went.
 
         Returns:
-            One `Passage` per operation, from the starting map down to the pixels.
+            One `Passage` per operation, the last first. Those after the starting map have the rule
+            ``gradient``; those that no relevance reached, ``not reached``.
         """
         watch: list[Passage] = []
-        self._run(inputs, target, watch)
-        return watch
+        check_inputs(inputs)
+        trace = self.trace(inputs)
+        self.explain_trace(trace, target, watch=watch)
+        return with_unreached(trace, watch, find_layer(self.model, trace, self.layer, self.profile.last_maps))
 
     def trace(self, inputs: Tensor) -> Trace:
         """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
@@ -132,9 +135,6 @@ class AttributionEquilibrium:
         if trace.input not in found:
             return targets, torch.zeros(len(targets.seeds), *trace.input.shape, dtype=dtype, device=start.value.device)
         return targets, found[trace.input].value * self.profile.factor(trace, layer)
-
-    def _run(self, inputs: Tensor, target: Target, watch: list[Passage] | None) -> tuple[Targets, Tensor]:
-        return self.explain_trace(self.trace(inputs), target, release=True, watch=watch)
 
 
 def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
@@ -193,6 +193,8 @@ def _notes(start: Relevance) -> list[str]:
 
 @dataclass(frozen=True)
 class Options:
+    """What the user chose of Attribution Equilibrium, checked."""
+
     gamma: float
     terms: frozenset[Term]
     bounds: tuple[Tensor, Tensor] | None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise._typing import Float
-from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record
+from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import working_dtype
 from equipoise.errors import OptionError
 from equipoise.methods.base import check_inputs
@@ -71,11 +71,12 @@ class Propagation:
         return targets.format(result.to(inputs.dtype))
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
-        """Every operation that relevance passed: its rule, and the relevance that came and went."""
-        self._watch = []
+        """Every operation of the forward pass: its rule, and the relevance that came and went."""
+        check_inputs(inputs)
+        trace, self._watch = record(self.model, inputs), []
         try:
-            self.attribute(inputs, target)
-            return self._watch
+            self.explain_trace(trace, resolve_targets(target, trace.logits))
+            return with_unreached(trace, self._watch, trace.output)
         finally:
             self._watch = None
 
