@@ -77,6 +77,7 @@ def test_every_method_describes_itself(name):
     entry = equipoise.METHODS[name]
     assert entry.level in ("pixel", "map")
     assert isinstance(entry.signed, bool)
+    assert isinstance(entry.costly, bool)
     assert 10 < len(entry.summary) < 90
     assert entry.__doc__
 

@@ -56,13 +56,21 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Top:
-    """The target "the ``count`` highest classes", known once the network has seen the photo."""
+    """The target "the ``count`` highest classes", known once the network has seen the photo.
+
+    Attributes:
+        count: How many.
+        among: The classes to choose from; ``None``: all.
+    """
 
     count: int = 1
+    among: tuple[int, ...] | None = None
 
 
 def parse_target(wanted: int | str | Top | None, spec: ModelSpec) -> int | Top:
-    """Read one target: ``None`` or ``"top"``, ``"top3"``, an index, or a class name.
+    """Read one target: ``None`` or ``"top"``, ``"top3"``, an index, a class name or a group such as ``"dog"``.
+
+    A group stands for its highest class in each photo.
 
     Raises:
         TargetError: If it is no class of the network, or more classes are asked for than there are.
@@ -77,7 +85,8 @@ def parse_target(wanted: int | str | Top | None, spec: ModelSpec) -> int | Top:
             raise TargetError(f"top{wanted.count} asks for {wanted.count} classes; {spec.name} has {len(spec.classes)}")
         return wanted
     if isinstance(wanted, str):
-        return spec.class_index(wanted)
+        members = spec.group(wanted)
+        return Top(1, members) if members else spec.class_index(wanted)
     if isinstance(wanted, bool) or not hasattr(wanted, "__index__"):
         raise TargetError(f'a target is a class index, a class name or "top", not {type(wanted).__name__}')
     return spec.class_index(wanted.__index__())
@@ -116,6 +125,13 @@ class Look:
         best = self.logits.topk(min(count, len(self.logits))).indices.tolist()
         return tuple(self.score(index) for index in best)
 
+    def _highest(self, target: Top) -> list[int]:
+        """The classes that ``target`` means in this photo."""
+        if target.among is None:
+            return [score.index for score in self.top(target.count)]
+        best = self.logits[list(target.among)].topk(target.count).indices.tolist()
+        return [target.among[place] for place in best]
+
     def classes(self, targets: Sequence[int | Top]) -> list[int]:
         """The indices of the targets, each once, in the order asked for.
 
@@ -124,7 +140,7 @@ class Look:
         """
         chosen: dict[int, None] = {}
         for target in targets:
-            found = [score.index for score in self.top(target.count)] if isinstance(target, Top) else [target]
+            found = self._highest(target) if isinstance(target, Top) else [target]
             chosen.update(dict.fromkeys(found))
         outputs = len(self.logits)
         if wrong := [index for index in chosen if not 0 <= index < outputs]:

@@ -62,3 +62,7 @@ class ImageError(EquipoiseError, ValueError):
 
 class WeightsError(EquipoiseError, OSError):
     """Weights that are missing, damaged, or do not fit the network."""
+
+
+class MissingPackageError(EquipoiseError, ImportError):
+    """An optional package that is not installed; the text says how to install it."""

@@ -212,6 +212,17 @@ def test_full_grad_of_one_layer_by_hand():
     assert relative_error(equipoise.attribute(model, x, 1, method="full_grad"), expected) < 1e-12
 
 
+def test_full_grad_scales_from_the_lowest_to_the_highest():
+    """A linear network without biases: one term, whose smallest magnitude is not zero."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(27, 2, bias=False)).double().eval()
+    x = 1 + torch.rand(1, 3, 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        model[1].weight.copy_(torch.rand(2, 27) + 1)
+        term = x * model[1].weight[1].reshape(1, 3, 3, 3)
+    expected = ((term - term.min()) / (term.max() - term.min())).sum(1, keepdim=True)
+    assert relative_error(equipoise.attribute(model, x, 1, method="full_grad"), expected) < 1e-12
+
+
 @pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "guided_backprop", "full_grad"])
 def test_several_targets_run_the_network_once(method):
     model, x = make(Plain)

@@ -45,7 +45,7 @@ class ExplainRequest:
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
-    """Registered names, each once: ``"ae,rap"`` or ``"all"``.
+    """Registered names, each once: ``"ae,rap"``, or ``"all"`` for those that take a few passes of the network.
 
     Raises:
         UnknownNameError: If no method has that name; the text lists the nearest ones.
@@ -54,9 +54,8 @@ def read_methods(texts: Sequence[str]) -> list[str]:
     from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
 
     names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    found = dict.fromkeys(
-        name for part in names for name in (METHODS.names() if part == "all" else [METHODS.canonical(part)])
-    )
+    quick = [name for name, entry in METHODS.items() if not getattr(entry, "costly", False)]
+    found = dict.fromkeys(name for part in names for name in (quick if part == "all" else [METHODS.canonical(part)]))
     if not found:
         raise OptionError("--method names no method")
     return list(found)

@@ -53,6 +53,7 @@ class AttributionEquilibrium:
     summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
+    costly: ClassVar[bool] = False
 
     def __init__(
         self,

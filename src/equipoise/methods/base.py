@@ -30,11 +30,13 @@ class Method(Protocol):
         summary: One line for ``equipoise list methods``.
         level: ``"pixel"``: the result has the input's shape; ``"map"``: one channel, resized to the input.
         signed: Whether negative values mean evidence against the class.
+        costly: Whether it runs the network many times; such methods are left out of "all".
     """
 
     summary: ClassVar[str]
     level: ClassVar[str]
     signed: ClassVar[bool]
+    costly: ClassVar[bool]
 
     def __call__(self, model: nn.Module, /, **options: Any) -> Attributor:
         """Bind the method to ``model``."""

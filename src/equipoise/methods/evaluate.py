@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from equipoise.engine import check_mode
 from equipoise.engine.numerics import working_dtype
 from equipoise.errors import OptionError, ShapeError
 from equipoise.methods.base import check_inputs
-from equipoise.methods.targets import Target, Targets, resolve_targets
+from equipoise.methods.targets import Target, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
@@ -42,6 +42,7 @@ class ManyPasses:
     summary: ClassVar[str]
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
+    costly: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, *, chunk: int = 64) -> None:
         self.model = model
@@ -95,7 +96,7 @@ class Run:
 
     def forward(self, points: Tensor) -> Tensor:
         """Logits ``(m, C)`` of ``points`` ``(m, c, *space)``."""
-        return network_logits(self.model, points)
+        return network_logits(self.model, points.to(self.image.dtype))
 
     def scores(self, logits: Tensor, steps: Tensor, images: Tensor, *, probability: bool = False) -> Tensor:
         """The explained scores ``(k, m)`` of altered images.
@@ -111,7 +112,7 @@ class Run:
             values = logits.softmax(1) if probability else logits
             return values.gather(1, self.targets.indices[:, images].t()).t().to(self.dtype)
         parts = []
-        for step in steps.unique_consecutive():  # the user's function is given its batch in its own order
+        for step in dict.fromkeys(steps.tolist()):  # the user's function is given its batch in its own order
             here = steps == step
             whole_batch = self.logits.index_copy(0, images[here], logits[here].to(self.logits.dtype))
             parts.append(self._function(whole_batch)[images[here]])
@@ -124,16 +125,17 @@ class Run:
             scores = self.scores(self.forward(leaf), steps, images)
             return pixel_gradients(scores.sum(1), leaf).to(self.dtype)
 
-    def over(self, steps: int, work: Work, *, passes: int = 1) -> None:
+    def over(self, steps: int, work: Work, *, passes: int = 1, announce: bool = True) -> None:
         """Do ``steps`` alterations of every image, ``chunk`` rows at a time, halved when memory runs out.
 
         Args:
             steps: How many alterations.
             work: Does some of them.
             passes: Forward passes of each; work that makes several reports them itself to `progress`.
+            announce: Whether to say how many passes are to come.
         """
         total, done = steps * self.n, 0
-        with Progress(self.name, total * passes) as self.progress:
+        with Progress(self.name, total * passes, announce=announce) as self.progress:
             while done < total:
                 rows = torch.arange(done, min(done + self.chunk, total), device=self.image.device)
                 if _fits(work, rows // self.n, rows % self.n):
@@ -148,7 +150,7 @@ class Run:
 
     def _first_pass(self) -> Tensor:
         parts: list[Tensor] = []
-        self.over(1, lambda _, images: parts.append(self.forward(self.image[images])))
+        self.over(1, lambda _, images: parts.append(self.forward(self.image[images])), announce=False)
         return torch.cat(parts)
 
 
@@ -211,15 +213,16 @@ class Progress:
     two seconds, a terminal is shown a bar (by rich, where it is installed) and the log every tenth.
     """
 
-    def __init__(self, name: str, total: int) -> None:
+    def __init__(self, name: str, total: int, *, announce: bool = True) -> None:
         self._text = f"{name}: {total} forward passes"
         self._total, self._done, self._tenth = total, 0, 0
         self._bar: Any = None
         self._shown = False
         self._start = time.monotonic()
+        if announce:
+            _LOG.info(self._text)
 
-    def __enter__(self) -> Progress:
-        _LOG.info(self._text)
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

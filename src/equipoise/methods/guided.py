@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -42,24 +42,19 @@ class Guided:
         return [None if g is None else Relevance(g) for g in step.vjp(values)]
 
 
-class _GuidedComposite(Composite):
-    """`Guided` where an activation rectifies, the derivative everywhere else."""
+@dataclass(frozen=True)
+class _ByName(Composite):
+    """Some activations have their own rule, by name; everything else gets its derivative."""
+
+    activations: Mapping[str, Rule] = field(default_factory=dict)
 
     def rule_for(self, step: Step) -> Rule:
-        call = step.call
-        if call.kind is OpKind.ACTIVATION and call.name in self.rules_by_name:
-            return self.rules_by_name[call.name]
-        return GRADIENT.rule_for(step)
-
-    @property
-    def rules_by_name(self) -> dict[str, Rule]:
-        return _GUIDED[self.name]
+        own = self.activations.get(step.call.name) if step.call.kind is OpKind.ACTIVATION else None
+        return own or GRADIENT.rule_for(step)
 
 
-_GUIDED: dict[str, dict[str, Rule]] = {
-    "guided (paper)": dict.fromkeys(RECTIFIERS, Guided()),
-    "guided (reference)": {"relu": Guided(zeros=True)},
-}
+_PAPER = _ByName("guided (paper)", {}, activations=dict.fromkeys(RECTIFIERS, Guided()))
+_REFERENCE = _ByName("guided (reference)", {}, activations={"relu": Guided(zeros=True)})
 
 
 @METHODS.register("guided_backprop", aliases=("guided_backpropagation", "GBP"))
@@ -87,7 +82,7 @@ class GuidedBackprop(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        composite = _GuidedComposite("guided (reference)" if self.reference else "guided (paper)", {})
+        composite = _REFERENCE if self.reference else _PAPER
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
         found = self.to(trace, start, composite, trace.input)
         return found.abs().amax(2, keepdim=True) if self.reference else found
@@ -141,7 +136,7 @@ class FullGrad(Propagation):
 class _BiasTerms(Composite):
     """The derivative everywhere; biased layers leave the product of bias and gradient in ``found``."""
 
-    found: list[Tensor] = None  # type: ignore[assignment]  # always given; the parent's fields have defaults
+    found: list[Tensor] = field(default_factory=list)
 
     def rule_for(self, step: Step) -> Rule:
         call = step.call

@@ -35,6 +35,7 @@ class Propagation:
 
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
+    costly: ClassVar[bool] = False
     profiles: ClassVar[tuple[str, ...]] = ("paper", "reference")
 
     def __init__(self, model: nn.Module, profile: ProfileName = "paper", *, interpolate: bool = True) -> None:

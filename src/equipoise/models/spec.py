@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from equipoise._registry import nearest
 from equipoise.errors import TargetError, UnknownNameError
+from equipoise.models.groups import imagenet_group
+from equipoise.models.labels import imagenet_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,10 @@ class ModelSpec:
         if isinstance(query, bool) or not 0 <= index < len(self.classes):
             raise TargetError(f"{query!r} is no class of {self.name}; its classes are 0 to {len(self.classes) - 1}")
         return index
+
+    def group(self, name: str) -> tuple[int, ...] | None:
+        """The classes of a group of ImageNet classes such as ``"dog"``; ``None`` if there is no such group."""
+        return imagenet_group(name) if self.classes == imagenet_classes() else None
 
     def _named(self, query: str) -> int:
         for found in self._candidates(query.casefold()):

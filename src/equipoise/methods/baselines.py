@@ -1,0 +1,57 @@
+"""What a method has to beat."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.methods.base import METHODS
+from equipoise.methods.evaluate import ManyPasses, Run, whole
+
+
+@METHODS.register("random")
+class Random(ManyPasses):
+    """Uniform numbers in [0, 1), one for each position: a map that has seen nothing.
+
+    They depend on the image's content, the class and ``seed`` alone, so a batch, its order and the
+    device do not matter; torch's own random state is not touched.
+
+    Args:
+        model: Any network in eval mode; one forward pass finds the classes.
+        seed: Another seed, other numbers.
+        chunk: How many images pass the network at once.
+    """
+
+    summary: ClassVar[str] = "Uniform random numbers: the floor of every comparison"
+    level: ClassVar[str] = "map"
+    signed: ClassVar[bool] = False
+    costly: ClassVar[bool] = False
+
+    def __init__(self, model: nn.Module, *, seed: int = 0, chunk: int = 64) -> None:
+        super().__init__(model, chunk=chunk)
+        self.seed = whole("seed", seed, 0)
+
+    def explain(self, run: Run) -> Tensor:
+        """See `ManyPasses`; ``(k, n, 1, *space)``."""
+        indices = run.targets.indices
+        classes = [[-1] * run.n] if indices is None else indices.tolist()
+        contents = [image_bytes(image) for image in run.image]
+        rows = [
+            self._draw(f"{self.seed} {index}".encode() + content, run)
+            for row in classes
+            for index, content in zip(row, contents, strict=True)
+        ]
+        return torch.stack(rows).reshape(run.k, run.n, 1, *run.image.shape[2:])
+
+    def _draw(self, content: bytes, run: Run) -> Tensor:
+        seed = int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand(run.image.shape[2:], generator=generator, dtype=run.dtype).to(run.image.device)
+
+
+def image_bytes(image: Tensor) -> bytes:
+    """The memory of a tensor, in order; needs no numpy."""
+    return bytes(image.detach().cpu().contiguous().flatten().view(torch.uint8).tolist())

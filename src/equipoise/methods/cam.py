@@ -1,0 +1,202 @@
+"""Class activation maps: a layer's channels, weighted by what they mean to the class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.engine import Relevance, Trace, Value, record
+from equipoise.engine.numerics import safe_divide
+from equipoise.errors import LayerError
+from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.evaluate import ManyPasses, Run
+from equipoise.methods.layers import find_layer
+from equipoise.methods.masks import masked_scores
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot, resize
+from equipoise.methods.targets import Target, Targets
+from equipoise.rules.gradient import GRADIENT
+
+
+class _GradientCam(Propagation):
+    """What the gradient-weighted maps share: ``relu(sum over channels of weight times activation)``."""
+
+    level: ClassVar[str] = "map"
+    signed: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        profile: ProfileName,
+        *,
+        layer: str | None,
+        relu: bool,
+        interpolate: bool,
+    ) -> None:
+        super().__init__(model, profile, interpolate=interpolate)
+        self.layer, self.relu = layer, relu
+
+    def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        """Channel weights ``(k, n, c, 1...)`` from ``(n, c, *positions)`` and ``(k, n, c, *positions)``."""
+        raise NotImplementedError  # abstract: every method defines it
+
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """See `Propagation`."""
+        layer = feature_map(self.model, trace, self.layer)
+        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        gradient = self.to(trace, start, GRADIENT, layer)
+        activation = trace.data(layer).to(gradient.dtype)
+        result = (self.weights(activation, gradient) * activation).sum(2, keepdim=True)
+        return result.clamp(min=0) if self.relu else result
+
+
+@METHODS.register("grad_cam", aliases=("Grad-CAM", "gradcam"))
+class GradCam(_GradientCam):
+    r"""Each channel weighted by its mean gradient.
+
+    :math:`\mathrm{relu}(\sum_c A_c\, \overline{\partial y / \partial A_c})`, resized bilinearly to the input.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: Both are the same here; TorchRay computes this with ``interpolate=False``.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        relu: Whether to drop evidence against the class; captum's ``LayerGradCam`` keeps it.
+        interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
+
+    Raises:
+        LayerError: If ``layer`` is no module, or has no spatial map.
+
+    References:
+        Selvaraju et al. 2017 (*Grad-CAM*), Eq. 1 and 2.
+    """
+
+    summary: ClassVar[str] = "Last feature maps, weighted by their mean gradient"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        layer: str | None = None,
+        relu: bool = True,
+        interpolate: bool = True,
+    ) -> None:
+        super().__init__(model, profile, layer=layer, relu=relu, interpolate=interpolate)
+
+    def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        """Eq. 1: the mean over positions."""
+        del activation
+        return gradient.mean(tuple(range(3, gradient.dim())), keepdim=True)
+
+
+@METHODS.register("grad_cam_plus_plus", aliases=("Grad-CAM++", "gradcam++"))
+class GradCamPlusPlus(_GradientCam):
+    r"""Each channel weighted by its positive gradients, positions counted by their part in the score.
+
+    With :math:`g = \partial y / \partial A`, the weight of channel c is :math:`\sum \alpha\, \mathrm{relu}(g)`,
+    :math:`\alpha = g^2 / (2 g^2 + g^3 \sum A_c)`, and 0 where the denominator is. The authors explain
+    :math:`\exp(y)`, which multiplies a whole map by :math:`\exp(y)`; that factor is left out, since it
+    overflows and says nothing about where.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        relu: Whether to clip the map at zero.
+        interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
+
+    Raises:
+        LayerError: If ``layer`` is no module, or has no spatial map.
+
+    References:
+        Chattopadhyay et al. 2018 (*Grad-CAM++*), Eq. 5, 6 and 19.
+    """
+
+    summary: ClassVar[str] = "Grad-CAM with pixel-wise weighting of positive gradients"
+
+    def __init__(
+        self, model: nn.Module, *, layer: str | None = None, relu: bool = True, interpolate: bool = True
+    ) -> None:
+        super().__init__(model, "paper", layer=layer, relu=relu, interpolate=interpolate)
+
+    def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        """Eq. 5, with the coefficients of Eq. 19."""
+        axes = tuple(range(3, gradient.dim()))
+        total = activation.sum(tuple(axis - 1 for axis in axes), keepdim=True)
+        peak = gradient.abs().flatten(2).amax(-1)  # alpha's scale must not underflow; g/peak keeps the ratio
+        g = safe_divide(gradient, peak.reshape(*peak.shape, *[1] * (gradient.dim() - 2)))
+        alpha = safe_divide(g**2, 2 * g**2 + g**2 * gradient * total)
+        return (alpha * gradient.clamp(min=0)).sum(axes, keepdim=True)
+
+
+@METHODS.register("score_cam", aliases=("Score-CAM", "scorecam"))
+class ScoreCam(ManyPasses):
+    r"""Each channel weighted by the score of the image seen through it; no gradient.
+
+    A channel, resized to the input and scaled to [0, 1], multiplies the image. Its score minus that of
+    a zero image, softmaxed over the channels, is its weight in ``relu(sum of weight times channel)``.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
+        chunk: How many images pass the network at once; one forward pass per channel.
+
+    Raises:
+        LayerError: If ``layer`` is no module, or has no spatial map.
+
+    References:
+        Wang et al. 2020 (*Score-CAM*), Eq. 5 to 8 and Algorithm 1; the score is the logit.
+    """
+
+    summary: ClassVar[str] = "Last feature maps, weighted by the score of the image seen through each"
+    level: ClassVar[str] = "map"
+    signed: ClassVar[bool] = False
+
+    def __init__(
+        self, model: nn.Module, *, layer: str | None = None, interpolate: bool = True, chunk: int = 64
+    ) -> None:
+        super().__init__(model, chunk=chunk)
+        self.layer, self.interpolate = layer, interpolate
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image; shapes and errors as in `equipoise.attribute`."""
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
+        with torch.inference_mode(mode=False), torch.no_grad():
+            trace = record(self.model, inputs)
+            activation = trace.data(feature_map(self.model, trace, self.layer))
+            run = Run(self, inputs, target, trace.logits)
+            del trace
+            return run.targets.format(self._map(run, activation).to(inputs.dtype))
+
+    def _map(self, run: Run, activation: Tensor) -> Tensor:
+        size = run.image.shape[2:]
+        # A last channel of zeros masks everything: the baseline of Eq. 5.
+        activation = torch.cat([activation, torch.zeros_like(activation[:, :1])], 1)
+
+        def through(channels: Tensor, images: Tensor) -> Tensor:
+            picked = activation[images, channels].unsqueeze(1).to(run.dtype)
+            seen = resize(picked.unsqueeze(0), size)[0]
+            low, high = seen.flatten(1).amin(1), seen.flatten(1).amax(1)
+            shape = (-1, *[1] * (seen.dim() - 1))
+            return safe_divide(seen - low.reshape(shape), (high - low).reshape(shape))
+
+        scores = masked_scores(run, activation.shape[1], through)
+        weights = (scores[:, :-1] - scores[:, -1:]).softmax(1).transpose(1, 2)  # (k, n, c)
+        weights = weights.reshape(*weights.shape, *[1] * (activation.dim() - 2))
+        result = (weights * activation[:, :-1].to(run.dtype)).sum(2, keepdim=True).clamp(min=0)
+        return resize(result, size) if self.interpolate else result
+
+
+def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:
+    """The layer of a class activation map: Attribution Equilibrium's, unless named.
+
+    Raises:
+        LayerError: If there is none, or its first dimension is not the images.
+    """
+    layer = find_layer(model, trace, name)
+    if layer.shape[0] != trace.n:
+        raise LayerError(f"the map {layer.shape} holds more than one row for each of {trace.n} images; name a layer")
+    return layer

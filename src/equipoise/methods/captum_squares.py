@@ -1,0 +1,138 @@
+"""LIME and Kernel SHAP over squares of the image, computed by captum."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.errors import OptionError
+from equipoise.methods.base import METHODS
+from equipoise.methods.captum_methods import CaptumMethod, ImageScore
+from equipoise.methods.evaluate import whole
+from equipoise.methods.gradient import baseline_like
+
+
+class SquareMethod(CaptumMethod):
+    """Base of `Lime` and `KernelShap`: a linear model of the score while squares of the image are covered."""
+
+    level: ClassVar[str] = "map"
+    packages: ClassVar[tuple[str, ...]] = ("captum.attr", "sklearn.linear_model")
+
+    def __init__(self, model: nn.Module, *, grid: int, samples: int, baseline: Any, seed: int, chunk: int) -> None:
+        super().__init__(model, seed=seed, chunk=chunk)
+        self.grid, self.samples, self.baseline = whole("grid", grid), whole("samples", samples), baseline
+
+    def explainer(self, attr: Any, scores: ImageScore) -> Any:
+        """Captum's object."""
+        raise NotImplementedError  # abstract: both methods define it
+
+    def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
+        """See `CaptumMethod`; ``(1, 1, *space)``."""
+        image = image.detach()
+        found: Tensor = self.explainer(attr, scores).attribute(
+            image,
+            baselines=baseline_like(self.baseline, image).contiguous(),
+            feature_mask=squares(image, self.grid),
+            n_samples=self.samples,
+            perturbations_per_eval=self.chunk,
+        )
+        return found[:, :1]
+
+
+@METHODS.register("lime", aliases=("LIME",))
+class Lime(SquareMethod):
+    """The coefficients of a sparse linear model that imitates the score while squares of the image are covered.
+
+    Args:
+        model: Any network in eval mode; it is not changed.
+        grid: Squares along each side of the image.
+        samples: How many covered images; one forward pass each.
+        penalty: Of the Lasso, in units of the score: squares that matter less get 0.
+        baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
+        seed: Of the choice of squares.
+        chunk: How many images pass the network at once.
+
+    Raises:
+        MissingPackageError: If captum or scikit-learn is not installed.
+        OptionError: If a number is out of range.
+
+    References:
+        Ribeiro, Singh & Guestrin 2016 (*Why should I trust you?*), Eq. 1; computed by captum with its
+        own similarity and Lasso.
+    """
+
+    summary: ClassVar[str] = "A sparse linear model of the score over squares of the image (captum)"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        grid: int = 8,
+        samples: int = 500,
+        penalty: float = 0.01,
+        baseline: Any = 0.0,
+        seed: int = 0,
+        chunk: int = 64,
+    ) -> None:
+        super().__init__(model, grid=grid, samples=samples, baseline=baseline, seed=seed, chunk=chunk)
+        if not isinstance(penalty, int | float) or not penalty >= 0:
+            raise OptionError(f"penalty is {penalty!r}; it must be at least 0")
+        self.penalty = float(penalty)
+
+    def explainer(self, attr: Any, scores: ImageScore) -> Any:
+        """See `SquareMethod`."""
+        lasso = importlib.import_module("captum._utils.models.linear_model").SkLearnLasso
+        return attr.Lime(scores, interpretable_model=lasso(alpha=self.penalty))
+
+
+@METHODS.register("kernel_shap", aliases=("KernelSHAP",))
+class KernelShap(SquareMethod):
+    """Shapley values of squares of the image, by `Lime`'s way with other weights and no penalty.
+
+    Args:
+        model: Any network in eval mode; it is not changed.
+        grid: Squares along each side of the image.
+        samples: How many covered images; one forward pass each.
+        baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
+        seed: Of the choice of squares.
+        chunk: How many images pass the network at once.
+
+    Raises:
+        MissingPackageError: If captum or scikit-learn is not installed.
+
+    References:
+        Lundberg & Lee 2017, Theorem 2; computed by captum.
+    """
+
+    summary: ClassVar[str] = "Shapley values of squares of the image (captum)"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        grid: int = 8,
+        samples: int = 500,
+        baseline: Any = 0.0,
+        seed: int = 0,
+        chunk: int = 64,
+    ) -> None:
+        super().__init__(model, grid=grid, samples=samples, baseline=baseline, seed=seed, chunk=chunk)
+
+    def explainer(self, attr: Any, scores: ImageScore) -> Any:
+        """See `SquareMethod`."""
+        return attr.KernelShap(scores)
+
+
+def squares(image: Tensor, grid: int) -> Tensor:
+    """Number each position of ``image`` ``(1, c, *space)`` by the square it lies in, from 0 on."""
+    number = torch.zeros(image.shape[2:], dtype=torch.long, device=image.device)
+    for axis, length in enumerate(image.shape[2:]):
+        cells = min(grid, length)
+        place = torch.arange(length, device=image.device) * cells // length
+        shape = [1] * number.dim()
+        shape[axis] = length
+        number = number * cells + place.reshape(shape)
+    return number.expand(image.shape)

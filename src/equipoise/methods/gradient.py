@@ -1,0 +1,206 @@
+"""Methods that are nothing but gradients: one, many averaged, or along a path."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.engine import check_mode
+from equipoise.errors import OptionError
+from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.evaluate import ManyPasses, Run, network_logits, pixel_gradients, whole
+from equipoise.methods.propagation import ProfileName
+from equipoise.methods.targets import Target, resolve_targets
+
+
+@METHODS.register("gradient", aliases=("saliency",))
+class Gradient:
+    r"""How the score changes with each pixel: :math:`\partial y / \partial x`.
+
+    Args:
+        model: Any network in eval mode that torch can differentiate; it is not changed.
+
+    References:
+        Simonyan, Vedaldi & Zisserman 2014 (*Deep inside convolutional networks*), Section 3, with the
+        sign kept; their map is the largest magnitude over the channels.
+    """
+
+    summary: ClassVar[str] = "Gradient of the score by the pixels"
+    level: ClassVar[str] = "pixel"
+    signed: ClassVar[bool] = True
+    costly: ClassVar[bool] = False
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image with one forward pass, whatever the number of targets.
+
+        Args:
+            inputs: Float ``(n, 3, h, w)``, preprocessed.
+            target: As in `equipoise.attribute`.
+
+        Returns:
+            ``(n, 3, h, w)``, or with the targets' axis.
+        """
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
+        check_mode(self.model)
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            leaf = inputs.detach().clone().requires_grad_()
+            logits = network_logits(self.model, leaf)
+            targets = resolve_targets(target, logits.detach())
+            gradients = pixel_gradients((targets.seeds * logits).sum((1, 2)), leaf)
+        return targets.format(self.finish(gradients, leaf.detach()).to(inputs.dtype))
+
+    def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
+        """From gradients ``(k, n, c, *space)`` to the attribution."""
+        del image
+        return gradients
+
+
+@METHODS.register("input_x_gradient", aliases=("gradient_x_input",))
+class InputXGradient(Gradient):
+    """Each pixel times its gradient; on a network without biases and with ReLUs alone it sums to the score.
+
+    References:
+        Shrikumar et al. 2016 (*Not just a black box*).
+    """
+
+    summary: ClassVar[str] = "Input times gradient"
+
+    def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
+        """See `Gradient`."""
+        return gradients * image
+
+
+@METHODS.register("smooth_grad")
+class SmoothGrad(ManyPasses):
+    """The mean gradient over noisy copies of the image.
+
+    Args:
+        model: As for `Gradient`.
+        samples: How many noisy copies.
+        noise: Standard deviation of the noise, as a part of the image's range (highest minus lowest value).
+        seed: Of the noise, which is the same for every image of a batch; torch's own random state is not touched.
+        chunk: How many images pass the network at once.
+
+    Raises:
+        OptionError: If a number is out of range.
+
+    References:
+        Smilkov et al. 2017 (*SmoothGrad*), Section 2.
+    """
+
+    summary: ClassVar[str] = "Mean gradient over noisy copies of the image"
+
+    def __init__(
+        self, model: nn.Module, *, samples: int = 50, noise: float = 0.15, seed: int = 0, chunk: int = 16
+    ) -> None:
+        super().__init__(model, chunk=chunk)
+        if not isinstance(noise, int | float) or not noise >= 0:
+            raise OptionError(f"noise is {noise!r}; it must be a part of the image's range, at least 0")
+        self.samples, self.noise, self.seed = whole("samples", samples), noise, whole("seed", seed, 0)
+
+    def explain(self, run: Run) -> Tensor:
+        """See `ManyPasses`."""
+        flat = run.image.flatten(1)
+        deviation = self.noise * (flat.amax(1) - flat.amin(1))
+        deviation = deviation.reshape(-1, *[1] * (run.image.dim() - 1))
+        total = torch.zeros(run.k, *run.image.shape, dtype=run.dtype, device=run.image.device)
+
+        def work(steps: Tensor, images: Tensor) -> None:
+            drawn = {step: self.draw(step, run.image[0]) for step in set(steps.tolist())}
+            noise = torch.stack([drawn[step] for step in steps.tolist()])
+            found = run.gradients(run.image[images] + deviation[images] * noise, steps, images)
+            total.index_add_(1, images, found / self.samples)
+
+        run.over(self.samples, work)
+        return total
+
+    def draw(self, step: int, like: Tensor) -> Tensor:
+        """Standard normal noise number ``step`` in the shape of ``like``; the same on every device."""
+        generator = torch.Generator().manual_seed(self.seed)
+        seeds = torch.randint(2**62, (self.samples,), generator=generator)
+        generator.manual_seed(int(seeds[step]))
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
+@METHODS.register("integrated_gradients", aliases=("IG",))
+class IntegratedGradients(ManyPasses):
+    r"""The gradient integrated along the straight line from a baseline, times the way there.
+
+    :math:`(x - b) \int_0^1 \partial y / \partial x\,(b + \alpha (x - b))\, d\alpha`, by Gauss-Legendre
+    quadrature. The sum over an image is :math:`y(x) - y(b)` (completeness), up to the quadrature.
+
+    Args:
+        model: As for `Gradient`.
+        profile: Both are captum's: zero baseline, 50 Gauss-Legendre nodes.
+        steps: Number of nodes.
+        baseline: A number, or a tensor that broadcasts over ``(n, c, h, w)``.
+        chunk: How many images pass the network at once.
+
+    Raises:
+        OptionError: If a number is out of range, or the baseline does not fit the images.
+
+    References:
+        Sundararajan, Taly & Yan 2017 (*Axiomatic attribution for deep networks*), Eq. 1.
+    """
+
+    costly: ClassVar[bool] = False
+    summary: ClassVar[str] = "Gradient integrated from a baseline to the image"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        steps: int = 50,
+        baseline: Any = 0.0,
+        chunk: int = 16,
+    ) -> None:
+        super().__init__(model, chunk=chunk)
+        if profile not in {"paper", "reference"}:
+            raise OptionError(f"profile is {profile!r}; choose from paper, reference")
+        self.steps, self.baseline = whole("steps", steps), baseline
+
+    def explain(self, run: Run) -> Tensor:
+        """See `ManyPasses`."""
+        start = baseline_like(self.baseline, run.image)
+        way = run.image - start
+        nodes, weights = (part.to(run.image.device) for part in gauss_legendre(self.steps))
+        total = torch.zeros(run.k, *run.image.shape, dtype=run.dtype, device=run.image.device)
+
+        def along(numbers: Tensor) -> Tensor:
+            return numbers.to(run.dtype).reshape(-1, *[1] * (way.dim() - 1))
+
+        def work(steps: Tensor, images: Tensor) -> None:
+            points = (start[images] + along(nodes[steps]) * way[images]).to(run.image.dtype)
+            total.index_add_(1, images, run.gradients(points, steps, images) * along(weights[steps]))
+
+        run.over(self.steps, work)
+        return total * way
+
+
+def gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the Gauss-Legendre rule on ``(0, 1)``, float64, by Golub and Welsch's eigenvalues."""
+    i = torch.arange(1, count, dtype=torch.float64)
+    beside = i / (4 * i * i - 1).sqrt()
+    values, vectors = torch.linalg.eigh(torch.diag(beside, 1) + torch.diag(beside, -1))
+    return (values + 1) / 2, vectors[0] ** 2
+
+
+def baseline_like(baseline: Any, image: Tensor) -> Tensor:
+    """``baseline`` in the shape, dtype and place of ``image``.
+
+    Raises:
+        OptionError: If it is no number or tensor that broadcasts.
+    """
+    try:
+        return torch.as_tensor(baseline).to(image).expand(image.shape)
+    except (RuntimeError, TypeError, ValueError) as error:
+        shape = tuple(baseline.shape) if isinstance(baseline, Tensor) else repr(baseline)
+        raise OptionError(f"the baseline is {shape}; it must broadcast to {tuple(image.shape)}") from error

@@ -1,0 +1,105 @@
+"""A copy of a network that captum's DeepLIFT can put its hooks on."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+
+from equipoise.engine import OpKind, Trace, record
+from equipoise.engine.rule import describe
+from equipoise.errors import UnsupportedModelError
+from equipoise.methods.evaluate import network_logits
+
+_KNOWN = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax,
+          nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)  # fmt: skip
+_NONLINEAR = frozenset({OpKind.ACTIVATION, OpKind.GATE, OpKind.MAX_POOL})
+
+
+class HookableCopy(nn.Module):
+    """The same network, weights shared, where every call of a nonlinearity has a module of its own.
+
+    Args:
+        model: The network; it is not changed.
+        image: One image ``(1, c, *space)``, to see which modules it calls.
+
+    Raises:
+        UnsupportedModelError: If a nonlinearity is no module that captum has a rule for.
+    """
+
+    def __init__(self, model: nn.Module, image: Tensor) -> None:
+        super().__init__()
+        calls = Counter(nonlinear_modules(model, record(model, image)))
+        tensors = [*model.parameters(), *model.buffers()]
+        self.model = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+        shared = {self.model.get_submodule(name): count for name, count in calls.items() if count > 1}
+        replaced = {module: InTurn(module, count) for module, count in shared.items()}
+        for parent in list(self.model.modules()):
+            parent._backward_hooks.clear()  # noqa: SLF001  # captum passes over a module that has any
+            for name, child in list(parent._modules.items()):  # noqa: SLF001  # named_children() hides a second name
+                if child in replaced:
+                    setattr(parent, name, replaced[child])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Logits ``(m, C)`` of ``points``."""
+        for module in self.model.modules():
+            if isinstance(module, InTurn):
+                module.turn = 0
+        return network_logits(self.model, points)
+
+
+class InTurn(nn.Module):
+    """Copies of one stateless module, called one after another.
+
+    Args:
+        module: What to copy.
+        count: How often one forward pass calls it.
+    """
+
+    def __init__(self, module: nn.Module, count: int) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copy.deepcopy(module) for _ in range(count))
+        self.turn = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The next copy's result."""
+        module = self.copies[self.turn]
+        self.turn += 1
+        result: Tensor = module(x)
+        return result
+
+
+class ScoreModule(nn.Module):
+    """A score of a network, as the one module that captum's DeepLIFT asks for.
+
+    Args:
+        network: The module to hook.
+        scores: Images to scores ``(m,)``; runs ``network``.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], scores: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.scores = scores
+
+    def forward(self, points: Tensor) -> Tensor:
+        """The scores of ``points``."""
+        return self.scores(points)
+
+
+def nonlinear_modules(model: nn.Module, trace: Trace) -> Iterator[str]:
+    """The name of the module behind each call of a nonlinearity, in order.
+
+    Raises:
+        UnsupportedModelError: If it is none that captum has a rule for.
+    """
+    for call in trace.calls:
+        if call.kind in _NONLINEAR and call.name != "neg":
+            if type(model.get_submodule(call.site.module)) not in _KNOWN:
+                known = ", ".join(kind.__name__ for kind in _KNOWN)
+                raise UnsupportedModelError(
+                    f"captum's DeepLIFT would take the plain gradient of {describe(call)}; it knows the modules {known}"
+                )
+            yield call.site.module
