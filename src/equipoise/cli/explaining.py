@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -143,12 +143,16 @@ _KINDS = {
 }
 
 
+WIDEST: Final = 4800  # pixels: a montage of many methods gets smaller pictures instead
+SMALLEST: Final = 200
+
+
 def _montage(explanations: dict[str, Explanation]) -> Image.Image:
     """Rows are targets; columns are the photo and the methods."""
     small = {name: explanation.thumbnail(CELL) for name, explanation in explanations.items()}
     first = next(iter(small.values()))
     rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=CELL)
+    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=max(SMALLEST, min(CELL, WIDEST // (1 + len(small)))))
 
 
 def _lines(photo: PhotoFile, first: Explanation, entries: list[dict[str, Any]], montage: str | None) -> list[str]:
