@@ -152,7 +152,8 @@ def _montage(explanations: dict[str, Explanation]) -> Image.Image:
     small = {name: explanation.thumbnail(CELL) for name, explanation in explanations.items()}
     first = next(iter(small.values()))
     rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=max(SMALLEST, min(CELL, WIDEST // (1 + len(small)))))
+    cell = max(SMALLEST, min(CELL, WIDEST // (1 + len(small))))
+    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
 
 
 def _lines(photo: PhotoFile, first: Explanation, entries: list[dict[str, Any]], montage: str | None) -> list[str]:
