@@ -76,3 +76,12 @@ def test_a_linear_layer_is_a_pointwise_map_on_any_layout():
     s = torch.randn(2, 5, 6, 4, dtype=torch.float64)
     torch.testing.assert_close((layer(x) * s).sum(), (x * layer.adjoint(s)).sum())
     torch.testing.assert_close(layer.of_ones(weight).expand(2, 5, 6, 4), layer(torch.ones_like(x)))
+
+
+def test_an_output_padding_of_a_whole_stride_reaches_no_input():
+    """Found by the property above: torch allows it where the dilation is larger than the stride."""
+    geometry = Geometry((1, 1), (0, 0), (2, 1), (1, 0), 1, transposed=True)
+    layer = LinearMap(torch.randn(2, 3, 1, 1, dtype=torch.float64), None, geometry, (2, 3, 3))
+    s = torch.randn(1, *layer(torch.zeros(1, 2, 3, 3, dtype=torch.float64)).shape, dtype=torch.float64)
+    expected = (s.reshape(1, -1) @ dense_matrix(layer, (2, 3, 3))).reshape(1, 1, 2, 3, 3)
+    torch.testing.assert_close(layer.adjoint(s), expected)

@@ -90,6 +90,8 @@ class LinearMap:
         d = len(g.stride)
         if g.transposed:
             x = _CONVOLUTIONS[d](s, w, None, g.stride, g.padding, g.dilation, g.groups)
+            # An output padding of a whole stride or more is beyond the last input position.
+            x = x[(..., *[slice(size) for size in self.in_shape[1:]])]
         else:
             size = self._padded_size()
             rest = tuple(
