@@ -1,0 +1,236 @@
+"""What Attribution Equilibrium costs, in units of one forward and backward pass of the same model.
+
+    python benchmarks/ae_cost.py [--quick] [--output benchmarks/results/ae_cost.json]
+
+The method is described in benchmarks/README.md; benchmarks/render.py makes docs/benchmarks.md of the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import captum.attr
+import torch
+import zennit.attribution
+import zennit.canonizers
+import zennit.composites
+import zennit.torchvision
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from equipoise.methods.ae import AttributionEquilibrium
+from equipoise.models import build
+
+Run = Callable[[], Any]
+
+MODELS = ("vgg16", "resnet50", "efficientnet_lite0")
+BATCHES = (1, 8)
+SIZE, SEED, ROUNDS, WARMUP = 224, 0, 7, 1
+RESULTS = Path(__file__).parent / "results"
+UNIT = "gradient"
+
+
+def gradient(model: nn.Module, images: Tensor) -> Run:
+    """The unit: forward, and backward to the pixels; parameters need no gradient."""
+
+    def run() -> Tensor:
+        leaf = images.clone().requires_grad_()
+        scores = model(leaf)
+        (found,) = torch.autograd.grad(scores[:, 0].sum(), leaf)
+        return found
+
+    return run
+
+
+def ae(model: nn.Module, images: Tensor) -> Run:
+    """Attribution Equilibrium, profile ``paper``, one class per image."""
+    method = AttributionEquilibrium(model)
+    return lambda: method.attribute(images, 0)
+
+
+def ae_two_classes(model: nn.Module, images: Tensor) -> Run:
+    """The same for two classes of each image, from one forward pass."""
+    method = AttributionEquilibrium(model)
+    target = torch.tensor([[0, 1]] * len(images))
+    return lambda: method.attribute(images, target)
+
+
+def zennit_box(model: nn.Module, images: Tensor) -> Run:
+    """zennit's EpsilonGammaBox, with the canonizer that it has for the network."""
+    resnet = type(model).__name__ == "ResNet"
+    canonizer = zennit.torchvision.ResNetCanonizer() if resnet else zennit.canonizers.SequentialMergeBatchNorm()
+    low, high = (torch.full_like(images, value) for value in (float(images.min()), float(images.max())))
+    composite = zennit.composites.EpsilonGammaBox(low=low, high=high, canonizers=[canonizer])
+    seeds = torch.zeros(len(images), 1000)
+    seeds[:, 0] = 1
+
+    def run() -> Tensor:
+        with zennit.attribution.Gradient(model, composite) as attributor:
+            return attributor(images, seeds)[1]
+
+    return run
+
+
+def captum_lrp(model: nn.Module, images: Tensor) -> Run:
+    """captum's LRP with its default rules."""
+    return lambda: captum.attr.LRP(model).attribute(images, 0)
+
+
+SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Run]] = {
+    UNIT: gradient,
+    "ae": ae,
+    "ae, two classes": ae_two_classes,
+    "zennit EpsilonGammaBox": zennit_box,
+    "captum LRP": captum_lrp,
+}
+
+
+def prepare(subject: str, model: nn.Module, batch: int, size: int) -> Run:
+    """A subject on its own copy of the network and on images of noise; run once, so that failures show here."""
+    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+    own = copy.deepcopy(model).requires_grad_(requires_grad=False)
+    run = SUBJECTS[subject](own, images)
+    for _ in range(WARMUP):
+        run()
+    return run
+
+
+def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, Any]:
+    """Every subject on one network, interleaved: one run of each in each round."""
+    model = build(name)
+    runs: dict[str, Run] = {}
+    result: dict[str, Any] = {}
+    for subject in SUBJECTS:
+        try:
+            runs[subject] = prepare(subject, model, batch, size)
+        except Exception as error:  # noqa: BLE001  # that it cannot is the result
+            result[subject] = {"fails": f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"}
+    seconds: dict[str, list[float]] = {subject: [] for subject in runs}
+    for turn in range(rounds):
+        order = list(runs)
+        for subject in order[turn % len(order) :] + order[: turn % len(order)]:
+            gc.collect()
+            start = time.perf_counter()
+            runs[subject]()
+            seconds[subject].append(time.perf_counter() - start)
+    for subject, times in seconds.items():
+        # The ratio within a round: what slowed the machine down slowed both.
+        ratios = [mine / unit for mine, unit in zip(times, seconds[UNIT], strict=True)]
+        result[subject] = {
+            "seconds": spread(times),
+            "units": spread(ratios),
+            "peak_mib": peak(subject, name, batch, size),
+        }
+    first, both = seconds["ae"], seconds["ae, two classes"]
+    result["further_class"] = spread([(two - one) / one for one, two in zip(first, both, strict=True)])
+    result["where"] = where(runs["ae"])
+    return result
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": round(middle, 4), "quartiles": [round(low, 4), round(high, 4)], "runs": len(values)}
+
+
+def peak(subject: str, name: str, batch: int, size: int) -> int:
+    """Peak resident memory of one run in a fresh process, above that of the built network, in MiB."""
+    command = [sys.executable, __file__, "--peak", subject, name, str(batch), str(size)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])  # noqa: S603
+
+
+def report_peak(subject: str, name: str, batch: int, size: int) -> None:
+    """The inside of `peak`: Linux only, where the high-water mark of a process can be reset."""
+    model = build(name).requires_grad_(requires_grad=False)
+    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+    run = SUBJECTS[subject](model, images)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run()
+    print((_status("VmHWM") - before) // 1024)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+_WEIGHTS = ("conv", "addmm", "aten::mm", "aten::bmm")
+
+
+def where(run: Run) -> dict[str, Any]:
+    """Where the time of one run goes: calls and share of CPU time of each operation's own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=False) as record:
+            run()
+    events = {event.key: event for event in record.key_averages()}
+    total = sum(event.self_cpu_time_total for event in events.values())
+    largest = sorted(events.values(), key=lambda event: -event.self_cpu_time_total)[:12]
+    layers = sum(e.self_cpu_time_total for e in events.values() if any(word in e.key for word in _WEIGHTS))
+    return {
+        "share_of_weights": round(layers / total, 4),
+        "operations": [
+            {"name": e.key, "calls": e.count, "share": round(e.self_cpu_time_total / total, 4)} for e in largest
+        ],
+        "convolution_calls": sum(e.count for key, e in events.items() if key == "aten::_convolution"),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "load before": [round(value, 2) for value in os.getloadavg()],
+        "versions": {
+            name: version(name).partition("+")[0] for name in ("torch", "torchvision", "timm", "zennit", "captum")
+        },
+        "python": platform.python_version(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small images, batch 1, few rounds: to see that it works")
+    parser.add_argument("--output", type=Path, default=None)
+    parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.manual_seed(SEED)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    if options.peak:
+        subject, name, batch, size = options.peak
+        report_peak(subject, name, int(batch), int(size))
+        return
+    batches, size, rounds = ((1,), 64, 3) if options.quick else (BATCHES, SIZE, ROUNDS)
+    output = options.output or RESULTS / ("ae_cost_quick.json" if options.quick else "ae_cost.json")
+    result: dict[str, Any] = {"machine": machine(), "size": size, "seed": SEED, "rounds": rounds, "models": {}}
+    for name in MODELS:
+        for batch in batches:
+            print(f"{name}, batch {batch}", flush=True)
+            result["models"].setdefault(name, {})[str(batch)] = measure(name, batch, size, rounds)
+            result["machine"]["load after"] = [round(value, 2) for value in os.getloadavg()]
+            output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
