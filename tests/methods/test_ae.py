@@ -259,6 +259,24 @@ def test_bounds_are_carried_through_normalization_inside_the_model():
     assert relative_error(equipoise.attribute(model, x, 0, input_bounds=(0.0, 1.0)), expected) < 1e-10
 
 
+def test_a_network_that_normalizes_color_by_color_gets_the_box_rule():
+    """As torchvision's GoogLeNet and Inception do: slices of the image, each scaled, then concatenated."""
+
+    class ByColor(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body = body
+
+        def forward(self, x):
+            return self.body(torch.cat([x[:, i : i + 1] * (2.0 + i) - 0.5 for i in range(3)], 1))
+
+    body, x = make(Plain)
+    scale = torch.tensor([2.0, 3.0, 4.0], dtype=x.dtype).view(3, 1, 1)
+    bounds = ((scale * -3 - 0.5).flatten(), (scale * 3 - 0.5).flatten())
+    expected = equipoise.attribute(body, x * scale - 0.5, 0, input_bounds=bounds)
+    assert relative_error(equipoise.attribute(ByColor(body), x, 0, input_bounds=(-3.0, 3.0)), expected) < 1e-10
+
+
 def test_explicit_padding_is_the_convolutions_own():
     """``F.pad`` then a convolution, and a padded convolution, are one network: padded positions are no neurons."""
 

@@ -225,7 +225,9 @@ class _Recorder(TorchFunctionMode):
         for value in call.inputs:
             value.first_reader = call.index if value.first_reader is None else value.first_reader
         affine = call.kind in _AFFINE or call.name == "batch_norm"
-        pixels = affine and len(call.inputs) == 1 and call.inputs[0].pixels
+        joined = call.kind is OpKind.CONCATENATE  # some networks normalize their input color by color
+        pixels = joined or (affine and len(call.inputs) == 1)
+        pixels = pixels and all(value.pixels for value in call.inputs)
         call.outputs = tuple(self._new_value(tensor, call, pixels=pixels) for tensor in floating)
         self.trace.calls.append(call)
 
