@@ -319,6 +319,30 @@ def test_coverage_lists_every_operation_and_its_sums(network):
     assert all(row.call.site.line > 0 for row in rows)
 
 
+class ChannelsLast(nn.Module):
+    """Keeps its maps ``(n, h, w, c)``, as MambaOut does; `first` says whether to move the last one back."""
+
+    def __init__(self, first):
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.conv, self.mix, self.fc = first, nn.Conv2d(3, 6, 3), nn.Linear(6, 6), nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.mix(self.conv(x).relu().permute(0, 2, 3, 1)).relu()
+        x = x.permute(0, 3, 1, 2).contiguous().mean((2, 3)) if self.first else x.mean((1, 2))
+        return self.fc(F.layer_norm(x, (6,)))
+
+
+@pytest.mark.parametrize("method", ["ae", "grad_cam", "relevance_cam", "rsp"])
+def test_maps_with_channels_last_are_averaged_over_positions(method):
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    last, first = (
+        equipoise.attribute(ChannelsLast(flag).double().eval(), x, 1, method=method) for flag in (False, True)
+    )
+    assert relative_error(last, first) < 1e-9
+    assert last.abs().sum() > 0
+
+
 def test_list_layers_marks_the_default():
     model, x = make(Residual)
     rows = {row.name: row for row in list_layers(model, x)}

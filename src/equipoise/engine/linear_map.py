@@ -91,7 +91,8 @@ class LinearMap:
         if g.transposed:
             x = _CONVOLUTIONS[d](s, w, None, g.stride, g.padding, g.dilation, g.groups)
             # An output padding of a whole stride or more is beyond the last input position.
-            x = x[(..., *[slice(size) for size in self.in_shape[1:]])]
+            for axis, extent in enumerate(self.in_shape[1:], start=2):
+                x = x.narrow(axis, 0, extent)
         else:
             size = self._padded_size()
             rest = tuple(

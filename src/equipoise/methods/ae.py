@@ -15,7 +15,7 @@ from equipoise.engine.numerics import over_samples, per_sample, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, check_inputs
-from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
+from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, channel_axis, find_layer
 from equipoise.methods.targets import Target, Targets, resolve_targets
 from equipoise.rules.ae import TERMS, Equilibrium, Term
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
@@ -168,7 +168,8 @@ def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
         gradient = torch.zeros(len(seeds), *x.shape, dtype=dtype, device=x.device)
     else:
         gradient = found[layer].value
-    positions = tuple(range(3, gradient.dim()))
+    channels = 1 + channel_axis(layer)
+    positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
     return x * weights
 

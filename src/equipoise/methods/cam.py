@@ -12,7 +12,7 @@ from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.evaluate import ManyPasses, Run
-from equipoise.methods.layers import find_layer
+from equipoise.methods.layers import channels_first, find_layer
 from equipoise.methods.masks import masked_scores
 from equipoise.methods.propagation import ProfileName, Propagation, one_hot, resize
 from equipoise.methods.targets import Target, Targets
@@ -45,8 +45,8 @@ class _GradientCam(Propagation):
         """See `Propagation`."""
         layer = feature_map(self.model, trace, self.layer)
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        gradient = self.to(trace, start, GRADIENT, layer)
-        activation = trace.data(layer).to(gradient.dtype)
+        gradient = channels_first(self.to(trace, start, GRADIENT, layer), layer)
+        activation = channels_first(trace.data(layer).to(gradient.dtype).unsqueeze(0), layer)[0]
         result = (self.weights(activation, gradient) * activation).sum(2, keepdim=True)
         return result.clamp(min=0) if self.relu else result
 
@@ -166,7 +166,8 @@ class ScoreCam(ManyPasses):
             return torch.zeros_like(inputs)
         with torch.inference_mode(mode=False), torch.no_grad():
             trace = record(self.model, inputs)
-            activation = trace.data(feature_map(self.model, trace, self.layer))
+            layer = feature_map(self.model, trace, self.layer)
+            activation = channels_first(trace.data(layer).unsqueeze(0), layer)[0]
             run = Run(self, inputs, target, trace.logits)
             del trace
             return run.targets.format(self._map(run, activation).to(inputs.dtype))

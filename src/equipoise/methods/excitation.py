@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Step, Trace, Value
 from equipoise.engine.rule import Special
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import STAGE_INPUTS, find_layer
+from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, positions
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation, SharedByValue
@@ -69,7 +68,8 @@ class ExcitationBackprop(Propagation):
         """See `Propagation`."""
         end = trace.input if self.layer is None else find_layer(self.model, trace, self.layer)
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        return channel_sum(self.to(trace, start, excitation_composite(reference=self.reference), end))
+        found = self.to(trace, start, excitation_composite(reference=self.reference), end)
+        return channel_sum(channels_first(found, end))
 
 
 @METHODS.register("contrastive_eb", aliases=("c*EB", "c_star_eb"))
@@ -119,7 +119,8 @@ class ContrastiveEB(Propagation):
         dual = excitation_composite(reference=self.reference, negate=last)
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
         difference = self.to(trace, start, plain, contrast) - self.to(trace, start, dual, contrast)
-        found = channel_sum(self.to(trace, {contrast: Relevance(difference)}, plain, end))
+        found = self.to(trace, {contrast: Relevance(difference)}, plain, end)
+        found = channel_sum(channels_first(found, end))
         return found.clamp(min=0) if self.reference else found
 
 
@@ -143,7 +144,7 @@ def stage_input(model: nn.Module, trace: Trace) -> Value:
 
 def _last_larger_cut(trace: Trace, maps: list[Value]) -> Value:
     last = maps[-1]
-    larger = [value for value in maps if _positions(value) > _positions(last) and is_cut(trace, value)]
+    larger = [value for value in maps if positions(value) > positions(last) and is_cut(trace, value)]
     return larger[-1] if larger else last
 
 
@@ -155,10 +156,6 @@ def is_cut(trace: Trace, value: Value) -> bool:
         if call.outputs[0].index > value.index
         for source in call.inputs
     )
-
-
-def _positions(value: Value) -> int:
-    return int(torch.Size(value.shape[2:]).numel())
 
 
 def is_last(step: Step) -> bool:

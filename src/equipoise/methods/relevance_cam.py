@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import find_layer
+from equipoise.methods.layers import channels_first, find_layer
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
 from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed
@@ -52,8 +52,8 @@ class RelevanceCAM(Propagation):
         signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
-        relevance = self.to(trace, {trace.output: Relevance(start)}, composite, layer)
+        relevance = channels_first(self.to(trace, {trace.output: Relevance(start)}, composite, layer), layer)
         positions = tuple(range(3, relevance.dim()))
         weights = relevance.mean(positions, keepdim=True)
-        features = trace.data(layer).to(relevance.dtype)
+        features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
         return channel_sum(weights * features)
