@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equipoise.explanation import explain as explain
     from equipoise.methods import METHODS as METHODS
     from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
+    from equipoise.methods import ClassGroup as ClassGroup
     from equipoise.methods import attribute as attribute
     from equipoise.methods import heatmap as heatmap
     from equipoise.models import load_model as load_model
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "METHODS": "equipoise.methods",
     "AttributionEquilibrium": "equipoise.methods",
+    "ClassGroup": "equipoise.methods",
     "attribute": "equipoise.methods",
     "heatmap": "equipoise.methods",
     "Explanation": "equipoise.explanation",

@@ -34,3 +34,4 @@ from equipoise.methods.relative import AGF as AGF
 from equipoise.methods.relative import RAP as RAP
 from equipoise.methods.relative import RSP as RSP
 from equipoise.methods.relevance_cam import RelevanceCAM as RelevanceCAM
+from equipoise.methods.targets import ClassGroup as ClassGroup

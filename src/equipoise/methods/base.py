@@ -92,7 +92,8 @@ def attribute(
         inputs: Preprocessed images, float, ``(n, 3, h, w)``.
         target: Which score: ``None`` (each image's top class), an ``int``, a sequence of ints or a
             LongTensor ``(n,)``; a LongTensor ``(n, k)`` or a ragged list of lists for several classes
-            from one forward pass; or a callable that maps logits ``(n, C)`` to scores ``(n,)``.
+            from one forward pass; or a callable that maps logits ``(n, C)`` to scores ``(n,)``, such as a
+            `ClassGroup`; or ``k`` such callables, each explained for every image.
         method: A name of `METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
         **options: The method's own options, such as ``gamma`` of Attribution Equilibrium.
 

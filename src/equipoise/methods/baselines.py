@@ -36,8 +36,7 @@ class Random(ManyPasses):
 
     def explain(self, run: Run) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, *space)``."""
-        indices = run.targets.indices
-        classes = [[-1] * run.n] if indices is None else indices.tolist()
+        classes = _named(run)
         contents = [image_bytes(image) for image in run.image]
         rows = [
             self._draw(f"{self.seed} {index}".encode() + content, run)
@@ -50,6 +49,14 @@ class Random(ManyPasses):
         seed = int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(run.image.shape[2:], generator=generator, dtype=run.dtype).to(run.image.device)
+
+
+def _named(run: Run) -> list[list[str]]:
+    """What each target ``(k, n)`` stands for: its classes; ``-1`` for a function of the logits."""
+    members = run.targets.members
+    if members is None:
+        return [["-1"] * run.n] * run.k
+    return [[" ".join(map(str, image.nonzero()[:, 0].tolist())) for image in target] for target in members]
 
 
 def image_bytes(image: Tensor) -> bytes:

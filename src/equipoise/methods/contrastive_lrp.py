@@ -33,15 +33,16 @@ class Variant:
     """One published way to contrast.
 
     Attributes:
-        starts: From the logits ``(n, C)`` and the one-hot targets ``(k, n, C)``, the start of the
-            class and of its contrast, each ``(k, n, C)``.
+        starts: From the logits ``(n, C)``, the start at the target ``(k, n, C)`` (one-hot for a class) and
+            the classes that the target stands for ``(k, n, C)``, the start of the target and of its
+            contrast, each ``(k, n, C)``.
         combine: From the two maps ``(k, n, c, h, w)``, the result.
         zplus: Whether it is defined with the rules of Gu et al. (z+, ties of a maximum shared,
             constant pixel bounds), else with alpha-beta at alpha = 1.
         dual: Whether the contrast runs through the last layer with negated weights.
     """
 
-    starts: Callable[[Tensor, Tensor], Pair]
+    starts: Callable[[Tensor, Tensor, Tensor], Pair]
     combine: Callable[[Tensor, Tensor], Tensor]
     zplus: bool = False
     dual: bool = False
@@ -59,23 +60,23 @@ def _unit_difference(target: Tensor, others: Tensor) -> Tensor:
     return safe_divide(target, _total(target)) - safe_divide(others, _total(others))
 
 
-def _evenly(logits: Tensor, hot: Tensor) -> Pair:
+def _evenly(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
     score = (logits * hot).sum(-1, keepdim=True)
-    return score * hot, score / (hot.shape[-1] - 1) * (1 - hot)
+    return score * hot, score / (1 - own).sum(-1, keepdim=True).clamp(min=1) * (1 - own)
 
 
-def _all_others(logits: Tensor, hot: Tensor) -> Pair:
-    return logits.abs() * hot, logits.abs() * (1 - hot)
+def _all_others(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
+    return logits.abs() * hot, logits.abs() * (1 - own)
 
 
-def _same_unit(logits: Tensor, hot: Tensor) -> Pair:
+def _same_unit(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:  # noqa: ARG001  # one signature for all
     return logits.abs() * hot, logits.abs() * hot
 
 
-def _softmax_gradient(logits: Tensor, hot: Tensor) -> Pair:
+def _softmax_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
     p = logits.softmax(-1)
-    own = (p * hot).sum(-1, keepdim=True)
-    return (own * (1 - own) + 1e-8) * hot, own * p * (1 - hot)
+    share = (p * own).sum(-1, keepdim=True)
+    return (share * (1 - share) + 1e-8) * hot, share * p * (1 - own)
 
 
 VARIANTS: Registry[Variant] = Registry("variant of contrastive LRP")
@@ -99,7 +100,8 @@ class ContrastiveLRP(Propagation):
             in the reference profile -2.1179 and 2.64.
 
     Raises:
-        TargetError: If the target is a function of the logits: a contrast needs a class.
+        TargetError: If the target is a function of the logits other than a `ClassGroup`: a contrast needs
+            to know which classes are the others.
     """
 
     summary: ClassVar[str] = "contrastive LRP (c*LRP, CLRP1, CLRP2, SGLRP)"
@@ -119,10 +121,10 @@ class ContrastiveLRP(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        if targets.indices is None:
+        if targets.members is None:
             raise TargetError("contrastive LRP contrasts a class with others; the target is a function of the logits")
         hot = one_hot(targets, trace.logits.dtype)
-        pair = self.variant.starts(trace.logits.to(hot.dtype), hot)
+        pair = self.variant.starts(trace.logits.to(hot.dtype), hot, targets.members.to(hot.dtype))
         composite = self._composite(dual=False)
         if self.variant.dual:
             maps = [

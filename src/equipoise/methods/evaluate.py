@@ -82,7 +82,9 @@ class Run:
         self.dtype = working_dtype(inputs.dtype)
         self.logits = self._first_pass() if logits is None else logits
         self.targets = resolve_targets(target, self.logits)
-        self._function = target if callable(target) and self.targets.indices is None else None
+        self._functions: tuple[Callable[[Tensor], Tensor], ...] = ()
+        if self.targets.indices is None:
+            self._functions = (target,) if callable(target) else tuple(target)  # type: ignore[arg-type]  # else classes
 
     @property
     def n(self) -> int:
@@ -105,9 +107,11 @@ class Run:
             logits: Of the altered images, ``(m, C)``.
             steps: Which alteration each row is, ascending, ``(m,)``; two rows of one step differ in their image.
             images: Which image each row was, ``(m,)``.
-            probability: Whether a class's score is its probability, not its logit.
+            probability: Whether a class's (or a group's) score is its probability, not its logit.
         """
-        if self._function is None:
+        if probability and self.targets.members is not None and self._functions:
+            return (logits.softmax(1) * self.targets.members[:, images]).sum(2).to(self.dtype)
+        if not self._functions:
             assert self.targets.indices is not None  # noqa: S101  # no function, so classes
             values = logits.softmax(1) if probability else logits
             return values.gather(1, self.targets.indices[:, images].t()).t().to(self.dtype)
@@ -115,8 +119,8 @@ class Run:
         for step in dict.fromkeys(steps.tolist()):  # the user's function is given its batch in its own order
             here = steps == step
             whole_batch = self.logits.index_copy(0, images[here], logits[here].to(self.logits.dtype))
-            parts.append(self._function(whole_batch)[images[here]])
-        return torch.cat(parts).unsqueeze(0).to(self.dtype)
+            parts.append(torch.stack([function(whole_batch)[images[here]] for function in self._functions]))
+        return torch.cat(parts, 1).to(self.dtype)
 
     def gradients(self, points: Tensor, steps: Tensor, images: Tensor) -> Tensor:
         """Gradient of the explained scores by the pixels at ``points``, ``(k, m, c, *space)``."""

@@ -127,7 +127,8 @@ class AGF(_ToThePixels):
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
 
     Raises:
-        TargetError: If the target is a function of the logits.
+        TargetError: If the target is a function of the logits other than a `ClassGroup`, whose score then
+            stands where a class's would, beside the classes that are no members.
 
     References:
         Gur et al. 2021. The map is divided by its largest entry, then summed over channels.
@@ -138,7 +139,7 @@ class AGF(_ToThePixels):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        if targets.indices is None:
+        if targets.members is None:
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
         masked = Beside(MaskedValue())
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
@@ -151,23 +152,32 @@ class AGF(_ToThePixels):
                 Special(OpKind.LINEAR, is_last, GradientTimesInput()),
             ),
         )
-        seeds = softened_gradient(trace.logits, one_hot(targets, trace.logits.dtype))
+        hot = one_hot(targets, trace.logits.dtype)
+        seeds = softened_gradient(trace.logits, hot, targets.members.to(hot.dtype))
         start = {trace.output: Relevance(torch.zeros_like(seeds), gradient=seeds)}
         cam = self.to(trace, start, composite, trace.input)
         peak = per_sample(cam, trace.n).amax(-1)
         return channel_sum(cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
 
 
-def softened_gradient(logits: Tensor, hot: Tensor) -> Tensor:
+def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Tensor:
     """Gradient by the logits of AGF's softened class score (their Eq. 4 and 5), ``(k, n, C)``.
 
     The score is ``softmax_j(y_t exp(-((y_j - y_t) / sigma)^2 / 2))`` at the class, with ``sigma`` the
     largest distance of a logit from the class's.
+
+    Args:
+        logits: ``(n, C)``.
+        hot: The start at the target, ``(k, n, C)``; gives the dtype.
+        own: 1 at the classes that the target stands for, ``(k, n, C)``; ``y_t`` is their log-sum-exp.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         y = logits.detach().to(hot.dtype).clone().expand_as(hot).requires_grad_()
-        own = (y * hot).sum(-1, keepdim=True)
-        sigma = (y - own).abs().amax(-1, keepdim=True)
-        score = (own * torch.exp(-(((y - own) / sigma) ** 2) / 2)).softmax(-1)
-        (gradient,) = torch.autograd.grad((score * hot).sum(), y)
+        member = own > 0
+        target = y.masked_fill(~member, -torch.inf).logsumexp(-1, keepdim=True)
+        distance = (y - target).masked_fill(member, 0)
+        sigma = distance.abs().amax(-1, keepdim=True)
+        others = (target * torch.exp(-((distance / sigma) ** 2) / 2)).masked_fill(member, -torch.inf)
+        score = torch.cat([target, others], -1).softmax(-1)[..., 0]
+        (gradient,) = torch.autograd.grad(score.sum(), y)
     return gradient

@@ -47,7 +47,8 @@ class RelevanceCAM(Propagation):
         """See `Propagation`."""
         layer = find_layer(self.model, trace, self.layer)
         hot = one_hot(targets, trace.logits.dtype)
-        start = hot - (1 - hot) / hot.shape[-1]
+        own = hot if targets.members is None else targets.members.to(hot.dtype)
+        start = hot - (1 - own) / hot.shape[-1]
         norm = Normed(safe_divide)
         signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)

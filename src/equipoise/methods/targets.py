@@ -12,7 +12,51 @@ from torch import Tensor
 from equipoise._typing import Float, Int
 from equipoise.errors import ShapeError, TargetError
 
-Target: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]] | Tensor | Callable[[Tensor], Tensor] | None
+
+@dataclass(frozen=True)
+class ClassGroup:
+    """Several classes that stand for one, such as all the breeds of "dog": the log-sum-exp of their logits.
+
+    Its softmax probability is the sum of theirs. A target like any function of the logits; methods that set
+    a class against the others know its members, and so never set a dog against a dog.
+
+    Args:
+        members: Indices of the classes, each once, at least one.
+
+    Raises:
+        TargetError: If there is no member, or one is named twice.
+
+    Example:
+        >>> ClassGroup((0, 1))(torch.zeros(1, 3))
+        tensor([0.6931])
+    """
+
+    members: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members or len(set(self.members)) != len(self.members):
+            raise TargetError(f"a group of classes names each member once, at least one, not {self.members!r}")
+
+    def __call__(self, logits: Float[Tensor, "n C"]) -> Float[Tensor, " n"]:
+        """The group's score of each image.
+
+        Raises:
+            TargetError: If a member is no class of these logits.
+        """
+        if wrong := [index for index in self.members if not 0 <= index < logits.shape[1]]:
+            raise TargetError(f"class {wrong[0]} does not exist: this network has classes 0 to {logits.shape[1] - 1}")
+        return logits[:, list(self.members)].logsumexp(1)
+
+
+Target: TypeAlias = (
+    int
+    | Sequence[int]
+    | Sequence[Sequence[int]]
+    | Tensor
+    | Callable[[Tensor], Tensor]
+    | Sequence[Callable[[Tensor], Tensor]]
+    | None
+)
 """Every accepted form of a target; see `equipoise.attribute`."""
 
 
@@ -24,6 +68,8 @@ class Targets:
         seeds: Gradient of each explained score with respect to the logits, ``(k, n, C)``: one-hot
             for a class.
         indices: The classes, ``(k, n)``; ``None`` when a function of the logits is explained.
+        members: 1 at the classes that each target stands for, else 0, ``(k, n, C)``: one-hot for a class,
+            several for a `ClassGroup`; ``None`` for any other function.
         scores: The explained scores, ``(k, n)``.
         counts: How many of the ``k`` rows are meant for each image, when that differs; the rest
             of an image's rows repeat its first class.
@@ -32,6 +78,7 @@ class Targets:
 
     seeds: Float[Tensor, "k n C"]
     indices: Int[Tensor, "k n"] | None
+    members: Float[Tensor, "k n C"] | None
     scores: Float[Tensor, "k n"]
     counts: tuple[int, ...] | None
     single: bool
@@ -58,8 +105,8 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
         ShapeError: If a tensor or a callable's result has the wrong shape.
     """
-    if callable(target):
-        return _from_function(target, logits)
+    if callable(target) or (isinstance(target, Sequence) and target and all(callable(one) for one in target)):
+        return _from_functions(target, logits)  # type: ignore[arg-type]  # the line above says what it holds
     n = logits.shape[0]
     if target is None:
         return _from_indices(logits.argmax(1).unsqueeze(0), logits, None, single=True)
@@ -121,7 +168,7 @@ def _from_indices(indices: Tensor, logits: Tensor, counts: tuple[int, ...] | Non
     seeds = torch.zeros(*indices.shape, classes, dtype=logits.dtype, device=logits.device)
     seeds.scatter_(2, indices.unsqueeze(2), 1.0)
     scores = logits.gather(1, indices.t()).t()
-    return Targets(seeds, indices, scores, counts, single)
+    return Targets(seeds, indices, seeds, scores, counts, single)
 
 
 def _from_function(function: Callable[[Tensor], Tensor], logits: Tensor) -> Targets:
@@ -138,4 +185,28 @@ def _from_function(function: Callable[[Tensor], Tensor], logits: Tensor) -> Targ
         if not scores.requires_grad:
             raise TargetError("the target function's scores do not depend on the logits")
         (seeds,) = torch.autograd.grad(scores.sum(), leaf)
-    return Targets(seeds.unsqueeze(0), None, scores.detach().unsqueeze(0), None, single=True)
+    members = None
+    if isinstance(function, ClassGroup):
+        members = torch.zeros_like(logits)
+        members[:, list(function.members)] = 1
+        members = members.unsqueeze(0)
+    return Targets(seeds.unsqueeze(0), None, members, scores.detach().unsqueeze(0), None, single=True)
+
+
+def _from_functions(
+    functions: Callable[[Tensor], Tensor] | Sequence[Callable[[Tensor], Tensor]], logits: Tensor
+) -> Targets:
+    """A function of the logits, or several, each explained for every image."""
+    if callable(functions):
+        return _from_function(functions, logits)
+    each = [_from_function(function, logits) for function in functions]
+    members = [one.members for one in each]
+    indices = [one.indices for one in each]
+    return Targets(
+        torch.cat([one.seeds for one in each]),
+        torch.cat([one for one in indices if one is not None]) if None not in indices else None,
+        torch.cat([one for one in members if one is not None]) if None not in members else None,
+        torch.cat([one.scores for one in each]),
+        None,
+        single=False,
+    )
