@@ -1,0 +1,184 @@
+"""What every metric shares: checked shapes, smoothing, and the base of the classes that sum over a data set."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from equipoise._registry import Registry
+from equipoise._typing import Bool, Float
+from equipoise.errors import MissingPackageError, OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+else:
+    try:
+        from torchmetrics import Metric
+    except ModuleNotFoundError:  # torch alone is enough for the plain functions
+
+        class Metric:
+            """Stands for torchmetrics' class where that is not installed."""
+
+            def __init__(self, **options: Any) -> None:
+                del options
+                raise MissingPackageError(f"{type(self).__name__} needs torchmetrics: pip install equipoise[evaluate]")
+
+
+METRICS: Registry[type[AttributionMetric]] = Registry("metric")
+"""Grows as the modules of this package are imported; ``equipoise.metrics.METRICS`` imports them all."""
+
+
+def check_maps(heatmaps: Tensor) -> Float[Tensor, "n h w"]:
+    """The heat maps themselves, half precision widened to float32.
+
+    Raises:
+        ShapeError: If they are not floating or not ``(n, h, w)``, or have no pixels.
+    """
+    if heatmaps.dim() != 3 or not heatmaps.is_floating_point() or 0 in heatmaps.shape[1:]:
+        raise ShapeError(f"heat maps are floating (n, h, w), not {heatmaps.dtype} {tuple(heatmaps.shape)}")
+    return heatmaps if heatmaps.dtype == torch.float64 else heatmaps.float()
+
+
+def check_masks(masks: Tensor, heatmaps: Tensor) -> Bool[Tensor, "n h w"]:
+    """The object masks themselves, on the device of the heat maps.
+
+    Raises:
+        ShapeError: If they are not bool or not as large as the heat maps.
+    """
+    if masks.dtype != torch.bool or masks.shape != heatmaps.shape:
+        raise ShapeError(
+            f"masks are bool and shaped as the heat maps {tuple(heatmaps.shape)}, "
+            f"not {masks.dtype} {tuple(masks.shape)}"
+        )
+    return masks.to(heatmaps.device)
+
+
+def finite(heatmaps: Float[Tensor, "n h w"]) -> Bool[Tensor, " n"]:
+    """Which maps hold finite numbers alone; no metric is defined for the others."""
+    return heatmaps.isfinite().flatten(1).all(1)
+
+
+def undefined_unless(values: Float[Tensor, " n"], defined: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The values, NaN where they are not defined."""
+    return values.masked_fill(~defined, math.nan)
+
+
+def unit_range(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """Each map scaled so that its lowest value is 0 and its highest 1; NaN where both are the same."""
+    low, high = heatmaps.amin((1, 2), keepdim=True), heatmaps.amax((1, 2), keepdim=True)
+    return (heatmaps - low) / (high - low)
+
+
+def smooth(heatmaps: Float[Tensor, "... h w"], sigma: float = 0.02) -> Float[Tensor, "... h w"]:
+    """Blur by a Gaussian, as the pointing game does with gradient-like maps.
+
+    The kernel ends at four standard deviations, rounded up to whole pixels, and sums to 1; beyond the border
+    the outermost pixels repeat, so a constant map stays as it is.
+
+    Args:
+        heatmaps: ``(..., h, w)``, floating.
+        sigma: Standard deviation as a share of the longer side; 0 changes nothing.
+
+    Raises:
+        OptionError: If ``sigma`` is negative or not finite.
+        ShapeError: If ``heatmaps`` are not floating with at least two dimensions.
+
+    References:
+        Fong et al. 2019 (*Extremal perturbations*), section 4.1: 0.02 of the longer side.
+    """
+    if not 0 <= sigma < math.inf:
+        raise OptionError(f"sigma must be at least 0 and finite, not {sigma}")
+    if heatmaps.dim() < 2 or not heatmaps.is_floating_point():
+        raise ShapeError(f"heat maps are floating (..., h, w), not {heatmaps.dtype} {tuple(heatmaps.shape)}")
+    pixels = sigma * max(heatmaps.shape[-2:])
+    if pixels == 0 or not heatmaps.numel():
+        return heatmaps.clone()
+    radius = math.ceil(4 * pixels)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offsets / pixels) ** 2)
+    wide = heatmaps if heatmaps.dtype == torch.float64 else heatmaps.float()
+    kernel = (kernel / kernel.sum()).to(wide)
+    stack = wide.reshape(-1, 1, *heatmaps.shape[-2:])
+    stack = F.conv2d(F.pad(stack, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
+    stack = F.conv2d(F.pad(stack, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
+    return stack.reshape(heatmaps.shape).to(heatmaps.dtype)
+
+
+def resize_map(heatmaps: Float[Tensor, "... h w"], size: tuple[int, int]) -> Float[Tensor, "... H W"]:
+    """Resize bilinearly, pixel centers halfway between their edges (``align_corners=False``).
+
+    Args:
+        heatmaps: ``(..., h, w)``, floating.
+        size: Height and width, in pixels.
+
+    Raises:
+        ShapeError: If ``heatmaps`` are not floating with at least two dimensions.
+    """
+    if heatmaps.dim() < 2 or not heatmaps.is_floating_point():
+        raise ShapeError(f"heat maps are floating (..., h, w), not {heatmaps.dtype} {tuple(heatmaps.shape)}")
+    if tuple(heatmaps.shape[-2:]) == tuple(size):
+        return heatmaps.clone()
+    stack = heatmaps.reshape(-1, 1, *heatmaps.shape[-2:])
+    resized = F.interpolate(stack, size=tuple(size), mode="bilinear", align_corners=False)
+    return resized.reshape(*heatmaps.shape[:-2], *size)
+
+
+class AttributionMetric(Metric):
+    """Base of the metrics over a data set; a subclass has states that add up, so no batching or rank matters.
+
+    Attributes:
+        summary: One line, for tables.
+        range: The lowest and the highest value.
+        higher_is_better: ``None``: neither, it describes a map.
+        undefined: When the value of one map is NaN; such a map is counted and left out.
+    """
+
+    summary: ClassVar[str]
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    higher_is_better: bool | None = True
+    undefined: ClassVar[str]
+    is_differentiable: bool | None = False
+    full_state_update: bool | None = False
+
+    undefined_count: Tensor
+    """How many maps gave NaN so far."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("undefined_count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def sum_state(self, name: str, *shape: int) -> None:
+        """Declare a float64 state of zeros that adds up over batches and ranks."""
+        self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def defined(self, values: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Which values are numbers; counts the others."""
+        known = ~values.isnan()
+        self.undefined_count += (~known).sum().to(self.undefined_count)
+        return known
+
+
+class MeanMetric(AttributionMetric):
+    """Base of the metrics that are a mean over maps; NaN before the first defined one."""
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sum_state("total")
+        self.sum_state("count")
+
+    def add(self, values: Float[Tensor, " n"]) -> None:
+        """Take in one value per map."""
+        known = self.defined(values)
+        self.total += values[known].sum(dtype=torch.float64).to(self.total)
+        self.count += known.sum().to(self.count)
+
+    def compute(self) -> Tensor:
+        """The mean, float64, a scalar."""
+        return self.total / self.count
