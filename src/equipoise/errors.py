@@ -66,3 +66,7 @@ class WeightsError(EquipoiseError, OSError):
 
 class MissingPackageError(EquipoiseError, ImportError):
     """An optional package that is not installed; the text says how to install it."""
+
+
+class DataError(EquipoiseError, ValueError):
+    """A data set that is absent, incomplete or contradicts itself; the text says where it was looked for."""
