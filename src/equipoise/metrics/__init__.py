@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from equipoise.metrics.base import AttributionMetric as AttributionMetric
     from equipoise.metrics.base import resize_map as resize_map
     from equipoise.metrics.base import smooth as smooth
+    from equipoise.metrics.grid import GridPointingGame as GridPointingGame
+    from equipoise.metrics.grid import aggregate_attributions as aggregate_attributions
+    from equipoise.metrics.grid import grid_pointing as grid_pointing
+    from equipoise.metrics.grid import keep_top as keep_top
+    from equipoise.metrics.grid import tile as tile
     from equipoise.metrics.localization import EnergyPointingGame as EnergyPointingGame
     from equipoise.metrics.localization import OutsideInsideRatio as OutsideInsideRatio
     from equipoise.metrics.localization import PointingGame as PointingGame
@@ -24,6 +29,14 @@ if TYPE_CHECKING:
     from equipoise.metrics.localization import outside_inside_ratio as outside_inside_ratio
     from equipoise.metrics.localization import pointing_hit as pointing_hit
     from equipoise.metrics.localization import positive_ratio as positive_ratio
+    from equipoise.metrics.segmentation import F1 as F1
+    from equipoise.metrics.segmentation import MeanIoU as MeanIoU
+    from equipoise.metrics.segmentation import PixelAccuracy as PixelAccuracy
+    from equipoise.metrics.segmentation import PixelAP as PixelAP
+    from equipoise.metrics.segmentation import f1 as f1
+    from equipoise.metrics.segmentation import intersection_over_union as intersection_over_union
+    from equipoise.metrics.segmentation import pixel_accuracy as pixel_accuracy
+    from equipoise.metrics.segmentation import pixel_average_precision as pixel_average_precision
 
 # Imported when first asked for: a plain function must not load torchmetrics or scikit-image for its neighbors.
 _MODULES = {
@@ -38,6 +51,23 @@ _MODULES = {
         "outside_inside_ratio",
         "pointing_hit",
         "positive_ratio",
+    ),
+    "grid": (
+        "GridPointingGame",
+        "aggregate_attributions",
+        "grid_pointing",
+        "keep_top",
+        "tile",
+    ),
+    "segmentation": (
+        "F1",
+        "MeanIoU",
+        "PixelAP",
+        "PixelAccuracy",
+        "f1",
+        "intersection_over_union",
+        "pixel_accuracy",
+        "pixel_average_precision",
     ),
 }
 _LAZY = {name: f"equipoise.metrics.{module}" for module, names in _MODULES.items() for name in names}

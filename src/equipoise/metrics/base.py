@@ -88,7 +88,7 @@ def smooth(heatmaps: Float[Tensor, "... h w"], sigma: float = 0.02) -> Float[Ten
         ShapeError: If ``heatmaps`` are not floating with at least two dimensions.
 
     References:
-        Fong et al. 2019 (*Extremal perturbations*), section 4.1: 0.02 of the longer side.
+        Fong et al. 2019 (*Extremal Perturbations*), TorchRay: 0.02 of the longer side.
     """
     if not 0 <= sigma < math.inf:
         raise OptionError(f"sigma must be at least 0 and finite, not {sigma}")

@@ -56,7 +56,7 @@ def pointing_hit(
         ShapeError: If the shapes differ, or the masks are not bool.
 
     References:
-        Zhang et al. 2016 (*Excitation Backprop*), section 4.1; distance as in TorchRay (Fong et al. 2019).
+        Zhang et al. 2016 (*Excitation Backprop*), "pointing game"; distance as in Fong et al. 2019, TorchRay.
     """
     heatmaps = check_maps(heatmaps)
     masks = check_masks(masks, heatmaps)
@@ -121,7 +121,7 @@ def energy_pointing(heatmaps: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w
         ShapeError: If the shapes differ, or the masks are not bool.
 
     References:
-        Wang et al. 2020 (*Score-CAM*), section 4.3 ("energy-based pointing game").
+        Wang et al. 2020 (*Score-CAM*), "energy-based pointing game".
     """
     heatmaps = check_maps(heatmaps)
     masks = check_masks(masks, heatmaps)
@@ -159,7 +159,7 @@ def outside_inside_ratio(
         UnknownNameError: If ``normalization`` is neither of the two.
 
     References:
-        Lapuschkin et al. 2016 (*Analyzing classifiers*), section 4, with positive relevance and boxes;
+        Lapuschkin et al. 2016 (*Analyzing Classifiers*), with positive relevance and boxes;
         Nam & Lee 2024, Table 3, with masks and 0..1.
     """
     heatmaps = check_maps(heatmaps)
@@ -181,7 +181,7 @@ def center_map(size: tuple[int, int]) -> Float[Tensor, "h w"]:
         ``(h, w)``, float32, 0 in the corners; sides of even length have equal maxima next to the center.
 
     References:
-        The row "Center" of Zhang et al. 2016, Table 1.
+        The row "Center" of the tables in Zhang et al. 2016 and Fong et al. 2019.
     """
     height, width = size
     down = (2 * torch.arange(height) - (height - 1)) ** 2  # whole numbers: equal distances are exactly equal
@@ -200,7 +200,7 @@ class PointingGame(AttributionMetric):
         options: Of ``torchmetrics.Metric``.
 
     References:
-        Fong et al. 2019 (*Extremal perturbations*), section 4.1; hits over hits and misses for each class.
+        Fong et al. 2019 (*Extremal Perturbations*), TorchRay; hits over hits and misses for each class.
     """
 
     summary: ClassVar[str] = "Share of maps whose maximum lies on the object, mean over classes"
