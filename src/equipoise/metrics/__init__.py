@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from equipoise.metrics.base import AttributionMetric as AttributionMetric
     from equipoise.metrics.base import resize_map as resize_map
     from equipoise.metrics.base import smooth as smooth
+    from equipoise.metrics.canvases import CANVASES as CANVASES
+    from equipoise.metrics.curves import Deletion as Deletion
+    from equipoise.metrics.curves import Insertion as Insertion
+    from equipoise.metrics.curves import abpc as abpc
+    from equipoise.metrics.curves import aopc as aopc
+    from equipoise.metrics.curves import area as area
+    from equipoise.metrics.curves import deletion_auc as deletion_auc
+    from equipoise.metrics.curves import insertion_auc as insertion_auc
+    from equipoise.metrics.curves import rise_shares as rise_shares
     from equipoise.metrics.grid import GridPointingGame as GridPointingGame
     from equipoise.metrics.grid import aggregate_attributions as aggregate_attributions
     from equipoise.metrics.grid import grid_pointing as grid_pointing
@@ -29,6 +38,14 @@ if TYPE_CHECKING:
     from equipoise.metrics.localization import outside_inside_ratio as outside_inside_ratio
     from equipoise.metrics.localization import pointing_hit as pointing_hit
     from equipoise.metrics.localization import positive_ratio as positive_ratio
+    from equipoise.metrics.perturbation import INSERTION_SHARES as INSERTION_SHARES
+    from equipoise.metrics.perturbation import perturb as perturb
+    from equipoise.metrics.perturbation import perturbation_curve as perturbation_curve
+    from equipoise.metrics.pixel_sets import ORDERS as ORDERS
+    from equipoise.metrics.pixel_sets import clustered_mask as clustered_mask
+    from equipoise.metrics.pixel_sets import ranking as ranking
+    from equipoise.metrics.pixel_sets import scattered_mask as scattered_mask
+    from equipoise.metrics.pixel_sets import top_mask as top_mask
     from equipoise.metrics.segmentation import F1 as F1
     from equipoise.metrics.segmentation import MeanIoU as MeanIoU
     from equipoise.metrics.segmentation import PixelAccuracy as PixelAccuracy
@@ -68,6 +85,29 @@ _MODULES = {
         "intersection_over_union",
         "pixel_accuracy",
         "pixel_average_precision",
+    ),
+    "canvases": ("CANVASES",),
+    "curves": (
+        "Deletion",
+        "Insertion",
+        "abpc",
+        "aopc",
+        "area",
+        "deletion_auc",
+        "insertion_auc",
+        "rise_shares",
+    ),
+    "perturbation": (
+        "INSERTION_SHARES",
+        "perturb",
+        "perturbation_curve",
+    ),
+    "pixel_sets": (
+        "ORDERS",
+        "clustered_mask",
+        "ranking",
+        "scattered_mask",
+        "top_mask",
     ),
 }
 _LAZY = {name: f"equipoise.metrics.{module}" for module, names in _MODULES.items() for name in names}
