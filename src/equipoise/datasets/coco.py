@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -107,12 +108,14 @@ def decode(segmentation: Any, width: int, height: int) -> NDArray[np.bool_]:
     except ImportError as error:
         raise MissingPackageError("masks of COCO need pycocotools: pip install equipoise[evaluate]") from error
     try:
-        packed = segmentation
-        if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
-            packed = runs.frPyObjects(segmentation, height, width)
-        if isinstance(packed, list):
-            packed = runs.merge(packed)
-        found: NDArray[np.bool_] = runs.decode(packed).astype(np.bool_)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # its arrays are of the time before NumPy 2
+            packed = segmentation
+            if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
+                packed = runs.frPyObjects(segmentation, height, width)
+            if isinstance(packed, list):
+                packed = runs.merge(packed)
+            found: NDArray[np.bool_] = runs.decode(packed).astype(np.bool_)
     except Exception as error:  # the library raises bare exceptions
         raise DataError(f"a segmentation of COCO cannot be decoded ({one_line(error)})") from error
     if found.shape != (height, width):
