@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from equipoise.metrics.pixel_sets import ranking as ranking
     from equipoise.metrics.pixel_sets import scattered_mask as scattered_mask
     from equipoise.metrics.pixel_sets import top_mask as top_mask
+    from equipoise.metrics.randomization import INITIALIZERS as INITIALIZERS
+    from equipoise.metrics.randomization import cascade as cascade
+    from equipoise.metrics.randomization import independent as independent
+    from equipoise.metrics.randomization import randomize as randomize
+    from equipoise.metrics.randomization import stages as stages
     from equipoise.metrics.segmentation import F1 as F1
     from equipoise.metrics.segmentation import MeanIoU as MeanIoU
     from equipoise.metrics.segmentation import PixelAccuracy as PixelAccuracy
@@ -108,6 +113,13 @@ _MODULES = {
         "ranking",
         "scattered_mask",
         "top_mask",
+    ),
+    "randomization": (
+        "INITIALIZERS",
+        "cascade",
+        "independent",
+        "randomize",
+        "stages",
     ),
 }
 _LAZY = {name: f"equipoise.metrics.{module}" for module, names in _MODULES.items() for name in names}
