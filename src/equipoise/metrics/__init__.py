@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equipoise.metrics.base import resize_map as resize_map
     from equipoise.metrics.base import smooth as smooth
     from equipoise.metrics.canvases import CANVASES as CANVASES
+    from equipoise.metrics.catalog import METRICS as METRICS
     from equipoise.metrics.curves import Deletion as Deletion
     from equipoise.metrics.curves import Insertion as Insertion
     from equipoise.metrics.curves import abpc as abpc
@@ -59,6 +60,14 @@ if TYPE_CHECKING:
     from equipoise.metrics.segmentation import intersection_over_union as intersection_over_union
     from equipoise.metrics.segmentation import pixel_accuracy as pixel_accuracy
     from equipoise.metrics.segmentation import pixel_average_precision as pixel_average_precision
+    from equipoise.metrics.sensitivity import Sensitivity as Sensitivity
+    from equipoise.metrics.sensitivity import sensitivity_to_gamma as sensitivity_to_gamma
+    from equipoise.metrics.similarity import HogCorrelation as HogCorrelation
+    from equipoise.metrics.similarity import RankCorrelation as RankCorrelation
+    from equipoise.metrics.similarity import StructuralSimilarity as StructuralSimilarity
+    from equipoise.metrics.similarity import hog_correlation as hog_correlation
+    from equipoise.metrics.similarity import rank_correlation as rank_correlation
+    from equipoise.metrics.similarity import structural_similarity as structural_similarity
 
 # Imported when first asked for: a plain function must not load torchmetrics or scikit-image for its neighbors.
 _MODULES = {
@@ -120,6 +129,19 @@ _MODULES = {
         "independent",
         "randomize",
         "stages",
+    ),
+    "catalog": ("METRICS",),
+    "similarity": (
+        "HogCorrelation",
+        "RankCorrelation",
+        "StructuralSimilarity",
+        "hog_correlation",
+        "rank_correlation",
+        "structural_similarity",
+    ),
+    "sensitivity": (
+        "Sensitivity",
+        "sensitivity_to_gamma",
     ),
 }
 _LAZY = {name: f"equipoise.metrics.{module}" for module, names in _MODULES.items() for name in names}
