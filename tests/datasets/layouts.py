@@ -13,11 +13,11 @@ def photo(path, size=(40, 20), color=(200, 30, 30)):
     return path
 
 
-def mask(path, size=(40, 20), box=(0, 0, 10, 10)):
-    """A mask that is white in a box of left, top, right and bottom."""
+def mask(path, size=(40, 20), box=(0, 0, 10, 10), value=255):
+    """A mask that is black but for a box of left, top, right and bottom."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("L", size)
-    image.paste(255, box)
+    image.paste(value, box)
     image.save(path)
     return path
 
@@ -45,8 +45,8 @@ def voc(folder, photos, size=(40, 20), split="test"):
     return folder
 
 
-def coco(folder, annotations, categories=((1, "person"), (3, "car")), size=(40, 20)):
-    """Photos 7 and 5, in this order in the file."""
+def coco(folder, annotations, categories=((3, "car"), (1, "person")), size=(40, 20)):
+    """Photos 7 and 5 and two categories, neither in the order of their ids."""
     images = [
         {"id": number, "file_name": f"COCO_val2014_{number:012}.jpg", "width": size[0], "height": size[1]}
         for number in (7, 5)

@@ -10,7 +10,8 @@ from pycocotools import mask as runs
 
 from equipoise._vocabularies import COCO
 from equipoise.datasets import open_dataset
-from equipoise.datasets.coco import decode
+from equipoise.datasets.boxes import Box
+from equipoise.datasets.coco import _box, decode
 from equipoise.errors import DataError, MissingPackageError
 
 PIXELS = np.zeros((20, 40), dtype=np.uint8)
@@ -42,6 +43,10 @@ def test_photos_categories_and_masks(tmp_path):
     assert five.mask(0).all()
     with pytest.raises(DataError, match="no object of category 2"):
         five.mask(2)
+
+
+def test_a_box_in_whole_pixels():
+    assert _box(1, 0.4, 1.6, 3.2, 2.0) == Box(1, 0, 2, 4, 4)
 
 
 @pytest.mark.parametrize("kind", ["counted", "packed", "text"])

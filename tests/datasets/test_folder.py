@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from layouts import mask, photo
+from PIL import Image
 
-from equipoise.datasets import open_dataset
+from equipoise import images
+from equipoise.datasets import open_dataset, problems
 from equipoise.errors import DataError
 
 HEAD = "image,class,left,top,right,bottom\n"
@@ -58,8 +60,32 @@ def test_a_mask_goes_before_a_box(tmp_path):
     assert not b.has_masks
 
 
-def test_masks_without_a_table(tmp_path):
-    mask(own(tmp_path) / "masks" / "a.png")
+def test_a_category_without_a_box_leaves_the_difficult_rule_undecided(tmp_path):
+    a, _ = open_dataset("folder", own(tmp_path, HEAD + "a.jpg,dog,1,2,3,5\na.jpg,cat,7,7,8,8\na.jpg,owl,,,,\n"))
+    assert (a.categories, a.hard, a.has_masks) == ((0, 1, 2), frozenset(), False)
+
+
+def test_a_photo_that_stands_on_its_side_and_its_mask(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(own(tmp_path) / "images" / "a.jpg", exif=exif)
+    mask(tmp_path / "masks" / "a.png", size=(20, 40))
+    a, _ = open_dataset("folder", tmp_path, strict=True)
+    assert a.mask().shape == a.image().size[::-1] == (40, 20)
+
+
+def test_a_photo_larger_than_what_is_read(tmp_path, monkeypatch):
+    photo(own(tmp_path) / "images" / "a.jpg", (40, 21))
+    for module in (images, problems):
+        monkeypatch.setattr(module, "MAX_PIXELS", 800)
+    data = open_dataset("folder", tmp_path)
+    assert [sample.key for sample in data] == ["b.png"]
+    assert "a.jpg: is 40 x 21 pixels; has more than" in data.problems[0]
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_masks_without_a_table(tmp_path, value):
+    mask(own(tmp_path) / "masks" / "a.png", value=value)
     a, _ = open_dataset("folder", tmp_path)
     assert a.categories == ()
     assert a.mask().sum() == 100

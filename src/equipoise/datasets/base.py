@@ -179,7 +179,7 @@ class DataSetEntry:
         root = Path(root)
         for folder in self.folders:
             for sign in self.signs:
-                if root.is_dir() and next((root / folder).glob(sign), None) is not None:
+                if next((root / folder).glob(sign), None) is not None:
                     return self._checked(self.read(self.name, root / folder, Problems(strict=strict)), root)
         raise DataError(
             f"{self.name} is not below {one_line(root)}; looked for {', '.join(self.looked_for)}. {self.how_to_get}"
