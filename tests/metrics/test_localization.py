@@ -162,6 +162,17 @@ def test_min_max_forgets_scale_and_offset(seed, scale, offset):
     assert torch.allclose(outside_inside_ratio(scale * heat + offset, mask), expected, rtol=1e-6)
 
 
+def test_one_negative_pixel_moves_every_other():
+    """A perfect map, and the same with one pixel far below: the scale to 0..1 then says almost nothing."""
+    mask = torch.zeros(1, 10, 10, dtype=torch.bool)
+    mask[0, :5] = True
+    heat = mask.float()
+    assert outside_inside_ratio(heat, mask).item() == 0
+    heat[0, 9, 9] = -99
+    assert outside_inside_ratio(heat, mask).item() == pytest.approx(0.99 * 49 / 50)
+    assert outside_inside_ratio(heat, mask, normalization="positive").item() == 0
+
+
 def test_positive_ratio_by_hand():
     heat = torch.tensor([[[3.0, 0.0], [-1.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]]])
     assert positive_ratio(heat).tolist() == [0.5, 0.0]
