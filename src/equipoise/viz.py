@@ -117,7 +117,7 @@ def overlay(
         raise OptionError(f"opacity is {opacity}; it has to be between 0 and 1")
     if not 0.0 <= smoothing <= 0.5:
         raise OptionError(f"smoothing is {smoothing}; it has to be between 0 and 0.5")
-    values = _smooth(_values(heatmap), smoothing)
+    values = smoothed(_values(heatmap), smoothing)
     values = values / scale_limit(values, percentile)
     left, top, right, bottom = (round(edge) for edge in (box or (0, 0, *photo.size)))
     if right <= left or bottom <= top:
@@ -221,7 +221,7 @@ def _values(heatmap: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _smooth(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def smoothed(values: NDArray[np.floating], share: float) -> NDArray[np.floating]:
     """Convolve ``(h, w)`` with a Gaussian of sigma ``share`` times the longer side; edges keep their mean."""
     sigma = share * max(values.shape)
     if sigma <= 0.0:
@@ -231,8 +231,8 @@ def _smooth(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
         offsets = np.arange(side)[:, None] - np.arange(side)[None, :]
         blur = np.exp(-0.5 * (offsets / sigma) ** 2)
         blurs.append(blur / blur.sum(axis=1, keepdims=True))
-    smoothed: NDArray[np.float64] = blurs[0] @ values @ blurs[1].T
-    return smoothed
+    found: NDArray[np.floating] = blurs[0] @ values @ blurs[1].T
+    return found
 
 
 def _steps(relative: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ def test_version_and_help(equipoise):
         assert "Usage" in out
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "datasets"], ["explain"], ["list", "layers", "--model"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["list", "photos"], ["explain"], ["list", "layers", "--model"]])
 def test_usage_errors_are_one_line(equipoise, arguments):
     status, out, err = equipoise(*arguments)
     assert (status, out) == (2, "")

@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     help="What did the network see? Explain photos by Attribution Equilibrium and its peers.",
 )
-listing = typer.Typer(help="List what there is: methods, models, layers.")
+listing = typer.Typer(help="List what there is: methods, models, layers, data sets, recipes.")
 app.add_typer(listing, name="list")
 
 
@@ -124,6 +124,92 @@ def explain(
         from equipoise.cli.explaining import explain_photos  # noqa: PLC0415  # loads torch
 
         return explain_photos(request)
+
+    return run
+
+
+@app.command()
+def reproduce(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to run; see: equipoise list recipes")],
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the data sets  [default: $EQUIPOISE_DATA, or data]"),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Other data sets; see: equipoise list datasets"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="Other networks, by name or as package.module:function"),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[+]NAME[,...]",
+            help="Only these methods, by name or as package.module:function; + adds to the recipe's",
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An option of the protocol; may be repeated"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="At most N images, or grids, of a data set.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End at the first missing or broken file.")] = False,
+    photos: Annotated[bool, typer.Option(help="Show the photos in the figures.")] = True,
+    device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the results go  [default: equipoise-out/RECIPE]")
+    ] = None,
+) -> Job:
+    """Run a table or figure of the paper: rows, table and figures, our numbers beside the paper's."""
+
+    def run() -> int:
+        from equipoise.cli.reproducing import ReproduceRequest  # noqa: PLC0415  # loads torch
+        from equipoise.cli.reproducing import reproduce as reproduce_recipe  # noqa: PLC0415
+
+        return reproduce_recipe(
+            ReproduceRequest(
+                recipe=recipe,
+                data=data,
+                datasets=tuple(dataset or ()),
+                models=tuple(model or ()),
+                methods=tuple(method or ()),
+                options=tuple(option or ()),
+                limit=limit,
+                resume=resume,
+                strict=strict,
+                photos=photos,
+                device=device,
+                output=output,
+            )
+        )
+
+    return run
+
+
+@listing.command("datasets")
+def list_datasets() -> Job:
+    """Data sets: what they are, where they are looked for, how to get them."""
+
+    def run() -> int:
+        from equipoise.cli.lists import print_datasets  # noqa: PLC0415  # loads numpy
+
+        return print_datasets()
+
+    return run
+
+
+@listing.command("recipes")
+def list_recipes() -> Job:
+    """Tables and figures that can be run."""
+
+    def run() -> int:
+        from equipoise.cli.lists import print_recipes  # noqa: PLC0415  # loads torch
+
+        return print_recipes()
 
     return run
 

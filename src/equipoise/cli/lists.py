@@ -64,6 +64,27 @@ def print_layers(model: str, weights: str | None) -> int:
     return 0
 
 
+def print_datasets() -> int:
+    """Name and summary of the data sets; below each where it is looked for and how to get it."""
+    from equipoise.datasets import DATASETS  # noqa: PLC0415  # takes time
+
+    width = max(map(len, DATASETS))
+    for name, entry in DATASETS.items():
+        sys.stdout.write(f"{name.ljust(width)}  {entry.summary}\n")
+        sys.stdout.write(f"{' ' * width}  looked for: {', '.join(entry.looked_for)}\n")
+        sys.stdout.write(f"{' ' * width}  how to get it: {entry.how_to_get}\n")
+        sys.stdout.write(f"{' ' * width}  licence: {entry.licence}\n")
+    return 0
+
+
+def print_recipes() -> int:
+    """Name and summary of the recipes."""
+    from equipoise.experiments import RECIPES  # noqa: PLC0415  # loads torch
+
+    _print_table([(name, recipe.summary) for name, recipe in RECIPES.items()])
+    return 0
+
+
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest entry; nothing is cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

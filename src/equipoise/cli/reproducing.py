@@ -1,0 +1,210 @@
+"""``equipoise reproduce``: check everything, measure what is missing, print the table."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from equipoise._registry import nearest
+from equipoise.cli import MENDABLE
+from equipoise.cli.request import check_device, check_output, read_value
+from equipoise.errors import OptionError, UnknownOptionError
+from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run, tables
+from equipoise.experiments.writing import write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from equipoise.experiments.protocols.base import Protocol
+    from equipoise.experiments.tables import Line
+
+
+@dataclass(frozen=True)
+class ReproduceRequest:
+    """The command line of ``equipoise reproduce``, as typed."""
+
+    recipe: str
+    data: str | None
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    methods: tuple[str, ...]
+    options: tuple[str, ...]
+    limit: int | None
+    resume: bool
+    strict: bool
+    photos: bool
+    device: str | None
+    output: str | None
+
+
+def reproduce(request: ReproduceRequest) -> int:
+    """Run a recipe.
+
+    Returns:
+        0, or `MENDABLE` if a file could not be read or a method could not explain a network; the rest is done.
+
+    Raises:
+        EquipoiseError: If an argument is wrong; nothing is done then.
+    """
+    recipe = narrowed(RECIPES[request.recipe], request)
+    if request.limit is not None and request.limit < 1:
+        raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
+    output = check_output(request.output or f"equipoise-out/{recipe.name}")
+    plan = Plan(
+        recipe=recipe,
+        output=output,
+        data=None if request.data is None else Path(request.data),
+        limit=request.limit,
+        resume=request.resume,
+        strict=request.strict,
+        device=check_device(request.device),
+    )
+    with _Progress() as progress:
+        finished = run(plan, progress)
+    lines, files = write(finished, photos=request.photos)
+    _print(recipe, lines)
+    for note in finished.notes:
+        sys.stdout.write(f"note: {note}\n")
+    sys.stdout.write(f"{len(finished.rows)} rows, the table and {len(files) - 2} figures are in {output}\n")
+    return MENDABLE if finished.problems else 0
+
+
+def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
+    """The recipe with the data sets, networks, methods and options of the command line.
+
+    Raises:
+        UnknownNameError: If a data set is unknown; the text lists the nearest ones.
+        UnknownOptionError: If the protocol has no such option.
+        OptionError: If an option is outside its range.
+    """
+    from equipoise.datasets import DATASETS  # noqa: PLC0415  # takes time
+
+    datasets = [DATASETS.canonical(name) for name in _parts(request.datasets)]
+    models = _parts(request.models)
+    pairs = recipe.pairs
+    if datasets or models:
+        names = datasets or list(dict.fromkeys(name for name, _ in pairs))
+        pairs = tuple(
+            (name, model)
+            for name in names
+            for model in models or list(dict.fromkeys(model for other, model in pairs if other == name or datasets))
+        )
+    protocol = _with_options(recipe.protocol, request.options)
+    methods = _methods(recipe, _parts(request.methods))
+    return replace(recipe, pairs=pairs, methods=methods, protocol=protocol)
+
+
+def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
+    """The recipe's own rows by label or method; others become rows of their own. ``+name`` adds to the recipe's."""
+    if not wanted:
+        return recipe.methods
+    found: dict[str, MethodRun] = {}
+    if any(name.startswith("+") for name in wanted):
+        found = {one.label: one for one in recipe.methods}
+    for name in (name.removeprefix("+") for name in wanted):
+        rows = [one for one in recipe.methods if name.casefold() in {one.label.casefold(), one.method.casefold()}]
+        found.update({one.label: one for one in rows or [_own(name)]})
+    return tuple(found.values())
+
+
+def _own(name: str) -> MethodRun:
+    from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
+
+    if ":" in name:
+        return MethodRun(name.rpartition(":")[2], name)
+    return MethodRun(METHODS.canonical(name), METHODS.canonical(name))
+
+
+def _with_options(protocol: Protocol, texts: Sequence[str]) -> Protocol:
+    known = {one.name: getattr(protocol, one.name) for one in fields(protocol)}
+    values: dict[str, Any] = {}
+    for pair in texts:
+        key, equals, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise OptionError(f"--option {pair!r} is not of the form key=value")
+        if key not in known:
+            near = nearest(key, list(known))
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownOptionError(f"{protocol.name} has no option {key!r}; {hint}it takes: {', '.join(known)}")
+        value = read_value(text, known[key])
+        if isinstance(known[key], tuple) and not isinstance(value, tuple):
+            value = (value,)
+        if type(value) is int and isinstance(known[key], float):
+            value = float(value)
+        if type(value) is not type(known[key]):
+            raise OptionError(f"{key} is {text!r}; it has to be like {known[key]!r}")
+        values[key] = value
+    return replace(protocol, **values)
+
+
+def _parts(texts: Sequence[str]) -> list[str]:
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _print(recipe: Recipe, lines: Sequence[Line]) -> None:
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    for (dataset, model), block in tables.blocks(lines).items():
+        table = Table(title=Text(f"{recipe.title}: {dataset}, {model}"), title_justify="left")
+        for head in tables.head(block):
+            table.add_column(Text(head))
+        for texts in tables.cells(block, tables.short):
+            table.add_row(*(Text(text.replace("**", ""), style="bold" if "**" in text else "") for text in texts))
+        console.print(table)
+
+
+class _Rate(ProgressColumn):
+    """Images per second so far."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.2f} images/s" if task.speed else "")
+
+
+class _Progress(Observer):
+    """Progress bars on stderr: a bar where that is a terminal, else a line per block and every minute."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def line(self, text: str) -> None:
+        line = f"equipoise: {text}"
+        if self._bar.disable:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        else:
+            self._console.print(line)
+
+    def begin(self, what: str, units: int) -> None:
+        if self._bar.disable:
+            self.line(f"{what}: {units} images")
+        self._bar.reset(self._task, description=what, total=units, visible=True)
+
+    def done(self, units: int = 1) -> None:
+        self._bar.advance(self._task, units)

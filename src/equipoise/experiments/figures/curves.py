@@ -1,0 +1,147 @@
+"""Figures that are plotted: insertion curves (Fig. 10), the sweep over gamma (Fig. 8), the grid game (Fig. 9)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from equipoise.experiments.figures.base import FIGURES, blank, curve, mean_map, png, style
+from equipoise.experiments.figures.pictures import maps_of
+from equipoise.experiments.tables import summarize
+from equipoise.metrics import aggregate_attributions
+
+if TYPE_CHECKING:
+    from equipoise.experiments.runner import Block, Run
+
+BASELINE: Final = ("AE", "Grad-CAM")
+"""The third graph of Fig. 10 compares these over networks."""
+
+
+def _of(run: Run, block: Block, label: str, metric: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in run.rows
+        if row["metric"] == metric
+        and row["method"] == label
+        and row["model"] == block.model
+        and row["dataset"] == block.dataset
+    ]
+
+
+@FIGURES.register("insertion")
+def insertion(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  # one signature for all figures
+    """Accuracy over the share of pixels, a graph per network; and over networks, divided by their clean accuracy."""
+    figure, axes = blank(1, len(run.blocks) + 1)
+    for axis, block in zip(axes, run.blocks, strict=False):
+        for index, one in enumerate(run.plan.recipe.methods):
+            rows = _of(run, block, one.label, "accuracy")
+            steps = sorted({row["step"] for row in rows if row["step"] < 1})
+            if steps:
+                found = curve(rows, steps)
+                x = [100 * step for step in steps]
+                axis.plot(x, [point.value for point in found], label=one.label, **style(index))
+                axis.fill_between(
+                    x, [point.low for point in found], [point.high for point in found],
+                    color=style(index)["color"], alpha=0.08, linewidth=0,
+                )  # fmt: skip
+        axis.set_title(f"{block.model} ({block.dataset})", fontsize=10)
+        axis.set_xlabel("pixels, %")
+        axis.set_ylabel("accuracy")
+        axis.legend(fontsize=7)
+    last = axes[-1]
+    count = 0
+    for block in run.blocks:
+        for label in BASELINE:
+            rows = _of(run, block, label, "accuracy")
+            steps = sorted({row["step"] for row in rows if row["step"] < 1})
+            if steps:
+                clean = curve(rows, [1.0])[0].value
+                values = [point.value / clean if clean else math.nan for point in curve(rows, steps)]
+                last.plot([100 * step for step in steps], values, label=f"{block.model}: {label}", **style(count))
+                count += 1
+    last.set_title("divided by the clean accuracy", fontsize=10)
+    last.set_xlabel("pixels, %")
+    if last.get_legend_handles_labels()[0]:
+        last.legend(fontsize=7)
+    return {run.plan.recipe.name: png(figure)}
+
+
+@FIGURES.register("sweep")
+def sweep(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  # one signature for all figures
+    """Every column of the table over the methods' option gamma."""
+    recipe = run.plan.recipe
+    pairs = [(block.dataset, block.model) for block in run.blocks]
+    lines = summarize(recipe, run.rows, pairs)
+    gammas = {one.label: float(one.options["gamma"]) for one in recipe.methods if "gamma" in one.options}
+    figure, axes = blank(1, len(recipe.columns), width=4.0)
+    for place, (axis, column) in enumerate(zip(axes, recipe.columns, strict=True)):
+        for index, (dataset, model) in enumerate(pairs):
+            some = [line for line in lines if (line.dataset, line.model) == (dataset, model) and line.label in gammas]
+            x = [gammas[line.label] for line in some]
+            ours = [line.entries[place].ours for line in some]
+            spread = [[one.value - one.low for one in ours], [one.high - one.value for one in ours]]
+            axis.errorbar(x, [one.value for one in ours], yerr=spread, label=model, capsize=2, **style(index))
+        axis.set_title(column.label, fontsize=10)
+        axis.set_xlabel("gamma")
+    axes[0].legend(fontsize=7)
+    return {recipe.name: png(figure)}
+
+
+@FIGURES.register("grid")
+def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  # one signature for all figures
+    """The spread of the scores per method; and the mean map of each bin of scores, the right cell top left."""
+    files = {}
+    for block in run.blocks:
+        labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
+        figure, axes = blank(1, 2, width=5.6)
+        for axis, metric in zip(axes, ("GridPG", "GridPG top-k"), strict=True):
+            values = [
+                [row["value"] for row in _of(run, block, label, metric) if not math.isnan(row["value"])]
+                for label in labels
+            ]
+            axis.boxplot(values, showmeans=True, orientation="horizontal")
+            axis.set_yticks(range(1, len(labels) + 1), labels)
+            axis.set_xlim(0, 1)
+            axis.set_title(f"{metric}, {block.model}", fontsize=10)
+            axis.invert_yaxis()
+        stem = f"{run.plan.recipe.name}-{block.dataset}"
+        files[f"{stem}-scores"] = png(figure)
+        files[f"{stem}-bins"] = _bins(run, block, labels)
+    return files
+
+
+def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
+    edges = (0, 2, 5, 50, 95, 98, 100)
+    figure, axes = blank(len(labels), len(edges) - 1, width=1.8, height=1.9)
+    for row, label in enumerate(labels):
+        scores = {
+            one["unit"]: one["value"] for one in _of(run, block, label, "GridPG") if one["class"].startswith("0:")
+        }
+        maps, found = [], []
+        for unit in block.units:
+            some = maps_of(run, block, unit).get(label, {})
+            if some and unit.key in scores:
+                maps.append(next(iter(some.values())))
+                found.append(scores[unit.key])
+        if not maps:
+            continue
+        stacked = torch.stack([torch.from_numpy(mean_map([one])) for one in maps]).clamp(min=0)
+        bins = aggregate_attributions(stacked, torch.tensor(found), edges=edges)
+        for place, one in enumerate(bins):
+            axis = axes[row * (len(edges) - 1) + place]
+            values = np.asarray(one)
+            if np.isfinite(values).any():  # a few grids do not fill every bin
+                axis.imshow(values, cmap="Reds", vmin=0, vmax=np.nanpercentile(values, 99.5) or 1.0)
+            axis.axhline(values.shape[0] / 2, color="black", linewidth=0.6)
+            axis.axvline(values.shape[1] / 2, color="black", linewidth=0.6)
+            axis.grid(visible=False)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if row == 0:
+                axis.set_title(f"{edges[place]} to {edges[place + 1]} %", fontsize=8)
+            if place == 0:
+                axis.set_ylabel(label, fontsize=8)
+    return png(figure)

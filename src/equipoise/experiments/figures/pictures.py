@@ -1,0 +1,191 @@
+"""Figures that show maps: the gallery (Figs. 4 to 6), the cascade (Fig. 7), the perturbation study (Fig. 11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from equipoise import records, viz
+from equipoise.experiments.figures.base import FIGURES, blank, picture, png, style
+from equipoise.experiments.protocols.sanity import ORIGINAL
+from equipoise.experiments.protocols.study import PerturbationStudy
+from equipoise.experiments.statistics import estimate
+from equipoise.metrics import top_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from equipoise.experiments.protocols.base import Unit
+    from equipoise.experiments.runner import Block, Run
+
+CELL: Final = 200
+"""Longer side of a picture, in pixels."""
+
+ROWS: Final = 14
+"""At most so many rows of pictures in one figure."""
+
+
+def maps_of(run: Run, block: Block, unit: Unit) -> dict[str, dict[str, Tensor]]:
+    """The kept maps of a unit by method label and name; methods without maps are left out."""
+    labels = [one.label for one in run.plan.recipe.methods if (unit.key, one.label) in block.keys]
+    found = {label: run.store.maps(block.keys[unit.key, label]) for label in labels}
+    return {label: maps for label, maps in found.items() if maps}
+
+
+def _kept(run: Run, block: Block) -> Iterator[tuple[Unit, dict[str, dict[str, Tensor]]]]:
+    for unit in block.units:
+        if maps := maps_of(run, block, unit):
+            yield unit, maps
+
+
+def _empty() -> Image.Image:
+    return Image.new("RGB", (CELL, CELL), (238, 238, 238))
+
+
+@FIGURES.register("gallery")
+def gallery(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one signature for all figures
+    """A row per image and class; a column per method and network."""
+    files = {}
+    for dataset in dict.fromkeys(block.dataset for block in run.blocks):
+        blocks = [block for block in run.blocks if block.dataset == dataset]
+        columns = [
+            (block, one.label) for block in blocks for one in run.plan.recipe.methods if one.label not in block.left_out
+        ]
+        heads = [label if len(blocks) == 1 else f"{block.model}\n{label}" for block, label in columns]
+        rows, names = [], []
+        for unit in blocks[0].units:
+            found = {
+                (block.model, label): maps for block in blocks for label, maps in maps_of(run, block, unit).items()
+            }
+            most = max((len(maps) for maps in found.values()), default=0)
+            for place in range(most):
+                cells = [unit.samples[0].image()] if photos else []
+                name = ""
+                for block, label in columns:
+                    maps = list(found.get((block.model, label), {}).items())
+                    if place < len(maps):
+                        name = name or maps[place][0]
+                        cells.append(picture(maps[place][1], block, unit, photos=photos))
+                    else:
+                        cells.append(_empty())
+                rows.append(cells)
+                names.append(name)
+        if rows:
+            heads = ["photo", *heads] if photos else heads
+            image = viz.montage(
+                rows[:ROWS], names[:ROWS], heads, title=f"{run.plan.recipe.title} ({dataset})", cell=CELL
+            )
+            files[f"{run.plan.recipe.name}-{dataset}"] = records.encoded(image)
+    return files
+
+
+@FIGURES.register("cascade")
+def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one signature for all figures
+    """A row per image, class and method, a column per stage; and the similarity to the trained network's map."""
+    files = {}
+    for block in run.blocks:
+        rows, names, heads = [], [], []
+        for unit, found in _kept(run, block):
+            for label, maps in found.items():
+                goals = dict.fromkeys(name.split("|")[0] for name in maps)
+                for goal in goals:
+                    stages = sorted(name for name in maps if name.split("|")[0] == goal)
+                    heads = [name.split("|")[2] for name in stages]
+                    rows.append([picture(maps[name], block, unit, photos=photos) for name in stages])
+                    names.append(f"{goal}\n{label}")
+        stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
+        if rows:
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=run.plan.recipe.title, cell=CELL)
+            files[f"{stem}-maps"] = records.encoded(image)
+        files[f"{stem}-similarity"] = _similarity(run, block)
+    return files
+
+
+def _similarity(run: Run, block: Block) -> bytes:
+    metrics = ("rank correlation", "rank correlation of absolute maps", "SSIM", "HOG")
+    figure, axes = blank(1, len(metrics), width=3.9)
+    mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]
+    names = dict(sorted({row["step"]: row["detail"] for row in mine}.items()))
+    for axis, metric in zip(axes, metrics, strict=True):
+        for index, one in enumerate(run.plan.recipe.methods):
+            values = []
+            for step in names:
+                some = [
+                    row
+                    for row in mine
+                    if row["metric"] == metric and row["method"] == one.label and row["step"] == step
+                ]
+                numbers = [row["value"] for row in some]
+                values.append(estimate(numbers, [0] * len(some), [row["unit"] for row in some], draws=2).value)
+            axis.plot(list(names), values, label=one.label, **style(index))
+        axis.set_title(metric, fontsize=10)
+        axis.set_xticks(list(names), [name if name == ORIGINAL else name[-14:] for name in names.values()])
+        axis.tick_params(axis="x", labelsize=7)
+        for text in axis.get_xticklabels():
+            text.set(rotation=50, ha="right", rotation_mode="anchor")
+        axis.set_ylim(-0.65, 1.05)
+    axes[0].set_ylabel("similarity to the trained network's map")
+    axes[-1].legend(fontsize=8)
+    return png(figure)
+
+
+@FIGURES.register("study")
+def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one signature for all figures
+    """Maps, the pixels chosen, and the photo without them; and how often the class flips."""
+    protocol = run.plan.recipe.protocol
+    files = {}
+    for block in run.blocks:
+        stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
+        files[f"{stem}-flips"] = _flips(run, block)
+        rows, names, heads = [], [], []
+        for unit, found in _kept(run, block):
+            heads = list(found)
+            maps = {label: next(iter(some.values())) for label, some in found.items()}
+            rows.append([viz.heatmap_image(one.numpy(), percentile=99.9) for one in maps.values()])
+            names.append(f"{unit.key[-24:]}\nmap")
+            share = protocol.share if isinstance(protocol, PerturbationStudy) else 0.0
+            masks = {label: top_mask(one, round(share * one.numel())).numpy() for label, one in maps.items()}
+            rows.append(
+                [Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)).convert("RGB") for mask in masks.values()]
+            )
+            names.append("chosen pixels")
+            if photos:
+                rows.append([_erased(block, unit, mask) for mask in masks.values()])
+                names.append("erased")
+        if rows:
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=run.plan.recipe.title, cell=CELL)
+            files[f"{stem}-maps"] = records.encoded(image)
+    return files
+
+
+def _erased(block: Block, unit: Unit, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Image.Image:
+    seen = np.array(block.spec.preprocessing.image(unit.samples[0].image()))
+    seen[mask] = 0
+    return Image.fromarray(seen)
+
+
+def _flips(run: Run, block: Block) -> bytes:
+    metrics = ("flip", "kept", "clustering")
+    figure, axes = blank(1, len(metrics), width=4.2, height=3.4)
+    labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
+    mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]
+    for axis, metric in zip(axes, metrics, strict=True):
+        found = []
+        for label in labels:
+            some = [row for row in mine if row["metric"] == metric and row["method"] == label]
+            found.append(estimate([row["value"] for row in some], [0] * len(some), [row["unit"] for row in some]))
+        values = [one.value for one in found]
+        spread = [[one.value - one.low for one in found], [one.high - one.value for one in found]]
+        axis.barh(labels, values, xerr=spread, color=style(0)["color"], error_kw={"elinewidth": 1})
+        axis.set_title(metric, fontsize=10)
+        axis.set_xlim(0, 1)
+        axis.invert_yaxis()
+    return png(figure)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)

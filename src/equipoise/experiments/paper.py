@@ -1,0 +1,316 @@
+"""Every table and figure of Nam & Lee 2024 as a recipe."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from equipoise.experiments import published as numbers
+from equipoise.experiments.protocols.gallery import Gallery
+from equipoise.experiments.protocols.grid import Grid
+from equipoise.experiments.protocols.insertion import Perturbation
+from equipoise.experiments.protocols.pointing import Pointing
+from equipoise.experiments.protocols.sanity import Sanity
+from equipoise.experiments.protocols.segmentation import Segmentation
+from equipoise.experiments.protocols.study import PerturbationStudy
+from equipoise.experiments.published import COCO_RESNET, COCO_VGG, RESNET, VGG, VOC_RESNET, VOC_VGG
+from equipoise.experiments.recipe import RECIPES, Column, MethodRun, Recipe, Setting
+
+SMOOTHED: Final = 0.02
+"""TorchRay smooths gradients by this share of the longer side before it looks for their maximum."""
+
+POINTING_PAIRS: Final = (
+    ("voc2007", VOC_VGG), ("voc2007", VOC_RESNET), ("coco2014", COCO_VGG), ("coco2014", COCO_RESNET),
+)  # fmt: skip
+
+POINTING_REFERENCES: Final = {
+    **dict.fromkeys(("voc2007", "voc2007_original", "voc2007_restored"), ("voc2007", VOC_RESNET)),
+    "coco2014": ("coco2014", COCO_RESNET),
+}
+"""Networks that the paper does not have are set beside its ResNet-50."""
+
+AE = MethodRun("AE", "ae")
+GRAD_CAM = MethodRun("Grad-CAM", "grad_cam")
+GUIDED = MethodRun("Guided Backprop", "guided_backprop", readout="largest", smooth=SMOOTHED)
+C_EB = MethodRun("c*EB", "contrastive_eb")
+LRP_COMP = MethodRun("LRP-COMP", "lrp_composite")
+C_LRP = MethodRun("c*LRP", "contrastive_lrp")
+RELEVANCE_CAM = MethodRun("Relevance-CAM", "relevance_cam")
+RSP = MethodRun("RSP", "rsp")
+AGF = MethodRun("AGF", "agf")
+RAP = MethodRun("RAP", "rap")
+INTEGRATED = MethodRun("Integrated Gradients", "integrated_gradients")
+RANDOM = MethodRun("Random", "random")
+
+COMPARED: Final = (GRAD_CAM, LRP_COMP, C_EB, C_LRP, AGF, RELEVANCE_CAM, RSP, AE)
+"""The columns of Fig. 4, in its order."""
+
+PR = Column("PR", "positive ratio", higher_is_better=False)
+
+RECIPES.add(
+    "table1",
+    Recipe(
+        name="table1",
+        title="Table 1: pointing game and positive ratio",
+        summary="pointing game and positive ratio on VOC 2007 and COCO 2014, all and difficult images",
+        protocol=Pointing(),
+        pairs=POINTING_PAIRS,
+        methods=(GRAD_CAM, GUIDED, C_EB, LRP_COMP, C_LRP, RELEVANCE_CAM, RSP, AGF, AE),
+        columns=(
+            Column("ALL PG", "pointing", statistic="class_mean"),
+            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=False),
+            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
+            Column("DIF PR", "positive ratio", {"hard": True}, "class_mean", higher_is_better=False),
+            Column("ALL energy", "energy", statistic="class_mean"),
+        ),
+        settings=(Setting("L"), Setting("P", {"predicted": True})),
+        published=numbers.TABLE1,
+        references=POINTING_REFERENCES,
+        notes=(
+            "Targets L: every labelled class; P: those that the network says are there.",
+            "PG: pointing game; PR: share of the pixels with positive relevance; energy: share of it on the object.",
+            "DIF: images where the class covers less than a quarter beside another class.",
+        ),
+    ),
+)
+
+RECIPES.add(
+    "table2",
+    Recipe(
+        name="table2",
+        title="Table 2: ablation of the propagation rule, gamma = 2",
+        summary="pointing game of AE without some of its terms C, A, U and Psi, on VOC 2007",
+        protocol=Pointing(),
+        pairs=POINTING_PAIRS[:2],
+        methods=tuple(
+            MethodRun(label, "ae", {"gamma": 2.0, "terms": terms})
+            for label, terms in (
+                ("C", ("C",)),
+                ("C+Psi", ("C", "shift")),
+                ("A+U", ("A", "U")),
+                ("C+A+U", ("C", "A", "U")),
+                ("C+A+U+Psi", ("C", "A", "U", "shift")),
+            )
+        ),
+        columns=(
+            Column("ALL PG", "pointing", statistic="class_mean"),
+            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
+            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=False),
+            Column("ALL energy", "energy", statistic="class_mean"),
+        ),
+        published=numbers.TABLE2,
+        references=POINTING_REFERENCES,
+    ),
+)
+
+RECIPES.add(
+    "table3",
+    Recipe(
+        name="table3",
+        title="Table 3: maps as segmentations",
+        summary="average precision and outside-inside ratio on ImageNet-Segmentation",
+        protocol=Segmentation(),
+        pairs=(("imagenet_segmentation", VGG), ("imagenet_segmentation", RESNET)),
+        methods=(C_LRP, C_EB, RSP, RELEVANCE_CAM, AGF, AE, GRAD_CAM),
+        columns=(
+            Column("mAP", "AP"),
+            Column("Out/In", "outside-inside", higher_is_better=False),
+            Column("AP two-channel", "AP two-channel"),
+            Column("AP hard", "AP hard"),
+            Column("Out/In positive", "outside-inside positive", higher_is_better=False),
+            Column("pixel accuracy", "pixel accuracy"),
+            Column("mIoU", "mIoU"),
+            Column("energy", "energy"),
+            PR,
+        ),
+        published=numbers.TABLE3,
+        references=dict.fromkeys(("imagenet_segmentation", "segmentation"), ("imagenet_segmentation", RESNET)),
+        offline_datasets={"imagenet_segmentation": "segmentation"},
+        notes=(
+            "The network's top class is explained.",
+            "The paper does not say which average precision its mAP is; it is set beside that of the object alone.",
+            "Out/In: mean relevance outside over inside the object, after scaling to 0..1 (Eq. 14), lower is better.",
+        ),
+    ),
+)
+
+RECIPES.add(
+    "fig4",
+    Recipe(
+        name="fig4",
+        title="Fig. 4: methods side by side",
+        summary="maps of every compared method for images of one and of two objects",
+        protocol=Gallery(explain="labels", groups=("two_object", "single"), classes=2),
+        pairs=(("cats_dogs", VGG),),
+        methods=COMPARED,
+        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        figure="gallery",
+        keep_maps=None,
+        limit=12,
+        notes=("The paper shows its networks for VOC 2007; `--dataset voc2007 --model torchray/vgg16_voc` does so.",),
+    ),
+)
+
+RECIPES.add(
+    "fig5",
+    Recipe(
+        name="fig5",
+        title="Fig. 5: Attribution Equilibrium on several networks",
+        summary="AE's maps on AlexNet, VGG-16, ResNet-50, Inception-V3 and DenseNet-121",
+        protocol=Gallery(explain="predicted"),
+        pairs=tuple(
+            ("imagenet", f"torchvision/{name}.IMAGENET1K_V1")
+            for name in ("alexnet", "vgg16", "resnet50", "inception_v3", "densenet121")
+        ),
+        methods=(AE,),
+        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        figure="gallery",
+        keep_maps=None,
+        limit=12,
+    ),
+)
+
+RECIPES.add(
+    "fig6",
+    Recipe(
+        name="fig6",
+        title="Fig. 6: watermarks and edges",
+        summary="why photos with watermarks are taken for something else",
+        protocol=Gallery(explain="both", groups=("watermark",), classes=2),
+        pairs=(("cats_dogs", VGG),),
+        methods=(AE, GRAD_CAM, LRP_COMP, C_LRP),
+        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        figure="gallery",
+        keep_maps=None,
+        notes=("First the network's own answer, then the image's class where that is another.",),
+    ),
+)
+
+RECIPES.add(
+    "fig7",
+    Recipe(
+        name="fig7",
+        title="Fig. 7: sanity check",
+        summary="maps as the network's weights are randomized from the logits down",
+        protocol=Sanity(),
+        pairs=(("cats_dogs", VGG),),
+        methods=(AE, GRAD_CAM, GUIDED, MethodRun("Input x Gradient", "input_x_gradient")),
+        columns=(
+            Column("rank correlation, first stage", "rank correlation", step=1, higher_is_better=False),
+            Column("last stage", "rank correlation", step=8, higher_is_better=False),
+            Column("absolute, last stage", "rank correlation of absolute maps", step=8, higher_is_better=False),
+            Column("SSIM, last stage", "SSIM", step=8, higher_is_better=False),
+            Column("HOG, last stage", "HOG", step=8, higher_is_better=False),
+        ),
+        figure="cascade",
+        keep_maps=2,
+        limit=10,
+        notes=(
+            "A map that stays as it was although the network forgot everything explains the image, not the network.",
+        ),
+    ),
+)
+
+RECIPES.add(
+    "fig8",
+    Recipe(
+        name="fig8",
+        title="Fig. 8: gamma",
+        summary="pointing game and positive ratio of AE over its parameter gamma, on VOC 2007",
+        protocol=Pointing(),
+        pairs=POINTING_PAIRS[:2],
+        methods=tuple(
+            MethodRun(f"gamma {gamma:.1f}", "ae", {"gamma": gamma}) for gamma in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
+        ),
+        columns=(
+            Column("ALL PG", "pointing", statistic="class_mean"),
+            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
+            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=None),
+            Column("ALL energy", "energy", statistic="class_mean"),
+        ),
+        figure="sweep",
+    ),
+)
+
+RECIPES.add(
+    "fig9",
+    Recipe(
+        name="fig9",
+        title="Fig. 9: grid pointing game",
+        summary="in a grid of photos, the share of the positive relevance in the right one",
+        protocol=Grid(),
+        pairs=(("imagenet", VGG),),
+        methods=(
+            AE,
+            GRAD_CAM,
+            MethodRun("Guided Backprop", "guided_backprop", readout="absolute_sum"),
+            MethodRun("Integrated Gradients", "integrated_gradients", {"steps": 20}),
+            MethodRun("Input x Gradient", "input_x_gradient"),
+        ),
+        columns=(
+            Column("GridPG", "GridPG"),
+            Column("GridPG top-k", "GridPG top-k"),
+            PR,
+        ),
+        figure="grid",
+        keep_maps=None,
+        notes=("top-k: only the k highest positive pixels of each map count, k being those that AE leaves positive.",),
+    ),
+)
+
+RECIPES.add(
+    "fig10",
+    Recipe(
+        name="fig10",
+        title="Fig. 10: insertion",
+        summary="accuracy as the most relevant 1 to 20 % of the pixels are inserted",
+        protocol=Perturbation(),
+        pairs=(
+            ("imagenet", VGG),
+            ("imagenet", RESNET),
+            ("imagenet", "torchvision/densenet121.IMAGENET1K_V1"),
+            ("imagenet", "torchvision/inception_v3.IMAGENET1K_V1"),
+            ("imagenet", "torchvision/alexnet.IMAGENET1K_V1"),
+        ),
+        methods=(AE, GRAD_CAM, RAP, RSP, AGF, LRP_COMP, C_LRP, C_EB, RELEVANCE_CAM, RANDOM),
+        columns=(
+            *(Column(f"accuracy, {share} %", "accuracy", step=share / 100) for share in (1, 5, 10, 20)),
+            Column("clean", "accuracy", step=1.0, higher_is_better=None),
+            Column("agreement, 10 %", "agreement", step=0.1),
+            Column("probability, 10 %", "probability", step=0.1),
+        ),
+        figure="insertion",
+        keep_maps=0,
+    ),
+)
+
+RECIPES.add(
+    "fig11",
+    Recipe(
+        name="fig11",
+        title="Fig. 11: erasing pixels",
+        summary="does erasing 4,000 pixels flip the class because they matter, or because they are scattered?",
+        protocol=PerturbationStudy(),
+        pairs=(("imagenet", VGG),),
+        methods=(
+            AE,
+            RAP,
+            GRAD_CAM,
+            LRP_COMP,
+            MethodRun("Random pixels", "random"),
+            MethodRun("Random disc", "equipoise.experiments.protocols.study:disc"),
+        ),
+        columns=(
+            Column("flip", "flip", higher_is_better=None),
+            Column("drop", "drop", higher_is_better=None),
+            Column("kept", "kept"),
+            Column("clustering", "clustering", higher_is_better=None),
+        ),
+        figure="study",
+        keep_maps=3,
+        notes=(
+            "flip: share of images that get another class when the pixels are erased.",
+            "drop: of the probability of the class; kept: share that keeps it when these pixels alone are shown.",
+            "clustering: of a chosen pixel's neighbors the share that is chosen too.",
+        ),
+    ),
+)

@@ -1,0 +1,231 @@
+"""What a protocol is: units of work, their preparation, and what is measured of a method on one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from equipoise._registry import Registry
+from equipoise.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+    from equipoise.datasets import DataSet, Sample
+    from equipoise.experiments.subject import BoundRun, Classes, Lab, Subject
+    from equipoise.methods import ClassGroup
+
+NEEDS: Registry[Callable[[Sample], bool]] = Registry("need")
+"""What a protocol asks of a sample; those without it are left out."""
+
+NEEDS.add("images", lambda _sample: True)
+NEEDS.add("labels", lambda sample: bool(sample.categories))
+NEEDS.add("masks", lambda sample: sample.has_masks)
+
+PREDICTED: Final = "predicted"
+LABELS: Final = "labels"
+BOTH: Final = "both"
+EXPLAINED: Final = (PREDICTED, LABELS, BOTH)
+"""Which classes of an image are explained: the network's top class, the image's own, or both."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is measured in one go, and done again as a whole after a kill: an image, or a grid of several.
+
+    Args:
+        key: Unique and stable within the data set.
+        samples: The images; each is named once in the checksum, in this order.
+    """
+
+    key: str
+    samples: tuple[Sample, ...]
+
+    def checksum(self) -> str:
+        """SHA-256 of the images' own."""
+        if len(self.samples) == 1:
+            return self.samples[0].sha256()
+        return hashlib.sha256(" ".join(sample.sha256() for sample in self.samples).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is explained.
+
+    Args:
+        category: Index into the classes of the data set; of the network where the network's answer is explained.
+        name: Of the category.
+        predicted: Whether the network says that it is there.
+        hard: Whether image and category belong to the difficult subset.
+    """
+
+    category: int
+    name: str
+    predicted: bool = True
+    hard: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number.
+
+    Args:
+        goal: What was explained.
+        metric: Its name.
+        value: NaN where the metric is undefined.
+        step: Which point of a curve; ``None``: it is no curve.
+        detail: What the step is called, such as the stage that was randomized last.
+    """
+
+    goal: Goal
+    metric: str
+    value: float
+    step: float | None = None
+    detail: str = ""
+
+
+@dataclass
+class Result:
+    """What one method gave on one unit.
+
+    Attributes:
+        rows: The numbers.
+        maps: Heat maps ``(h, w)`` worth keeping, by a name within the unit.
+    """
+
+    rows: list[Measured] = field(default_factory=list)
+    maps: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, goal: Goal, values: Iterable[tuple[str, float | Tensor]]) -> None:
+        """Note several metrics of one goal."""
+        self.rows += [Measured(goal, metric, float(value)) for metric, value in values]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A network before a data set.
+
+    Attributes:
+        subject: The network.
+        data: The data set.
+        classes: How the network names the data set's categories.
+    """
+
+    subject: Subject
+    data: DataSet
+    classes: Classes
+
+    def labels(self, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
+        """The categories of a sample that the network knows, with what to explain for each.
+
+        Args:
+            sample: An image with labels.
+            logits: What the network says of it, ``(C,)``.
+        """
+        said = self.classes.predicted(logits)
+        found = []
+        for category in sample.categories:
+            target = self.classes.target(category)
+            if target is not None:
+                goal = Goal(category, self.data.classes[category], category in said, category in sample.hard)
+                found.append((goal, target))
+        return found
+
+    def top(self, logits: Tensor) -> tuple[Goal, int | ClassGroup]:
+        """The network's highest class."""
+        index = int(logits.argmax())
+        return Goal(index, self.subject.spec.classes[index]), index
+
+    def goals(self, explain: str, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
+        """What is explained of a sample: one of `EXPLAINED`; a class that is both is named once."""
+        goals = [self.top(logits)] if explain in {PREDICTED, BOTH} else []
+        known = {target for _, target in goals}
+        if explain in {LABELS, BOTH}:
+            goals += [(goal, target) for goal, target in self.labels(sample, logits) if target not in known]
+        return goals
+
+
+class Confidence(ABC):
+    """What networks say of images, remembered between runs: see `Protocol.units`."""
+
+    @abstractmethod
+    def of(self, subject: Subject, samples: Sequence[Sample]) -> list[tuple[int, float]]:
+        """Top class and its probability, per sample; class -1 where an image cannot be read."""
+
+
+@dataclass(frozen=True)
+class Protocol(ABC):
+    """How something is measured; a frozen dataclass whose fields are its options.
+
+    `prepare` runs ahead in a thread and must not touch the network; `look` and `measure` do.
+    """
+
+    name: ClassVar[str]
+    """In records."""
+
+    needs: ClassVar[str] = "images"
+    """What a sample must have: a name of `NEEDS`."""
+
+    def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:  # noqa: ARG002  # for protocols that choose by the networks' answers
+        """The work on a data set, in order; by default one unit an image."""
+        return [Unit(sample.key, (sample,)) for sample in data if NEEDS[self.needs](sample)]
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether the images' own classes are explained, so that those the network does not know are left out."""
+        return getattr(self, "explain", LABELS) != PREDICTED
+
+    def subject(self, subject: Subject) -> Subject:
+        """The network as this protocol uses it; by default as it is."""
+        return subject
+
+    @abstractmethod
+    def prepare(self, unit: Unit, bench: Bench) -> Any:
+        """Read and preprocess the images of a unit; on the CPU, without the network.
+
+        Raises:
+            ImageError: If an image cannot be read.
+        """
+
+    def look(self, prepared: Any, bench: Bench) -> Any:  # noqa: ARG002  # for protocols that need the network's answer
+        """What all methods share and needs the network: by default nothing, the preparation itself."""
+        return prepared
+
+    @abstractmethod
+    def measure(self, seen: Any, bench: Bench, run: BoundRun) -> Result:
+        """Explain by one method and measure."""
+
+
+def check_choice(what: str, value: str, known: Sequence[str]) -> None:
+    """Refuse an option that is none of a few words.
+
+    Raises:
+        OptionError: If it is not; the text lists them.
+    """
+    if value not in known:
+        raise OptionError(f"{what} is {value!r}; it has to be one of {', '.join(known)}")
+
+
+def check_shares(what: str, values: Sequence[float]) -> None:
+    """Refuse shares outside 0 to 1.
+
+    Raises:
+        OptionError: If one is, or there is none.
+    """
+    if not values or not all(0.0 <= value <= 1.0 for value in values):
+        raise OptionError(f"{what} is {tuple(values)}; it has to hold numbers between 0 and 1")
+
+
+def resized_mask(mask: Any, size: tuple[int, int]) -> torch.Tensor:
+    """A mask ``(H, W)`` at height and width ``size``, by its nearest pixel."""
+    import numpy as np  # noqa: PLC0415  # the evaluation extra
+    import torch  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    picture: Image.Image = Image.fromarray(np.asarray(mask, dtype=np.uint8))
+    return torch.from_numpy(np.array(picture.resize((size[1], size[0]), Image.Resampling.NEAREST))).bool()

@@ -1,0 +1,155 @@
+"""The grid pointing game: of several photos side by side, does the map find the one with the class?"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import torch
+
+from equipoise.errors import EquipoiseError, OptionError
+from equipoise.experiments.protocols.base import Bench, Confidence, Goal, Protocol, Result, Unit, check_shares
+from equipoise.metrics import grid_pointing, positive_ratio, tile
+from equipoise.models.sliding import sliding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from equipoise.datasets import DataSet, Sample
+    from equipoise.experiments.subject import BoundRun, Lab, Subject
+
+KEPT_SIDE: Final = 224
+"""Longest side of a kept map, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A grid before the network.
+
+    Attributes:
+        inputs: ``(1, 3, cells * h, cells * w)``.
+        goals: The class of each cell, in reading order.
+        targets: The classes.
+        keep: Of each target, the share of the pixels that Attribution Equilibrium's map leaves positive;
+            ``None`` where it cannot explain the network.
+    """
+
+    inputs: Tensor
+    goals: list[Goal]
+    targets: list[int]
+    keep: Tensor | None
+
+
+@dataclass(frozen=True)
+class Grid(Protocol):
+    """The grid pointing game.
+
+    Photos that every network names right with at least ``confidence`` are tiled, each used once, classes
+    distinct within a grid; a network with a dense head slides it over the grid and averages the logits.
+    Rows: ``GridPG`` (of the positive relevance, the share in the right cell), ``GridPG top-k`` (the same of
+    the k highest positive pixels alone, k being those that Attribution Equilibrium leaves positive, so that
+    methods compare at equal area) and ``positive ratio``.
+
+    Args:
+        cells: Along a side: 2 or 3.
+        confidence: Softmax probability, 0 to 1.
+        count: At most so many grids; 0: as many as the photos give.
+        seed: Which photos meet.
+
+    Source: Rao et al. 2022, section 3.1; Nam & Lee 2024, Fig. 9.
+    """
+
+    name: ClassVar[str] = "grid"
+    needs: ClassVar[str] = "labels"
+    cells: int = 2
+    confidence: float = 0.99
+    count: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares("confidence", (self.confidence,))
+        if self.cells < 2 or self.count < 0:
+            raise OptionError(f"cells is {self.cells} and count {self.count}; they have to be at least 2 and 0")
+
+    def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:
+        """See `Protocol.units`."""
+        samples = [sample for sample in data if sample.categories]
+        for name in models:
+            subject = lab.subject(name)
+            classes = subject.classes(data)
+            answers = confidence.of(subject, samples)
+            samples = [
+                sample
+                for sample, (top, sure) in zip(samples, answers, strict=True)
+                if sure >= self.confidence and top in classes.members(sample.categories[0])
+            ]
+        grids = arranged(samples, self.cells**2, self.seed)
+        chosen = grids[: self.count or None]
+        return [Unit("+".join(sample.key for sample in grid), tuple(grid)) for grid in chosen]
+
+    def subject(self, subject: Subject) -> Subject:
+        """See `Protocol.subject`."""
+        return subject.replaced(sliding(subject.module))
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+        """See `Protocol.prepare`."""
+        photos = torch.stack([bench.subject.spec.preprocess(sample.image()) for sample in unit.samples])
+        return unit, tile(photos, self.cells)
+
+    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        unit, inputs = prepared
+        inputs = inputs.to(bench.subject.device).reshape(1, *inputs.shape[-3:])
+        goals, targets = [], []
+        for place, sample in enumerate(unit.samples):
+            category = sample.categories[0]
+            goals.append(Goal(category, f"{place}: {bench.data.classes[category]}"))
+            targets.append(bench.classes.members(category)[0])
+        return Seen(inputs, goals, targets, self._keep(inputs, targets, bench))
+
+    def _keep(self, inputs: Tensor, targets: list[int], bench: Bench) -> Tensor | None:
+        from equipoise.experiments.recipe import MethodRun  # noqa: PLC0415  # it knows protocols
+
+        try:
+            return positive_ratio(bench.subject.bind(MethodRun("AE", "ae")).heatmaps(inputs, targets))
+        except EquipoiseError:
+            return None
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+        """See `Protocol.measure`."""
+        result = Result()
+        maps = run.heatmaps(seen.inputs, seen.targets)
+        cells = torch.arange(len(seen.targets))
+        values = {"GridPG": grid_pointing(maps, self.cells, cells), "positive ratio": positive_ratio(maps)}
+        if seen.keep is not None:
+            values["GridPG top-k"] = grid_pointing(maps, self.cells, cells, keep=seen.keep)
+        for index, goal in enumerate(seen.goals):
+            result.add(goal, [(metric, value[index]) for metric, value in values.items()])
+        result.maps[seen.goals[0].name] = _small(maps[0])  # the bins of Rao et al. show the first cell's class
+        return result
+
+
+def arranged(samples: Sequence[Sample], size: int, seed: int) -> list[list[Sample]]:
+    """Groups of ``size`` samples of distinct classes, each sample once, in an order that ``seed`` sets."""
+    by_class: dict[int, list[Sample]] = {}
+    for sample in samples:
+        by_class.setdefault(sample.categories[0], []).append(sample)
+    dice = random.Random(seed)  # noqa: S311  # no secret
+    piles = [by_class[category] for category in sorted(by_class)]
+    for pile in piles:
+        dice.shuffle(pile)
+    groups = []
+    while len(piles) >= size:
+        dice.shuffle(piles)
+        piles.sort(key=len, reverse=True)  # the largest classes first, so that as few photos as possible stay over
+        groups.append([pile.pop() for pile in piles[:size]])
+        piles = [pile for pile in piles if pile]
+    return groups
+
+
+def _small(one: Tensor) -> Tensor:
+    step = max(1, -(-max(one.shape) // KEPT_SIDE))
+    return torch.nn.functional.avg_pool2d(one[None, None], step, ceil_mode=True)[0, 0]

@@ -1,0 +1,154 @@
+"""Insertion and deletion: what the network says as the pixels come, or go, in the order of their relevance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+import torch
+
+from equipoise.experiments.protocols.base import (
+    EXPLAINED,
+    PREDICTED,
+    Bench,
+    Goal,
+    Measured,
+    Protocol,
+    Result,
+    Unit,
+    check_choice,
+    check_shares,
+)
+from equipoise.metrics import CANVASES, INSERTION_SHARES, ORDERS, perturbation_curve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from equipoise.experiments.subject import BoundRun
+    from equipoise.methods import ClassGroup
+
+MODES: Final = ("insertion", "deletion")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo before the network.
+
+    Attributes:
+        pixels: What the network sees, ``(3, h, w)``, 0 to 1.
+        inputs: The same, normalized, ``(1, 3, h, w)``.
+        goals: What is explained.
+        label: The classes that would be right; none: unknown.
+        top: The class that the network names.
+    """
+
+    pixels: Tensor
+    inputs: Tensor
+    goals: list[tuple[Goal, int | ClassGroup]]
+    label: frozenset[int]
+    top: int
+
+
+@dataclass(frozen=True)
+class Perturbation(Protocol):
+    """Curves of accuracy, agreement and probability over the share of pixels inserted or deleted.
+
+    Rows, per share: ``accuracy`` (1 if the network names the image's class), ``agreement`` (1 if it names the
+    class that it named for the whole photo) and ``probability`` (of the explained class); share 1 of an
+    insertion is the untouched photo, whatever the canvas.
+
+    Args:
+        mode: ``"insertion"`` or ``"deletion"``.
+        order: A name of `equipoise.metrics.ORDERS`: the most relevant first (MoRF), the least (LeRF), at random.
+        canvas: A name of `equipoise.metrics.CANVASES`: what is there without the pixels. The paper's
+            Gaussian light in the middle favors objects there.
+        shares: Of the pixels, each 0 to 1.
+        explain: ``"predicted"`` or ``"labels"``.
+        chunk: Images per forward pass.
+        seed: For the order ``"random"``.
+
+    Source: Nam & Lee 2024, section 5.4 and Fig. 10; Petsiuk et al. 2018 for deletion.
+    """
+
+    name: ClassVar[str] = "perturbation"
+    needs: ClassVar[str] = "labels"
+    mode: Literal["insertion", "deletion"] = "insertion"
+    order: str = "most_relevant"
+    canvas: str = "gaussian"
+    shares: tuple[float, ...] = (*INSERTION_SHARES, 1.0)
+    explain: str = PREDICTED
+    chunk: int = 7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("mode", self.mode, MODES)
+        ORDERS[self.order]
+        check_choice("explain", self.explain, EXPLAINED)
+        check_shares("shares", self.shares)
+        CANVASES[self.canvas]
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+        """See `Protocol.prepare`."""
+        return unit, bench.subject.seen(unit.samples[0].image())
+
+    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        unit, pixels = prepared
+        sample = unit.samples[0]
+        pixels = pixels.to(bench.subject.device)
+        inputs = bench.subject.normalize(pixels)[None]
+        logits = bench.subject.forward(inputs)[0]
+        right = frozenset(index for one in sample.categories for index in bench.classes.members(one))
+        goals = bench.goals(self.explain, sample, logits)
+        return Seen(pixels, inputs, goals, right, int(logits.argmax()))
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+        """See `Protocol.measure`."""
+        result = Result()
+        if not seen.goals:
+            return result
+        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
+        for (goal, target), one in zip(seen.goals, maps, strict=True):
+            curve = perturbation_curve(
+                Answer(bench, target, seen.label, seen.top),
+                seen.pixels[None],
+                one[None].to(seen.pixels.device),
+                shares=self.shares,
+                mode=self.mode,
+                order=self.order,
+                canvas=self.canvas,
+                chunk=self.chunk,
+                seed=self.seed,
+            )[0]
+            for share, numbers in zip(self.shares, curve.tolist(), strict=True):
+                named = zip(Answer.metrics, numbers, strict=True)
+                result.rows += [Measured(goal, metric, value, share) for metric, value in named]
+            result.maps[goal.name] = one
+        return result
+
+
+class Answer:
+    """What the network says of perturbed photos, for `perturbation_curve`.
+
+    Args:
+        bench: The network.
+        target: The explained class.
+        label: The classes that would be right.
+        top: The class that it named for the whole photo.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "agreement", "probability")
+
+    def __init__(self, bench: Bench, target: int | ClassGroup, label: frozenset[int], top: int) -> None:
+        self._subject, self._label, self._top = bench.subject, sorted(label), top
+        self._members = [target] if isinstance(target, int) else list(target.members)
+
+    def __call__(self, pixels: Tensor, _indices: Tensor) -> Tensor:
+        """Accuracy (NaN without a label), agreement and probability, ``(m, 3)``, of pixels ``(m, 3, h, w)``."""
+        logits = self._subject.forward(self._subject.normalize(pixels))
+        named = logits.argmax(1)
+        right = torch.isin(named, torch.tensor(self._label, dtype=named.dtype)).double()
+        if not self._label:
+            right.fill_(float("nan"))
+        probability = logits.double().softmax(1)[:, self._members].sum(1)
+        return torch.stack([right, (named == self._top).double(), probability], dim=1)

@@ -1,0 +1,86 @@
+"""The pointing game, energy pointing game and positive ratio, as TorchRay runs the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from equipoise.experiments.protocols.base import Bench, Goal, Protocol, Result, Unit
+from equipoise.metrics import energy_pointing, pointing_hit, positive_ratio, resize_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from equipoise.experiments.subject import BoundRun
+    from equipoise.methods import ClassGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo before the network.
+
+    Attributes:
+        inputs: ``(1, 3, h, w)``.
+        goals: What is explained.
+        masks: Where each goal's object is, ``(k, H, W)`` at the photo's own resolution.
+    """
+
+    inputs: Tensor
+    goals: list[tuple[Goal, int | ClassGroup]]
+    masks: Tensor
+
+
+@dataclass(frozen=True)
+class Pointing(Protocol):
+    """Does the map's highest point lie on the object?
+
+    The whole photo is shown, its shorter side as long as the network's; the map is resized bilinearly to the
+    photo's own resolution. A category is left out where all its boxes are marked difficult, and where the
+    network has no class for it. Rows: ``pointing`` (1 hit, 0 miss), ``energy`` (share of the positive
+    relevance on the object), ``positive ratio`` (share of the map's pixels above zero, before resizing).
+
+    Args:
+        tolerance: How far beside the object, in pixels of the photo, a hit may lie; TorchRay: 15.
+
+    Source: Zhang et al. 2018, section 4; Nam & Lee 2024, section 5.3.1.
+    """
+
+    name: ClassVar[str] = "pointing"
+    needs: ClassVar[str] = "masks"
+    tolerance: int = 15
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, dict[int, Tensor]]:
+        """See `Protocol.prepare`."""
+        (sample,) = unit.samples
+        image = sample.image()
+        known = [one for one in sample.categories if bench.classes.target(one) is not None]
+        masks = {one: torch.as_tensor(sample.mask(one)).bool() for one in known}
+        return unit, bench.subject.whole(image)[None], masks
+
+    def look(self, prepared: tuple[Unit, Tensor, dict[int, Tensor]], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        unit, inputs, masks = prepared
+        inputs = inputs.to(bench.subject.device)
+        goals = bench.labels(unit.samples[0], bench.subject.forward(inputs)[0]) if masks else []
+        where = torch.stack([masks[goal.category] for goal, _ in goals]) if goals else torch.zeros(0, 1, 1)
+        return Seen(inputs, goals, where)
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+        """See `Protocol.measure`."""
+        result = Result()
+        if not seen.goals:
+            return result
+        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
+        height, width = seen.masks.shape[-2:]
+        full = resize_map(maps, (height, width))
+        values = {
+            "pointing": pointing_hit(full, seen.masks, tolerance=self.tolerance),
+            "energy": energy_pointing(full, seen.masks),
+            "positive ratio": positive_ratio(maps),
+        }
+        for index, (goal, _) in enumerate(seen.goals):
+            result.add(goal, [(metric, value[index]) for metric, value in values.items()])
+            result.maps[goal.name] = maps[index]
+        return result

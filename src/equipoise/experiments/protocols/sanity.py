@@ -1,0 +1,123 @@
+"""The sanity check: does the map change when the network forgets what it learned?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from equipoise.errors import OptionError
+from equipoise.experiments.protocols.base import (
+    EXPLAINED,
+    PREDICTED,
+    Bench,
+    Measured,
+    Protocol,
+    Result,
+    Unit,
+    check_choice,
+)
+from equipoise.experiments.protocols.gallery import Seen, look_at
+from equipoise.metrics import (
+    INITIALIZERS,
+    hog_correlation,
+    positive_ratio,
+    randomize,
+    rank_correlation,
+    stages,
+    structural_similarity,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from equipoise.experiments.subject import BoundRun
+
+ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class Sanity(Protocol):
+    """Randomize the network's layers from the logits down and compare the map with the trained network's.
+
+    Targets stay those of the trained network. Rows, per stage (step 0: the trained network): rank correlation
+    of the signed and of the absolute maps, structural similarity, correlation of the HOG features, and the
+    positive ratio. A constant map makes a correlation undefined.
+
+    Args:
+        stages: How many stages, spread evenly from the logits to the pixels; 0: one per layer with weights.
+        independent: Randomize one layer at a time instead of all from the logits down to it.
+        initializer: A name of `equipoise.metrics.INITIALIZERS`; the authors draw biases between 0 and 1,
+            which is large.
+        explain: ``"predicted"``, ``"labels"`` or ``"both"``.
+        seed: Of the random weights.
+
+    Source: Adebayo et al. 2018; Nam & Lee 2024, section 5.2.2 and Fig. 7.
+    """
+
+    name: ClassVar[str] = "sanity"
+    needs: ClassVar[str] = "images"
+    stages: int = 8
+    independent: bool = False
+    initializer: str = "ae"
+    explain: str = PREDICTED
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("explain", self.explain, EXPLAINED)
+        INITIALIZERS[self.initializer]
+        if self.stages < 0:
+            raise OptionError(f"stages is {self.stages}; it has to be at least 0")
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+        """See `Protocol.prepare`."""
+        return unit, bench.subject.spec.preprocess(unit.samples[0].image())[None]
+
+    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        return look_at(prepared, bench, self.explain)
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+        """See `Protocol.measure`."""
+        result = Result()
+        if not seen.goals:
+            return result
+        targets = [target for _, target in seen.goals]
+        trained = run.heatmaps(seen.inputs, targets)
+        found = [(0, ORIGINAL, trained)]
+        names = stages(bench.subject.module, seen.inputs)
+        for step, last in enumerate(spread(len(names), self.stages), start=1):
+            layers = [names[last]] if self.independent else names[: last + 1]
+            module = randomize(bench.subject.module, layers, initializer=self.initializer, seed=self.seed)
+            maps = bench.subject.replaced(module).bind(run.run).heatmaps(seen.inputs, targets)
+            found.append((step, names[last], maps))
+        for step, stage, maps in found:
+            values = compared(trained, maps)
+            for index, (goal, _) in enumerate(seen.goals):
+                result.rows += [
+                    Measured(goal, metric, float(value[index]), step, stage) for metric, value in values.items()
+                ]
+                result.maps[f"{goal.name}|{step:02d}|{stage}"] = maps[index]
+        return result
+
+
+def compared(trained: Tensor, maps: Tensor) -> dict[str, Tensor]:
+    """Similarities of maps ``(k, h, w)`` to the trained network's, and their positive ratio, each ``(k,)``."""
+    return {
+        "rank correlation": rank_correlation(trained, maps),
+        "rank correlation of absolute maps": rank_correlation(trained, maps, absolute=True),
+        "SSIM": structural_similarity(trained, maps),
+        "HOG": hog_correlation(trained, maps),
+        "positive ratio": positive_ratio(maps),
+    }
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most ``wanted`` of the indices below ``count``, evenly spread, first and last among them.
+
+    Args:
+        count: At least 1.
+        wanted: 0: all.
+    """
+    if wanted in {0, 1} or wanted >= count:
+        return list(range(count)) if wanted != 1 else [count - 1]
+    return [round(index * (count - 1) / (wanted - 1)) for index in range(wanted)]

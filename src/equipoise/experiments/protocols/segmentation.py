@@ -1,0 +1,122 @@
+"""Does the map cover the object? Average precision, accuracy, overlap and the outside-inside ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from equipoise.experiments.protocols.base import (
+    EXPLAINED,
+    PREDICTED,
+    Bench,
+    Goal,
+    Protocol,
+    Result,
+    Unit,
+    check_choice,
+    resized_mask,
+)
+from equipoise.metrics import (
+    energy_pointing,
+    f1,
+    intersection_over_union,
+    outside_inside_ratio,
+    pixel_accuracy,
+    pixel_average_precision,
+    positive_ratio,
+)
+from equipoise.metrics.segmentation import THRESHOLDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from equipoise.experiments.subject import BoundRun
+    from equipoise.methods import ClassGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photo before the network.
+
+    Attributes:
+        inputs: ``(1, 3, h, w)``.
+        mask: The object, ``(h, w)``.
+        goals: What is explained.
+    """
+
+    inputs: Tensor
+    mask: Tensor
+    goals: list[tuple[Goal, int | ClassGroup]]
+
+
+@dataclass(frozen=True)
+class Segmentation(Protocol):
+    """The map as a segmentation of the object, on the photo squeezed to the network's size.
+
+    The mask is resized by its nearest pixel. Rows: average precision by its three definitions (``AP``: of the
+    object alone; ``AP two-channel`` and ``AP hard``: of object and background as two channels, soft as Chefer
+    et al. and thresholded as AGF's code), pixel accuracy, mean intersection over union and F1 of the map
+    above ``threshold``, the outside-inside ratio after min-max scaling (Eq. 14) and of the positive relevance
+    alone (Lapuschkin et al. 2016), the share of positive relevance inside, and the positive ratio.
+
+    Args:
+        explain: ``"predicted"``: the network's top class, as ImageNet-Segmentation is used, whose objects
+            are not all of ImageNet's classes; ``"labels"``: the image's own class.
+        threshold: A name of `equipoise.metrics.segmentation.THRESHOLDS`: where the map is cut for accuracy,
+            overlap and F1.
+
+    Source: Nam & Lee 2024, section 5.3.2, Eq. 14; Gur et al. 2021 (AGF); Chefer et al. 2021.
+    """
+
+    name: ClassVar[str] = "segmentation"
+    needs: ClassVar[str] = "masks"
+    explain: str = PREDICTED
+    threshold: str = "zero"
+
+    def __post_init__(self) -> None:
+        check_choice("explain", self.explain, EXPLAINED)
+        THRESHOLDS[self.threshold]
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, Tensor]:
+        """See `Protocol.prepare`."""
+        (sample,) = unit.samples
+        size = bench.subject.spec.preprocessing.crop
+        inputs = bench.subject.sized(sample.image(), size)[None]
+        wanted = sample.categories or (None,)  # objects that are no class of ImageNet have a mask all the same
+        masks = [resized_mask(sample.mask(category), size) for category in wanted]
+        return unit, inputs, torch.stack(masks).any(0)
+
+    def look(self, prepared: tuple[Unit, Tensor, Tensor], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        unit, inputs, mask = prepared
+        inputs = inputs.to(bench.subject.device)
+        logits = bench.subject.forward(inputs)[0]
+        return Seen(inputs, mask, bench.goals(self.explain, unit.samples[0], logits))
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+        """See `Protocol.measure`."""
+        result = Result()
+        if not seen.goals:
+            return result
+        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
+        for (goal, _), one in zip(seen.goals, maps[:, None], strict=True):
+            mask = seen.mask[None]
+            result.add(
+                goal,
+                [
+                    ("AP", pixel_average_precision(one, mask, definition="foreground")),
+                    ("AP two-channel", pixel_average_precision(one, mask, definition="two_channel")),
+                    ("AP hard", pixel_average_precision(one, mask, definition="hard")),
+                    ("pixel accuracy", pixel_accuracy(one, mask, threshold=self.threshold)),
+                    ("mIoU", intersection_over_union(one, mask, threshold=self.threshold)),
+                    ("F1", f1(one, mask, threshold=self.threshold)),
+                    ("outside-inside", outside_inside_ratio(one, mask)),
+                    ("outside-inside positive", outside_inside_ratio(one, mask, normalization="positive")),
+                    ("energy", energy_pointing(one, mask)),
+                    ("positive ratio", positive_ratio(one)),
+                ],
+            )
+            result.maps[goal.name] = one[0]
+        return result

@@ -1,0 +1,128 @@
+"""The perturbation study: the same number of pixels erased, scattered or in one piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import torch
+
+from equipoise.experiments.protocols.base import (
+    EXPLAINED,
+    PREDICTED,
+    Bench,
+    Protocol,
+    Result,
+    Unit,
+    check_choice,
+    check_shares,
+)
+from equipoise.experiments.protocols.insertion import Answer, Seen
+from equipoise.metrics import CANVASES, clustered_mask, top_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from equipoise.experiments.subject import BoundRun
+
+TOP_SHARE: Final = 4000 / 224**2
+"""The paper erases the 4,000 most relevant of 224 x 224 pixels."""
+
+
+def disc(_model: nn.Module, inputs: Tensor, _target: object) -> Tensor:
+    """A "method" that knows nothing but is in one piece: a disc at a random place, ``(1, 1, h, w)``.
+
+    The counterpart of ``random``, whose highest pixels are scattered.
+    """
+    height, width = inputs.shape[-2:]
+    seed = int(inputs.double().abs().sum().item() * 1e3) % 2**31  # another place in every image, the same in every run
+    mask = clustered_mask((height, width), round(TOP_SHARE * height * width), seed)
+    return mask.to(inputs)[None, None]
+
+
+@dataclass(frozen=True)
+class PerturbationStudy(Protocol):
+    """Erase the most relevant pixels: does the class flip because they matter, or because they are scattered?
+
+    Rows: ``flip`` (1 if the network names another class without them), ``drop`` (of the explained class's
+    probability), ``kept`` (1 if it names the same class when they alone are inserted into ``canvas``) and
+    ``clustering`` (of the chosen pixels' eight neighbours, the share that is chosen too).
+
+    Args:
+        share: Of the pixels that is erased; the paper: 4,000 of 50,176.
+        erased: A name of `equipoise.metrics.CANVASES`: what replaces them; the paper: black.
+        canvas: The same, for ``kept``.
+        explain: ``"predicted"`` or ``"labels"``.
+
+    Source: Nam & Lee 2024, section 5.4 and Fig. 11.
+    """
+
+    name: ClassVar[str] = "perturbation_study"
+    needs: ClassVar[str] = "images"
+    share: float = TOP_SHARE
+    erased: str = "black"
+    canvas: str = "gaussian"
+    explain: str = PREDICTED
+
+    def __post_init__(self) -> None:
+        check_shares("share", (self.share,))
+        check_choice("explain", self.explain, EXPLAINED)
+        CANVASES[self.erased], CANVASES[self.canvas]
+
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+        """See `Protocol.prepare`."""
+        return unit, bench.subject.seen(unit.samples[0].image())
+
+    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+        """See `Protocol.look`."""
+        unit, pixels = prepared
+        pixels = pixels.to(bench.subject.device)
+        inputs = bench.subject.normalize(pixels)[None]
+        logits = bench.subject.forward(inputs)[0]
+        goals = bench.goals(self.explain, unit.samples[0], logits)
+        return Seen(pixels, inputs, goals, frozenset(), int(logits.argmax()))
+
+    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+        """See `Protocol.measure`."""
+        result = Result()
+        if not seen.goals:
+            return result
+        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
+        count = round(self.share * maps[0].numel())
+        for (goal, target), one in zip(seen.goals, maps, strict=True):
+            chosen = top_mask(one, count).to(seen.pixels.device)
+            photo = seen.pixels[None]
+            without = torch.where(chosen, CANVASES[self.erased](photo), photo)
+            alone = torch.where(chosen, photo, CANVASES[self.canvas](photo))
+            answer = Answer(bench, target, frozenset(), seen.top)
+            numbers = answer(torch.cat([photo, without, alone]), torch.zeros(3))
+            (_, _, before), (_, same, after), (_, kept, _) = numbers.tolist()
+            result.add(
+                goal,
+                [
+                    ("flip", 1 - same),
+                    ("drop", before - after),
+                    ("kept", kept),
+                    ("clustering", clustering(chosen)),
+                ],
+            )
+            result.maps[goal.name] = one
+        return result
+
+
+def clustering(mask: Tensor) -> float:
+    """Of the chosen pixels' eight neighbours the share that is chosen too, 0 (scattered) to 1 (in one piece).
+
+    Args:
+        mask: ``(h, w)``, bool.
+
+    Returns:
+        NaN if nothing is chosen.
+    """
+    chosen = mask.double()
+    around = torch.nn.functional.conv2d(chosen[None, None], torch.ones(1, 1, 3, 3).to(chosen), padding=1)[0, 0] - chosen
+    inside = torch.nn.functional.conv2d(
+        torch.ones_like(chosen)[None, None], torch.ones(1, 1, 3, 3).to(chosen), padding=1
+    )[0, 0]
+    possible = ((inside - 1) * chosen).sum().item()
+    return (around * chosen).sum().item() / possible if possible else float("nan")

@@ -1,0 +1,422 @@
+"""Runs a recipe: networks one by one, data set by data set, unit by unit, all methods on each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from equipoise import datasets, records
+from equipoise.errors import (
+    DataError,
+    EquipoiseError,
+    ImageError,
+    OptionError,
+    UnknownOptionError,
+    WeightsError,
+)
+from equipoise.experiments.protocols.base import Bench, Confidence, Result, Unit
+from equipoise.experiments.recipe import MethodRun, Recipe, describe_protocol
+from equipoise.experiments.store import Part, Store, digest
+from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
+from equipoise.images import one_line
+
+if TYPE_CHECKING:
+    from equipoise.datasets import DataSet, Sample
+    from equipoise.models.spec import ModelSpec
+
+AHEAD: Final = 2
+"""How many units are read and resized while the network works."""
+
+
+class Observer:
+    """Told what a run does; this one says nothing."""
+
+    def line(self, text: str) -> None:
+        """Something that a person should read."""
+
+    def begin(self, what: str, units: int) -> None:
+        """A block of that many units begins."""
+
+    def done(self, units: int = 1) -> None:
+        """So many units of the block are done."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run of a recipe, and where.
+
+    Args:
+        recipe: With the methods, pairs and options as wanted.
+        output: The folder.
+        data: The folder of the data sets; ``None``: ``EQUIPOISE_DATA``, or ``data``.
+        limit: At most so many units of each data set, drawn the same way every time; ``None``: all.
+        resume: Go on with what is in ``output``.
+        strict: End at the first missing or broken file.
+        device: Where the networks run.
+    """
+
+    recipe: Recipe
+    output: Path
+    data: Path | None = None
+    limit: int | None = None
+    resume: bool = False
+    strict: bool = False
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A network before a data set, and what was measured there.
+
+    Attributes:
+        dataset: Its name.
+        model: The network's name.
+        spec: Its classes and preprocessing.
+        keys: Per unit and method label the key of the results.
+        units: What was measured, in order.
+        left_out: Label to reason, of the methods that could not explain the network.
+    """
+
+    dataset: str
+    model: str
+    spec: ModelSpec
+    units: tuple[Unit, ...]
+    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """A finished run.
+
+    Attributes:
+        plan: What was asked for.
+        blocks: What was measured.
+        rows: All rows of it, as in ``rows.parquet``.
+        notes: What a reader has to know.
+        problems: Files that could not be read, and methods left out.
+        store: The folder.
+    """
+
+    plan: Plan
+    blocks: list[Block]
+    rows: list[dict[str, Any]]
+    notes: list[str]
+    problems: list[str]
+    store: Store
+
+
+def run(plan: Plan, observer: Observer | None = None) -> Run:
+    """Measure what is not in the folder yet.
+
+    Raises:
+        EquipoiseError: If a name or option is wrong, no data set or no network can be had, or, with
+            ``strict``, a file is missing or broken.
+    """
+    observer = observer or Observer()
+    return _Runner(plan, observer).run()
+
+
+class _Runner:
+    def __init__(self, plan: Plan, observer: Observer) -> None:
+        self.plan, self.recipe, self.observer = plan, plan.recipe, observer
+        self.lab = Lab(plan.device)
+        self.notes: list[str] = list(plan.recipe.notes)
+        self.problems: list[str] = []
+
+    def run(self) -> Run:
+        recipe = self.recipe
+        for one in recipe.methods:  # a wrong name ends the run before any work
+            source_of(one.method)
+            READOUTS[one.readout]
+        found, wanted = self._datasets()
+        pairs = self._pairs(wanted)
+        store = Store(self.plan.output, resume=self.plan.resume)
+        try:
+            confidence = _Remembered(store, self.observer)
+            started = time.monotonic()
+            units = {}
+            for dataset in dict.fromkeys(dataset for dataset, _ in pairs):
+                models = [model for name, model in pairs if name == dataset]
+                units[dataset] = self._units(found[dataset], models, confidence)
+            blocks = {
+                (dataset, model): self._block(model, found[dataset], units[dataset], store)
+                for model in dict.fromkeys(model for _, model in pairs)
+                for dataset in [name for name, other in pairs if other == model]
+            }
+            ordered = [blocks[pair] for pair in pairs]
+            order = [
+                block.keys[unit.key, one.label]
+                for block in ordered
+                for unit in block.units
+                for one in recipe.methods
+                if (unit.key, one.label) in block.keys
+            ]
+            rows = store.merge(order)
+            self._record(store, found, pairs, time.monotonic() - started)
+        finally:
+            store.close()
+        return Run(self.plan, ordered, rows, self.notes, self.problems, store)
+
+    def _datasets(self) -> tuple[dict[str, DataSet], list[tuple[str, str]]]:
+        """The data sets that are here, and the recipe's pairs with those; a missing one may have a stand-in."""
+        opened: dict[str, DataSet] = {}
+        missing: dict[str, str] = {}
+        for name in dict.fromkeys(name for name, _ in self.recipe.pairs):
+            try:
+                opened[name] = self._opened(name)
+            except DataError as error:
+                instead = self.recipe.offline_datasets.get(name)
+                if self.plan.strict:
+                    raise
+                if instead is None:
+                    missing[name] = str(error)
+                    continue
+                opened[name] = self._opened(instead)
+                self._note(
+                    f"{name} is not here, so this was measured on {instead} instead: the images are not the paper's."
+                )
+        if not opened:
+            raise DataError(next(iter(missing.values()), "the recipe names no data set"))
+        for text in missing.values():
+            self._problem(text)
+        pairs = [(opened[name].name, model) for name, model in self.recipe.pairs if name in opened]
+        return {data.name: data for data in opened.values()}, list(dict.fromkeys(pairs))
+
+    def _opened(self, name: str) -> DataSet:
+        data = datasets.open_dataset(name, self.plan.data, strict=self.plan.strict)
+        for problem in data.problems:
+            self._problem(f"{data.name}: {problem}")
+        return data
+
+    def _pairs(self, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The pairs whose networks can be had; where there is none, those of the offline networks."""
+        absent: dict[str, str] = {}
+        for name in dict.fromkeys(model for _, model in wanted):
+            try:
+                self.lab.subject(name)
+            except WeightsError as error:
+                absent[name] = one_line(error)
+        pairs = [pair for pair in wanted if pair[1] not in absent]
+        if pairs:
+            for name, why in absent.items():
+                self._problem(f"{name} is left out: {why}")
+            return pairs
+        offline = self.recipe.offline_models
+        if self.plan.strict or not offline:
+            raise WeightsError(next(iter(absent.values()), "the recipe names no network"))
+        self._note(
+            f"None of {', '.join(absent)} could be had, so this was measured with {', '.join(offline)} instead: "
+            "the numbers are not those of the paper's networks."
+        )
+        names = dict.fromkeys(dataset for dataset, _ in wanted)
+        return [(dataset, model) for dataset in names for model in offline]
+
+    def _units(self, data: DataSet, models: Sequence[str], confidence: Confidence) -> tuple[Unit, ...]:
+        units = self.recipe.protocol.units(data, self.lab, models, confidence)
+        limit = self.plan.limit if self.plan.limit is not None else self.recipe.limit
+        if limit is not None and len(units) > limit:
+            # a draw by the keys' digests: the same every time, and a smaller one is part of a larger
+            drawn = {unit.key for unit in sorted(units, key=lambda unit: digest(unit.key))[:limit]}
+            units = [unit for unit in units if unit.key in drawn]
+        if not units:
+            self._problem(f"{data.name}: no image has what {self.recipe.name} needs")
+        return tuple(units)
+
+    def _block(self, model: str, data: DataSet, units: tuple[Unit, ...], store: Store) -> Block:
+        subject = self.lab.subject(model)
+        base = Bench(subject, data, subject.classes(data))
+        self._note_classes(base)
+        bench = replace(base, subject=self.recipe.protocol.subject(subject))
+        block = Block(data.name, model, subject.spec, units)
+        bound = {}
+        for one in self.recipe.methods:
+            try:
+                bound[one.label] = bench.subject.bind(one)
+            except (OptionError, UnknownOptionError):
+                raise
+            except EquipoiseError as error:
+                self._leave_out(block, one.label, error)
+        self.observer.begin(f"{data.name}, {model}", len(units))
+        common = (describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
+        methods = {
+            one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
+            for one in self.recipe.methods
+        }
+        with ThreadPoolExecutor(1) as pool:
+            reader = _Reader(self.recipe, bench, store, common, methods, pool)
+            for kept, (unit, keys, prepared) in enumerate(reader.read(units)):
+                if isinstance(prepared, ImageError):
+                    if self.plan.strict:
+                        raise DataError(str(prepared)) from prepared
+                    self._problem(str(prepared))
+                else:
+                    block.keys.update({(unit.key, label): key for label, key in keys.items()})
+                    if prepared is not None:
+                        keep = self.recipe.keep_maps is None or kept < self.recipe.keep_maps
+                        self._measure(
+                            block, unit, keys, prepared=prepared, bench=bench, bound=bound, store=store, keep=keep
+                        )
+                self.observer.done()
+        return block
+
+    def _note_classes(self, bench: Bench) -> None:
+        """Say which categories the network has no class for, and beside what its numbers are set."""
+        data, model = bench.data, bench.subject.name
+        unknown = [name for index, name in enumerate(data.classes) if bench.classes.target(index) is None]
+        if unknown and self.recipe.protocol.by_labels:
+            self._note(f"{model} has no class for {len(unknown)} of {data.name}'s: {', '.join(unknown)}; left out.")
+        recipe, place = self.recipe, self.recipe.references.get(data.name)
+        if place is not None and recipe.published and not recipe.has(data.name, model):
+            self._note(f"{model} on {data.name} is set beside the paper's {place[1]} on {place[0]}, for orientation.")
+
+    def _measure(
+        self,
+        block: Block,
+        unit: Unit,
+        keys: dict[str, str],
+        *,
+        prepared: Any,
+        bench: Bench,
+        bound: dict[str, BoundRun],
+        store: Store,
+        keep: bool,
+    ) -> None:
+        pending = [label for label in bound if keys[label] not in store]
+        seen = self.recipe.protocol.look(prepared, bench)
+        parts = []
+        for label in pending:
+            try:
+                result = self.recipe.protocol.measure(seen, bench, bound[label])
+            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
+                del bound[label]
+                self._leave_out(block, label, error)
+                continue
+            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else {}))
+        if parts:
+            store.add(parts)
+
+    def _rows(self, block: Block, unit: Unit, label: str, result: Result) -> list[dict[str, Any]]:
+        return [
+            {
+                "recipe": self.recipe.name,
+                "dataset": block.dataset,
+                "model": block.model,
+                "method": label,
+                "unit": unit.key,
+                "category": one.goal.category,
+                "class": one.goal.name,
+                "predicted": one.goal.predicted,
+                "hard": one.goal.hard,
+                "metric": one.metric,
+                "step": one.step,
+                "detail": one.detail,
+                "value": one.value,
+            }
+            for one in result.rows
+        ]
+
+    def _leave_out(self, block: Block, label: str, error: EquipoiseError) -> None:
+        block.left_out[label] = one_line(error)
+        self._problem(f"{label} is left out for {block.model}: {one_line(error)}")
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(text)
+        self.observer.line(text)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.observer.line(text)
+
+    def _record(self, store: Store, found: dict[str, DataSet], pairs: list[tuple[str, str]], seconds: float) -> None:
+        recipe = self.recipe
+        record = {
+            "recipe": recipe.name,
+            "title": recipe.title,
+            "protocol": describe_protocol(recipe.protocol),
+            "methods": [{"label": one.label} | one.describe() for one in recipe.methods],
+            "pairs": pairs,
+            "models": {name: self.lab.checksums[name] for _, name in pairs},
+            "datasets": {name: {"images": len(data), "classes": len(data.classes)} for name, data in found.items()},
+            "limit": self.plan.limit,
+            "notes": self.notes,
+            "problems": self.problems,
+            "seconds": round(seconds, 1),
+            "threads": torch.get_num_threads(),
+            "device": self.plan.device or "cpu",
+            "versions": records.versions(),
+        }
+        records.write_atomically(store.folder / "run.json", (records.to_json(record) + "\n").encode())
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Reads units ahead in a thread: keys from the files' checksums, then, if anything is missing, the images."""
+
+    recipe: Recipe
+    bench: Bench
+    store: Store
+    common: tuple[str, ...]
+    methods: dict[str, str]
+    pool: ThreadPoolExecutor
+
+    def read(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, dict[str, str], Any]]:
+        """Unit, key per method, and the preparation: ``None`` if all is done, an `ImageError` if it cannot be."""
+        waiting: list[tuple[Unit, Future[tuple[dict[str, str], Any]]]] = []
+        for unit in units:
+            waiting.append((unit, self.pool.submit(self._one, unit)))
+            if len(waiting) > AHEAD:
+                first, future = waiting.pop(0)
+                yield first, *future.result()
+        for first, future in waiting:
+            yield first, *future.result()
+
+    def _one(self, unit: Unit) -> tuple[dict[str, str], Any]:
+        try:
+            checksum = unit.checksum()
+            keys = {label: digest(*self.common, unit.key, checksum, method) for label, method in self.methods.items()}
+            if all(key in self.store for key in keys.values()):
+                return keys, None
+            return keys, self.recipe.protocol.prepare(unit, self.bench)
+        except (ImageError, DataError, OSError) as error:
+            return {}, error if isinstance(error, ImageError) else ImageError(f"{unit.key}: {one_line(error)}")
+
+
+class _Remembered(Confidence):
+    """Keeps every answer in the store, so that a resumed run chooses at once."""
+
+    def __init__(self, store: Store, observer: Observer) -> None:
+        self._store, self._observer = store, observer
+        self._memo = store.memo()
+
+    def of(self, subject: Subject, samples: Sequence[Sample]) -> list[tuple[int, float]]:
+        found = []
+        self._observer.begin(f"what {subject.name} is sure of", len(samples))
+        for count, sample in enumerate(samples, start=1):
+            try:
+                key = digest("confidence", subject.checksum, sample.sha256())
+                if key not in self._memo:
+                    inputs = subject.spec.preprocess(sample.image())[None]
+                    sure, top = subject.forward(inputs)[0].softmax(0).max(0)
+                    self._memo[key] = [int(top), float(sure)]
+                top_class, probability = self._memo[key]
+            except (ImageError, OSError) as error:
+                self._observer.line(one_line(error))
+                top_class, probability = -1, 0.0
+            found.append((top_class, probability))
+            self._observer.done()
+            if count % 100 == 0:
+                self._store.remember(self._memo)
+        self._store.remember(self._memo)
+        return found
+
+
+def own_methods(references: Sequence[str]) -> tuple[MethodRun, ...]:
+    """Rows for methods that a recipe does not have: names of `equipoise.METHODS`, or ``"package.module:function"``."""
+    return tuple(MethodRun(one, one) for one in references)

@@ -1,0 +1,48 @@
+"""What a run leaves for people: the table as markdown and HTML, its numbers as JSON, the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipoise import records
+from equipoise.experiments import tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from equipoise.experiments.runner import Run
+    from equipoise.experiments.tables import Line
+
+
+def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
+    """Write ``table.md``, ``table.json`` and the figures into the run's folder.
+
+    Args:
+        run: A finished run.
+        photos: Whether figures may show the photos; without, the maps alone.
+
+    Returns:
+        The table's lines, and the files.
+    """
+    recipe = run.plan.recipe
+    pairs = [(block.dataset, block.model) for block in run.blocks]
+    lines = tables.summarize(recipe, run.rows, pairs)
+    folder = run.store.folder
+    notes = [
+        *run.notes,
+        *(
+            f"{label} could not be run on {block.model}: {why}"
+            for block in run.blocks
+            for label, why in block.left_out.items()
+        ),
+    ]
+    contents = {
+        "table.md": tables.markdown(recipe, lines, notes).encode(),
+        "table.json": (records.to_json(tables.as_json(lines)) + "\n").encode(),
+    }
+    if recipe.figure is not None and run.rows:
+        from equipoise.experiments.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
+
+        drawn = FIGURES[recipe.figure](run, photos)
+        contents |= {f"{name}.png": data for name, data in drawn.items()}
+    return lines, [records.write_atomically(folder / name, data) for name, data in contents.items()]

@@ -1,0 +1,118 @@
+"""``equipoise reproduce``: the documented ways, and every wrong argument in one sentence."""
+
+import json
+
+import pytest
+
+import colors
+from equipoise.cli import main
+
+
+@pytest.fixture
+def world(tmp_path):
+    return colors.write_world(tmp_path / "world")
+
+
+@pytest.fixture
+def reproduce(world, tmp_path, capsys):
+    """Run the command on the small world; exit status, stdout, stderr."""
+
+    def call(recipe, *arguments, model="colors:build", dataset="folder", output="out"):
+        command = ["reproduce", recipe, "--data", str(world), "--output", str(tmp_path / output)]
+        command += ["--model", model] if model else []
+        command += ["--dataset", dataset] if dataset else []
+        status = main([*command, *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_a_table_on_own_data_with_an_own_network_and_an_own_method(reproduce, tmp_path):
+    status, out, err = reproduce("table1", "--method", "AE,grad_cam,colors:perfect")
+    assert status == 0, err
+    for label in ("AE", "Grad-CAM", "perfect"):
+        assert label in out
+    assert "LRP-COMP" not in out
+    table = json.loads((tmp_path / "out/table.json").read_text(encoding="utf-8"))
+    perfect = next(line for line in table if line["label"] == "perfect" and line["setting"] == "L")
+    assert perfect["entries"][0]["ours"]["value"] == 1.0
+    assert (tmp_path / "out/rows.parquet").is_file()
+    assert (tmp_path / "out/table.md").is_file()
+
+
+def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
+    status, out, err = reproduce("table2", "--method", "+colors:perfect", "--limit", "2")
+    assert status == 0, err
+    assert "C+A+U+Psi" in out
+    assert "perfect" in out
+
+
+def test_results_are_kept_and_resumed(reproduce):
+    assert reproduce("fig8", "--limit", "2", "--method", "gamma 1.0")[0] == 0
+    status, _, err = reproduce("fig8", "--limit", "2", "--method", "gamma 1.0")
+    assert status == 2
+    assert "--resume" in err
+    status, out, _ = reproduce("fig8", "--limit", "3", "--method", "gamma 1.0", "--resume")
+    assert status == 0
+    assert "9 rows" in out
+
+
+def test_an_option_reaches_the_protocol(reproduce, tmp_path):
+    status, _, err = reproduce("fig10", "--method", "AE", "--option", "shares=0.5,1.0", "--option", "canvas=black")
+    assert status == 0, err
+    record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
+    assert json.loads(record["protocol"])["shares"] == [0.5, 1.0]
+    assert json.loads(record["protocol"])["canvas"] == "black"
+
+
+def test_a_broken_image_is_named_and_the_status_says_so(reproduce, world):
+    (world / "images/photo01.png").write_bytes(b"no image")
+    status, out, err = reproduce("table2", "--method", "C")
+    assert status == 2
+    assert "photo01.png" in err
+    assert "rows" in out
+    status, _, err = reproduce("table2", "--method", "C", "--strict", output="strict")
+    assert status == 2
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "message"),
+    [
+        ((), {"recipe": "tabel1"}, "table1"),
+        (("--method", "grad_cma"), {}, "grad_cam"),
+        (("--method", "colors:nothing"), {}, "nothing"),
+        (("--method", "missing_module:fn"), {}, "missing_module"),
+        ((), {"model": "resnet51"}, "resnet"),
+        ((), {"model": "colors:uniform"}, "colors:uniform"),
+        ((), {"dataset": "voc"}, "voc2007"),
+        ((), {"dataset": "coco2014"}, "cocodataset.org"),
+        (("--option", "tolerence=3"), {}, "tolerance"),
+        (("--option", "tolerance"), {}, "key=value"),
+        (("--option", "tolerance=wide"), {}, "tolerance"),
+        (("--limit", "0"), {}, "--limit"),
+        (("--limit", "many"), {}, "limit"),
+        (("--device", "gpu9"), {}, "gpu9"),
+    ],
+)
+def test_a_wrong_argument_gets_one_sentence(reproduce, tmp_path, arguments, changes, message):
+    changes = dict(changes)
+    status, out, err = reproduce(changes.pop("recipe", "table1"), *arguments, **changes)
+    assert status == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("equipoise: ")
+    assert not list(tmp_path.glob("out/parts/*"))
+
+
+def test_lists_say_what_there_is(capsys):
+    assert main(["list", "recipes"]) == 0
+    recipes = capsys.readouterr().out
+    assert "table1" in recipes
+    assert "fig11" in recipes
+    assert main(["list", "datasets"]) == 0
+    datasets = capsys.readouterr().out
+    assert "looked for: voc2007/VOC2007/ImageSets/Main/test.txt" in datasets
+    assert "how to get it:" in datasets

@@ -1,0 +1,66 @@
+"""Every figure is drawn, and shows no photo where it must not."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colors import PERFECT, UNIFORM
+from equipoise.experiments import Column, MethodRun, Plan, run
+from equipoise.experiments.figures import FIGURES
+from equipoise.experiments.protocols.gallery import Gallery
+from equipoise.experiments.protocols.grid import Grid
+from equipoise.experiments.protocols.insertion import Perturbation
+from equipoise.experiments.protocols.pointing import Pointing
+from equipoise.experiments.protocols.sanity import Sanity
+from equipoise.experiments.protocols.study import PerturbationStudy
+from equipoise.experiments.writing import write
+
+GAMMAS = tuple(MethodRun(f"gamma {gamma}", "ae", {"gamma": gamma}) for gamma in (1.0, 2.0))
+CASES = {
+    "gallery": (Gallery(explain="both"), (PERFECT, UNIFORM), Column("PR", "positive ratio")),
+    "cascade": (Sanity(stages=0), (PERFECT, MethodRun("AE", "ae")), Column("SSIM", "SSIM", step=1)),
+    "sweep": (Pointing(), GAMMAS, Column("PG", "pointing")),
+    "grid": (Grid(confidence=0.9), (PERFECT, UNIFORM), Column("GridPG", "GridPG")),
+    "insertion": (Perturbation(shares=(0.1, 0.2, 1.0)), (PERFECT, UNIFORM), Column("at 0.1", "accuracy", step=0.1)),
+    "study": (PerturbationStudy(), (PERFECT, UNIFORM), Column("flip", "flip")),
+}
+
+
+def test_every_figure_is_tested():
+    assert set(CASES) == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_figure_is_drawn(name, world, tmp_path, make_recipe):
+    protocol, methods, column = CASES[name]
+    recipe = make_recipe(protocol, methods, columns=(column,), figure=name, keep_maps=None)
+    finished = run(Plan(recipe, tmp_path / "run", world))
+    lines, files = write(finished)
+    assert lines
+    pictures = [path for path in files if path.suffix == ".png"]
+    assert pictures
+    for path in pictures:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        assert min(pixels.shape[:2]) > 100
+        assert pixels.std() > 3, "an empty figure"
+    assert (tmp_path / "run/table.md").read_text(encoding="utf-8").startswith("# A small table")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_photos_no_photo_is_shown(name, world, tmp_path, make_recipe):
+    """The photos are black but for a saturated square: a large black area would be one."""
+    protocol, methods, column = CASES[name]
+    recipe = make_recipe(protocol, methods, columns=(column,), figure=name, keep_maps=None)
+    finished = run(Plan(recipe, tmp_path / "run", world))
+
+    def black(photos):
+        drawn = FIGURES[name](finished, photos)
+        pixels = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in drawn.values()]
+        return sum((one.max(axis=2) < 25).sum() for one in pixels)
+
+    shown, hidden = black(True), black(False)
+    assert hidden < 60_000 if name != "study" else hidden < shown
+    if name in {"gallery", "study"}:
+        assert shown > hidden + 50_000
