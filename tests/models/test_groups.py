@@ -153,6 +153,7 @@ def test_categories_of_ones_own_are_found_by_name_synonym_or_group():
     found = category_groups("custom", names, IMAGENET)
     assert found == ((1,), (273,), imagenet_group("dog"), COCO_GROUPS["car"], (831,), (21,), ())
     assert category_groups("custom", ("dog",), spec(["cat", "Dog", "dogs"])) == ((1,),)
+    assert category_groups("imagenet", ("dalmatian",), IMAGENET) == ((251,),)
     assert category_groups("imagenet", ("goldfish", "dalmatian"), spec(["dalmatian", "b"])) == ((), (0,))
 
 

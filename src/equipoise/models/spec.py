@@ -27,7 +27,7 @@ class ModelSpec:
     Args:
         name: Source, architecture and, for pretrained weights, their tag:
             ``"torchvision/resnet50.IMAGENET1K_V2"``.
-        source: ``"bundled"``, ``"torchvision"`` or ``"timm"``.
+        source: ``"bundled"``, ``"torchvision"``, ``"timm"`` or ``"torchray"``.
         architecture: The source's name for it: ``"resnet50"``.
         classes: One name per output.
         preprocessing: What the weights were trained on.

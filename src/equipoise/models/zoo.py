@@ -23,6 +23,7 @@ from equipoise.models.from_torchvision import Torchvision
 from equipoise.models.labels import class_names
 from equipoise.models.sources import SOURCES, Entry
 from equipoise.models.spec import ModelSpec
+from equipoise.models.torchray import TorchRay
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,7 @@ RANDOM = "random"
 SOURCES.add("bundled", Bundled())
 SOURCES.add("torchvision", Torchvision())
 SOURCES.add("timm", Timm())
+SOURCES.add("torchray", TorchRay())
 
 
 def find(name: str) -> Entry:
@@ -78,8 +80,9 @@ def load_model(
         name: An architecture of torchvision or timm (``"vgg16"``, ``"convnext_tiny"``), with its weights if
             not the default ones are meant (``"resnet50.IMAGENET1K_V1"``, ``"resnet50.tv_in1k"``), with its
             source if not the first that has it is meant (``"timm/resnet50"``); or ``"efficientnet_lite0"``,
-            whose weights need no network. Case of letters does not matter. Sources in order: the bundled
-            network, torchvision, timm.
+            whose weights need no network; or ``"torchray/vgg16_voc"``, ``"torchray/resnet50_coco"`` and their
+            like. Case of letters does not matter. Sources in order: the bundled network, torchvision, timm,
+            torchray.
         weights: ``None`` for the pretrained weights of that name; ``"random"`` for the library's own random
             start from a fixed seed, the same in every process and without any download; or a file:
             safetensors or a state dict saved by torch, read without running code from it. A file must hold
