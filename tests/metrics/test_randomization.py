@@ -90,6 +90,9 @@ def test_blocks_named_by_hand(net):
     assert (first, changed(net, one)) == ("block", {"block.0", "block.1"})
     assert (second, changed(net, two)) == ("stem", {"block.0", "block.1", "stem"})
     assert [name for name, _ in independent(net, X, layers=["stem"])] == ["stem"]
+    net.blockade = nn.Linear(2, 2)  # begins alike, lies elsewhere
+    assert changed(net, randomize(net, ["block"])) == {"block.0", "block.1"}
+    del net.blockade
     assert changed(net, randomize(net, [""])) == {*ORDER, "never"}
 
 

@@ -115,7 +115,10 @@ def test_what_neither_holds_is_left_out_or_undefined():
     assert f1(silent, empty).isnan().all()
     assert f1(silent + 1, empty).item() == 0
     assert pixel_accuracy(silent, empty).item() == 1
-    assert pixel_average_precision(silent, empty).isnan().all()
+    ramp = torch.arange(4.0).reshape(1, 2, 2)
+    for definition in ("foreground", "two_channel", "hard"):
+        assert pixel_average_precision(ramp, empty, definition).isnan().all()
+        assert pixel_average_precision(ramp, ~empty, definition).isfinite().all()
 
 
 @pytest.mark.parametrize("metric", [pixel_average_precision, pixel_accuracy, intersection_over_union, f1])
