@@ -6,7 +6,7 @@ from layouts import annotation, voc
 
 from equipoise._vocabularies import VOC
 from equipoise.datasets import open_dataset
-from equipoise.datasets.boxes import Box
+from equipoise.datasets.boxes import Box, hard
 from equipoise.datasets.voc import read_annotation
 from equipoise.errors import DataError
 
@@ -106,6 +106,20 @@ def test_the_rule_gives_the_published_difficult_list(data):
     assert len(published) == 4952
     assert {key: published[key] for key in found} == found
     assert sum(map(len, found.values())) == 40
+
+
+@pytest.mark.data
+def test_what_the_photos_at_hand_do_not_decide_about_the_rule(data):
+    """Overlapping boxes counted twice, or difficult objects not at all: the same pairs."""
+    for sample in open_dataset("voc2007", data):
+        (width, height), boxes = read_annotation(sample.path.parents[1] / "Annotations" / f"{sample.key}.xml")
+        areas = {
+            category: sum((box.right - box.left) * (box.bottom - box.top) for box in boxes if box.category == category)
+            for category in sample.categories
+        }
+        if len({box.category for box in boxes}) > 1:
+            assert {category for category, area in areas.items() if 4 * area < width * height} == sample.hard
+        assert hard([box for box in boxes if not box.difficult], width, height) == sample.hard
 
 
 @pytest.mark.data

@@ -20,6 +20,7 @@ _VOC_SUMMARIES: Final = {
     "voc2007_original_multi_class": "those of voc2007_original that show several classes",
     "voc2007_trainval": "photos of the VOC 2007 trainval split with boxes of 20 classes",
 }
+_PUBLISHED_SPLITS: Final = frozenset({"test", "trainval"})
 
 
 def _voc_entries() -> list[DataSetEntry]:
@@ -29,7 +30,9 @@ def _voc_entries() -> list[DataSetEntry]:
             summary=_VOC_SUMMARIES[name],
             folders=("voc2007/VOC2007", "VOCdevkit/VOC2007", "VOC2007", "."),
             signs=(f"ImageSets/Main/{split}.txt",),
-            how_to_get="VOC 2007 is at http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ (test data and annotations).",
+            how_to_get="VOC 2007 is at http://host.robots.ox.ac.uk/pascal/VOC/voc2007/."
+            if split in _PUBLISHED_SPLITS
+            else f"Write photos' names into ImageSets/Main/{split}.txt of a VOC 2007 folder.",
             licence="photos of flickr under their own terms",
             read=read_voc,
         )
