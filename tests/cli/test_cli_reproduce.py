@@ -59,10 +59,10 @@ def test_results_are_kept_and_resumed(reproduce):
 
 
 def test_an_option_reaches_the_protocol(reproduce, tmp_path):
-    status, _, err = reproduce("fig10", "--method", "AE", "--option", "shares=0.5,1.0", "--option", "canvas=black")
+    status, _, err = reproduce("fig10", "--method", "AE", "--option", "shares=0.25,0.5", "--option", "canvas=black")
     assert status == 0, err
     record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
-    assert json.loads(record["protocol"])["shares"] == [0.5, 1.0]
+    assert json.loads(record["protocol"])["shares"] == [0.25, 0.5]
     assert json.loads(record["protocol"])["canvas"] == "black"
 
 

@@ -23,7 +23,7 @@ CASES = {
     "cascade": (Sanity(stages=0), (PERFECT, MethodRun("AE", "ae")), Column("SSIM", "SSIM", step=1)),
     "sweep": (Pointing(), GAMMAS, Column("PG", "pointing")),
     "grid": (Grid(confidence=0.9), (PERFECT, UNIFORM), Column("GridPG", "GridPG")),
-    "insertion": (Perturbation(shares=(0.1, 0.2, 1.0)), (PERFECT, UNIFORM), Column("at 0.1", "accuracy", step=0.1)),
+    "insertion": (Perturbation(shares=(0.1, 0.2)), (PERFECT, UNIFORM), Column("at 0.1", "accuracy", step=0.1)),
     "study": (PerturbationStudy(), (PERFECT, UNIFORM), Column("flip", "flip")),
 }
 

@@ -14,7 +14,7 @@ CONTRACT = ["table1", "table2", "table3", "fig4", "fig5", "fig6", "fig7", "fig8"
 
 
 def test_the_recipes_are_those_of_the_contract():
-    assert RECIPES.names() == CONTRACT
+    assert RECIPES.names()[: len(CONTRACT)] == CONTRACT
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -69,13 +69,15 @@ def test_grid(values):
 
 def test_insertion_ends_at_the_untouched_photo(values):
     """100 % insertion equals clean accuracy; without pixels the network sees nothing of the color."""
-    found = values(Perturbation(shares=(0.0, AREA / 2, 1.0), canvas="black"))
+    found = values(Perturbation(shares=(0.0, AREA / 2), canvas="black"))
     for label in ("perfect", "uniform"):
         assert found[label, "accuracy", 1.0] == [1.0] * 8
         assert found[label, "agreement", 1.0] == [1.0] * 8
         assert min(found[label, "probability", 1.0]) > 0.99
         assert found[label, "probability", 0.0] == pytest.approx([0.25] * 8)
     assert found["perfect", "accuracy", AREA / 2] == [1.0] * 8
+    heights = zip(found["perfect", "probability", 0.0], found["perfect", "probability", AREA / 2], strict=True)
+    assert found["perfect", "area", None] == pytest.approx([(first + last) / 2 for first, last in heights])
     assert sum(found["uniform", "accuracy", AREA / 2]) < 8
 
 
@@ -164,6 +166,7 @@ def test_grids_use_every_photo_once_with_distinct_classes(world):
         (lambda: Perturbation(mode="insert"), "insertion"),
         (lambda: Perturbation(shares=(0.5, 1.5)), "between 0 and 1"),
         (lambda: Perturbation(shares=()), "between 0 and 1"),
+        (lambda: Perturbation(shares=(0.5, 0.2)), "rise"),
         (lambda: Grid(cells=1), "at least 2"),
         (lambda: Grid(confidence=2.0), "between 0 and 1"),
         (lambda: Sanity(stages=-1), "at least 0"),

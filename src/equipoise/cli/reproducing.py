@@ -54,6 +54,8 @@ def reproduce(request: ReproduceRequest) -> int:
     Raises:
         EquipoiseError: If an argument is wrong; nothing is done then.
     """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # where a user's own module lies, as for python -m
     recipe = narrowed(RECIPES[request.recipe], request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")

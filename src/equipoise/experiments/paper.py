@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from equipoise.experiments import published as numbers
 from equipoise.experiments.protocols.gallery import Gallery
@@ -277,6 +277,7 @@ RECIPES.add(
             Column("clean", "accuracy", step=1.0, higher_is_better=None),
             Column("agreement, 10 %", "agreement", step=0.1),
             Column("probability, 10 %", "probability", step=0.1),
+            Column("area, 1 to 20 %", "area"),
         ),
         figure="insertion",
         keep_maps=0,
@@ -314,3 +315,23 @@ RECIPES.add(
         ),
     ),
 )
+
+
+def _perturbed(name: str, title: str, mode: Literal["insertion", "deletion"], canvas: str) -> Recipe:
+    """RISE's measure, which the paper discusses in section 5.4."""
+    return Recipe(
+        name=name,
+        title=title,
+        summary=f"RISE's {mode} score: area under the probability over all shares of the pixels",
+        protocol=Perturbation(mode=mode, canvas=canvas, shares=tuple(step / 56 for step in range(57))),
+        pairs=(("imagenet", VGG),),
+        methods=(AE, GRAD_CAM, RAP, RSP, AGF, LRP_COMP, C_LRP, C_EB, RELEVANCE_CAM, RANDOM),
+        columns=(Column("area", "area", higher_is_better=mode == "insertion"),),
+        keep_maps=0,
+        limit=200,
+        notes=("4 rows of pixels at a time where RISE takes one; at 224 x 224 pixels, 57 steps.",),
+    )
+
+
+RECIPES.add("insertion", _perturbed("insertion", "Insertion score (RISE)", "insertion", "blur"))
+RECIPES.add("deletion", _perturbed("deletion", "Deletion score (RISE)", "deletion", "zero"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import torch
 
+from equipoise.errors import OptionError
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
@@ -19,7 +20,7 @@ from equipoise.experiments.protocols.base import (
     check_choice,
     check_shares,
 )
-from equipoise.metrics import CANVASES, INSERTION_SHARES, ORDERS, perturbation_curve
+from equipoise.metrics import CANVASES, INSERTION_SHARES, ORDERS, area, perturbation_curve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,15 +55,16 @@ class Perturbation(Protocol):
     """Curves of accuracy, agreement and probability over the share of pixels inserted or deleted.
 
     Rows, per share: ``accuracy`` (1 if the network names the image's class), ``agreement`` (1 if it names the
-    class that it named for the whole photo) and ``probability`` (of the explained class); share 1 of an
-    insertion is the untouched photo, whatever the canvas.
+    class that it named for the whole photo) and ``probability`` (of the explained class); the same of the
+    untouched photo, which is share 1 of an insertion and share 0 of a deletion, whatever the canvas; and
+    ``area``: of the probability under the curve over ``shares``, as a mean height.
 
     Args:
         mode: ``"insertion"`` or ``"deletion"``.
         order: A name of `equipoise.metrics.ORDERS`: the most relevant first (MoRF), the least (LeRF), at random.
         canvas: A name of `equipoise.metrics.CANVASES`: what is there without the pixels. The paper's
             Gaussian light in the middle favors objects there.
-        shares: Of the pixels, each 0 to 1.
+        shares: Of the pixels, each 0 to 1, rising.
         explain: ``"predicted"`` or ``"labels"``.
         chunk: Images per forward pass.
         seed: For the order ``"random"``.
@@ -75,7 +77,7 @@ class Perturbation(Protocol):
     mode: Literal["insertion", "deletion"] = "insertion"
     order: str = "most_relevant"
     canvas: str = "gaussian"
-    shares: tuple[float, ...] = (*INSERTION_SHARES, 1.0)
+    shares: tuple[float, ...] = INSERTION_SHARES
     explain: str = PREDICTED
     chunk: int = 7
     seed: int = 0
@@ -85,7 +87,15 @@ class Perturbation(Protocol):
         ORDERS[self.order]
         check_choice("explain", self.explain, EXPLAINED)
         check_shares("shares", self.shares)
+        if list(self.shares) != sorted(set(self.shares)):
+            raise OptionError(f"shares is {self.shares}; it has to rise")
         CANVASES[self.canvas]
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The shares, and that of the untouched photo."""
+        whole = 1.0 if self.mode == "insertion" else 0.0
+        return self.shares if whole in self.shares else (*self.shares, whole)
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
@@ -113,16 +123,19 @@ class Perturbation(Protocol):
                 Answer(bench, target, seen.label, seen.top),
                 seen.pixels[None],
                 one[None].to(seen.pixels.device),
-                shares=self.shares,
+                shares=self.steps,
                 mode=self.mode,
                 order=self.order,
                 canvas=self.canvas,
                 chunk=self.chunk,
                 seed=self.seed,
             )[0]
-            for share, numbers in zip(self.shares, curve.tolist(), strict=True):
+            for share, numbers in zip(self.steps, curve.tolist(), strict=True):
                 named = zip(Answer.metrics, numbers, strict=True)
                 result.rows += [Measured(goal, metric, value, share) for metric, value in named]
+            if len(self.shares) > 1:
+                heights = curve[: len(self.shares), Answer.metrics.index("probability")]
+                result.add(goal, [("area", area(heights, self.shares))])
             result.maps[goal.name] = one
         return result
 
