@@ -18,9 +18,12 @@ PUBLIC = [
     "Explanation",
     "METHODS",
     "attribute",
+    "datasets",
+    "experiments",
     "explain",
     "heatmap",
     "load_model",
+    "metrics",
 ]
 
 

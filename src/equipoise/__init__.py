@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from equipoise.errors import EquipoiseError as EquipoiseError
 
 if TYPE_CHECKING:
+    from equipoise import datasets as datasets
+    from equipoise import experiments as experiments
+    from equipoise import metrics as metrics
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain
     from equipoise.methods import METHODS as METHODS
@@ -35,12 +38,16 @@ _LAZY = {
     "load_model": "equipoise.models",
 }
 
+_SUBMODULES = ("datasets", "experiments", "metrics")
+
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"equipoise.{name}")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted({*globals(), *_LAZY, *_SUBMODULES})
