@@ -99,6 +99,9 @@ def explain(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
     output: Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")] = "equipoise-out",
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write one HTML page with everything, such as out.html.")
+    ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per photo, and nothing else.")
@@ -116,6 +119,7 @@ def explain(
         options=tuple(option or []),
         device=device,
         output=output,
+        report=report,
         recursive=recursive,
         as_json=as_json,
     )

@@ -12,6 +12,7 @@ from equipoise._seen import BoundMethod, Look, Top, bind, look
 from equipoise.cli import MENDABLE
 from equipoise.cli.console import RunConsole
 from equipoise.cli.photos import PhotoFile, collect
+from equipoise.cli.reporting import ReportWriter, check_report
 from equipoise.cli.request import (
     ExplainRequest,
     check_device,
@@ -44,6 +45,7 @@ def explain_photos(request: ExplainRequest) -> int:
     options = read_options(request, methods)
     device = check_device(request.device)
     output = check_output(request.output)
+    page = check_report(request.report) if request.report is not None else None
     photos, problems = collect(request.images, recursive=request.recursive)
     with RunConsole(len(photos), as_json=request.as_json) as console:
         for problem in problems:
@@ -54,7 +56,9 @@ def explain_photos(request: ExplainRequest) -> int:
             targets = read_targets(request.targets, spec)
             bound = {method: bind(method, module, spec, options[method]) for method in methods}
             _make(output)
-            run = _Run(bound, targets, output, console)
+            count = len(photos) * len(methods) * sum(one.count if isinstance(one, Top) else 1 for one in targets)
+            report = ReportWriter(page, count) if page is not None else None
+            run = _Run(bound, targets, output, console, report)
             for photo in photos:
                 console.begin(one_line(photo.path.name))
                 try:
@@ -66,6 +70,8 @@ def explain_photos(request: ExplainRequest) -> int:
                         raise
                     console.trouble(f"{one_line(photo.path)}: there is not enough memory to explain it")
                 console.done()
+            if report is not None:
+                report.write()
             console.summary(run.summary())
     return MENDABLE if console.troubles else 0
 
@@ -74,9 +80,15 @@ class _Run:
     """The same methods and targets for photo after photo."""
 
     def __init__(
-        self, bound: dict[str, BoundMethod], targets: list[int | Top], output: Path, console: RunConsole
+        self,
+        bound: dict[str, BoundMethod],
+        targets: list[int | Top],
+        output: Path,
+        console: RunConsole,
+        report: ReportWriter | None,
     ) -> None:
         self._bound, self._targets, self._output, self._console = bound, targets, output, console
+        self._report = report
         self._count, self._start = 0, time.monotonic()
 
     def photo(self, photo: PhotoFile, seen: Look) -> None:
@@ -108,13 +120,16 @@ class _Run:
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
         document |= {"explanations": entries, "montage": montage}
         self._console.result(document, _lines(photo, first, entries, montage))
+        if self._report is not None:
+            self._report.add(one_line(photo.path.name), explanations)
         self._count += 1
 
     def summary(self) -> str:
         """How many photos were explained, in what time, and where the files are."""
         photos = "1 photo" if self._count == 1 else f"{self._count} photos"
         seconds = time.monotonic() - self._start
-        return f"{photos} explained in {seconds:.1f} s; pictures, numbers and records are in {self._output}"
+        page = "" if self._report is None else f", the report is {self._report.path}"
+        return f"{photos} explained in {seconds:.1f} s; pictures, numbers and records are in {self._output}{page}"
 
     def _entry(self, photo: PhotoFile, method: str, explanation: Explanation) -> dict[str, Any]:
         """Write the four files of one photo, method and target; what is said of them."""

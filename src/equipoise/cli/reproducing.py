@@ -75,7 +75,8 @@ def reproduce(request: ReproduceRequest) -> int:
     _print(recipe, lines)
     for note in finished.notes:
         sys.stdout.write(f"note: {note}\n")
-    sys.stdout.write(f"{len(finished.rows)} rows, the table and {len(files) - 2} figures are in {output}\n")
+    figures = sum(path.suffix == ".png" for path in files)
+    sys.stdout.write(f"{len(finished.rows)} rows, the table and {figures} figures are in {output}\n")
     return MENDABLE if finished.problems else 0
 
 

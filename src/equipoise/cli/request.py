@@ -40,6 +40,7 @@ class ExplainRequest:
     options: tuple[str, ...]
     device: str | None
     output: str
+    report: str | None
     recursive: bool
     as_json: bool
 

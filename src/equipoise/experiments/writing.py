@@ -1,4 +1,4 @@
-"""What a run leaves for people: the table as markdown and HTML, its numbers as JSON, the figures."""
+"""What a run leaves for people: the table as markdown and as a page, its numbers as JSON, the figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from equipoise import records
 from equipoise.experiments import tables
+from equipoise.experiments.page import page
+from equipoise.report import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
-    """Write ``table.md``, ``table.json`` and the figures into the run's folder.
+    """Write ``table.md``, ``table.json``, ``table.html`` and the figures into the run's folder.
+
+    The page holds the tables, the figures, and a gallery of the kept maps of single photos.
 
     Args:
         run: A finished run.
-        photos: Whether figures may show the photos; without, the maps alone.
+        photos: Whether figures and gallery may show the photos; without, the maps alone.
 
     Returns:
         The table's lines, and the files.
@@ -40,9 +44,11 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
         "table.md": tables.markdown(recipe, lines, notes).encode(),
         "table.json": (records.to_json(tables.as_json(lines)) + "\n").encode(),
     }
+    figures: dict[str, bytes] = {}
     if recipe.figure is not None and run.rows:
         from equipoise.experiments.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
 
-        drawn = FIGURES[recipe.figure](run, photos)
-        contents |= {f"{name}.png": data for name, data in drawn.items()}
+        figures = FIGURES[recipe.figure](run, photos)
+        contents |= {f"{name}.png": data for name, data in figures.items()}
+    contents["table.html"] = render(page(run, lines, notes, figures, photos=photos)).encode()
     return lines, [records.write_atomically(folder / name, data) for name, data in contents.items()]

@@ -1,0 +1,101 @@
+"""``equipoise explain --report``: all explanations of a run on one page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise import report
+from equipoise.errors import OptionError
+from equipoise.images import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from equipoise.explanation import Explanation
+
+_HEADS = ("photo", "class", "probability", "method", "positive ratio", "sum")
+_SHOWN = 640  # pixels: overlays are drawn at this side and then shrunk, not at the photo's full size
+
+
+def check_report(name: str) -> Path:
+    """``name``, if a report can be written there; nothing is written yet.
+
+    Raises:
+        OptionError: If it does not end in ``.html``, is a folder, or its folder is absent or cannot be written.
+        MissingPackageError: If jinja2 is not installed.
+    """
+    report.require()
+    path = Path(name)
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise OptionError(f"--report {one_line(name)}: a report is an HTML file; give a name that ends in .html")
+    if path.is_dir():
+        raise OptionError(f"--report {one_line(name)} is a folder")
+    if not path.parent.is_dir():
+        raise OptionError(f"--report {one_line(name)}: there is no folder {one_line(path.parent)}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OptionError(f"--report {one_line(name)}: {one_line(path.parent)} cannot be written")
+    return path
+
+
+class ReportWriter:
+    """Gathers the explanations of a run, as small pictures, and writes the page.
+
+    Args:
+        path: Of the page.
+        pictures: How many there will be, about; so many share the page's size.
+    """
+
+    def __init__(self, path: Path, pictures: int) -> None:
+        self.path = path
+        self._limit = report.byte_limit(pictures)
+        self._pictures: list[report.Picture] = []
+        self._rows: list[tuple[report.Cell, ...]] = []
+        self._notes: dict[str, None] = {}
+        self._common: dict[str, Any] = {}
+
+    def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
+        """Take in one photo: its explanations, of the same targets, by method."""
+        for method, explanation in explanations.items():
+            self._common = {key: explanation.record[key] for key in ("model", "versions")}
+            small = explanation.thumbnail(_SHOWN)
+            self._notes.update(dict.fromkeys(f"{name}, {method}: {note}" for note in explanation.notes))
+            for index, target in enumerate(explanation.targets):
+                one = small.select(index)
+                sums = one.record["attribution"]
+                image = report.thumbnail(one.overlay(), self._limit)
+                caption = f"{name}: {target.name} ({100 * target.probability:.1f} %), {method}"
+                tags = {"photo": name, "class": target.name, "method": method}
+                record = {key: value for key, value in one.record.items() if key not in self._common}
+                self._pictures.append(report.Picture(image, caption, tags, record))
+                self._rows.append(_row(name, target.name, target.probability, method, sums))
+
+    def write(self) -> Path:
+        """Write the page.
+
+        Raises:
+            OptionError: If the file cannot be written.
+        """
+        page = report.Report(
+            title="What did the network see?",
+            notes=(f"Network: {self._common['model']['name']}", *self._notes) if self._common else (),
+            tables=(report.Table(_HEADS, tuple(self._rows), "Explanations"),),
+            pictures=tuple(self._pictures),
+            record=self._common,
+        )
+        try:
+            return report.write(page, self.path)
+        except OSError as error:
+            raise OptionError(f"--report {one_line(self.path)} cannot be written ({error.strerror})") from error
+
+
+def _row(name: str, target: str, probability: float, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
+    return (
+        report.Cell(name),
+        report.Cell(target),
+        report.Cell(f"{100 * probability:.1f} %", probability),
+        report.Cell(method),
+        report.Cell(f"{sums['positive_ratio']:.3f}", sums["positive_ratio"]),
+        report.Cell(f"{sums['sum']:+.4g}", sums["sum"]),
+    )

@@ -1,0 +1,108 @@
+"""A run as one HTML page: tables that can be sorted, figures, and the kept maps to look through."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from equipoise import report
+from equipoise.experiments import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from equipoise.experiments.protocols.base import Unit
+    from equipoise.experiments.runner import Block, Run
+    from equipoise.experiments.tables import Entry, Line
+
+
+def page(
+    run: Run, lines: Sequence[Line], notes: Sequence[str], figures: Mapping[str, bytes], *, photos: bool
+) -> report.Report:
+    """A finished run as a report.
+
+    Args:
+        run: The run.
+        lines: Of its table.
+        notes: What a reader has to know.
+        figures: PNG files by name.
+        photos: Whether the gallery may show the photos; without, it shows the maps alone.
+    """
+    return report.Report(
+        title=run.plan.recipe.title,
+        notes=tuple(notes),
+        tables=tuple(_table(pair, block) for pair, block in tables.blocks(lines).items()),
+        figures=tuple(report.Figure(report.compact(data), name) for name, data in figures.items()),
+        pictures=_gallery(run, photos=photos),
+        record=_record(run),
+    )
+
+
+def _table(pair: tuple[str, str], block: Sequence[Line]) -> report.Table:
+    heads = tables.head(block)
+    rows = []
+    for line, texts in zip(block, tables.cells(block, _value), strict=True):
+        numbers = iter(line.entries)
+        cells = []
+        for head, text in zip(heads, texts, strict=True):
+            if head in {"paper", "difference"}:
+                cells.append(report.Cell(text, float(text) if text else None))
+            elif head in {"method", "targets"}:
+                cells.append(report.Cell(text))
+            else:
+                cells.append(_cell(next(numbers), text))
+        rows.append(tuple(cells))
+    caption = f"{pair[0]}, {pair[1]}: 95 % bootstrap intervals over images"
+    return report.Table(tuple(heads), tuple(rows), caption)
+
+
+def _value(entry: Entry) -> str:
+    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:.3f}"
+
+
+def _cell(entry: Entry, text: str) -> report.Cell:
+    ours = entry.ours
+    if math.isnan(ours.value):
+        return report.Cell(text)
+    interval = None if math.isnan(ours.low) or math.isnan(ours.high) else (ours.low, ours.high)
+    return report.Cell(text, ours.value, interval, entry.best)
+
+
+def _gallery(run: Run, *, photos: bool) -> tuple[report.Picture, ...]:
+    """The kept maps; those of several photos at once, such as grids, are in the figures alone."""
+    from equipoise.experiments.figures.pictures import maps_of  # noqa: PLC0415  # matplotlib takes time to load
+
+    found = [
+        (block, unit, label, name, one)
+        for block in run.blocks
+        for unit in block.units
+        if len(unit.samples) == 1
+        for label, maps in maps_of(run, block, unit).items()
+        for name, one in maps.items()
+    ]
+    limit = report.byte_limit(len(found))
+    return tuple(_picture(*one, limit=limit, photos=photos) for one in found)
+
+
+def _picture(
+    block: Block, unit: Unit, label: str, name: str, one: Tensor, *, limit: int, photos: bool
+) -> report.Picture:
+    from equipoise.experiments.figures.base import picture  # noqa: PLC0415  # as above
+
+    image = report.thumbnail(picture(one, block, unit, photos=photos), limit)
+    goal, *rest = name.split("|")
+    tags = {"class": goal, "method": label, "model": block.model, "data set": block.dataset}
+    if rest:
+        tags["stage"] = rest[-1]
+    caption = ", ".join([unit.key, *tags.values()])
+    record = {"unit": unit.key, **tags, "key": block.keys[unit.key, label]}
+    return report.Picture(image, caption, tags, record)
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What the run wrote of itself."""
+    found: dict[str, Any] = json.loads((run.store.folder / "run.json").read_text(encoding="utf-8"))
+    return found

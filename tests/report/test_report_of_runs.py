@@ -1,0 +1,113 @@
+"""The pages that the commands leave: of explained photos, and of a recipe."""
+
+import re
+import sys
+
+import pytest
+
+import colors
+from equipoise import models
+from equipoise.cli import main
+from equipoise.datasets.base import Sample
+from equipoise.experiments import Column, Plan, Recipe, run
+from equipoise.experiments.protocols.gallery import Gallery
+from equipoise.experiments.writing import write
+
+
+@pytest.fixture
+def explain(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(models, "load_model", lambda *_: colors.build())
+    monkeypatch.chdir(tmp_path)
+    for color in ("red", "blue"):
+        colors.photo(color, 8, 8).save(tmp_path / f"{color}.png")
+
+    def call(*arguments):
+        status = main(["explain", "red.png", "blue.png", "--method", "ae,gradient", *arguments])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def captions(text):
+    return re.findall(r"<figcaption>(.*?)</figcaption>", text)
+
+
+def test_explain_writes_a_report(explain, tmp_path):
+    status, out, err = explain("--report", "why.html", "--target", "red,top")
+    assert (status, err) == (0, "")
+    assert "the report is why.html" in out
+    text = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert captions(text) == [
+        "red.png: red (100.0 %), ae",
+        "red.png: red (100.0 %), gradient",
+        "blue.png: red (0.0 %), ae",
+        "blue.png: blue (100.0 %), ae",
+        "blue.png: red (0.0 %), gradient",
+        "blue.png: blue (100.0 %), gradient",
+    ]
+    assert text.count("<tr>") == 1 + 6
+    assert re.findall(r'data-filter="(\w+)"', text) == ["photo", "class", "method"]
+    assert "gamma" in text
+    assert list((tmp_path / "equipoise-out").glob("*.json"))  # and everything else as without a report
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("why.pdf", "ends in .html"),
+        ("absent/why.html", "there is no folder absent"),
+        ("folder.html", "is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_before_any_work(explain, tmp_path, name, words):
+    (tmp_path / "folder.html").mkdir()
+    status, out, err = explain("--report", name)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "equipoise-out").exists()
+
+
+def test_without_jinja2_the_report_is_refused_before_any_work(explain, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    status, _, err = explain("--report", "why.html")
+    assert status == 2
+    assert "pip install equipoise[evaluate]" in err
+    assert not (tmp_path / "equipoise-out").exists()
+
+
+@pytest.mark.parametrize("photos", [True, False])
+def test_a_recipe_leaves_a_page(tmp_path, monkeypatch, photos):
+    recipe = Recipe(
+        name="small",
+        title="A <small> table",
+        summary="of the small world",
+        protocol=Gallery(explain="both"),
+        pairs=(("folder", "colors:build"),),
+        methods=(colors.PERFECT, colors.UNIFORM),
+        columns=(Column("PR", "positive ratio", higher_is_better=False),),
+        published={("folder", "colors:build", "perfect", "", "PR"): 0.25},
+        figure="gallery",
+    )
+    world = colors.write_world(tmp_path / "world", 3)
+    finished = run(Plan(recipe, tmp_path / "run", world))
+    opened = []
+    image = Sample.image
+    monkeypatch.setattr(Sample, "image", lambda sample: (opened.append(sample.key), image(sample))[1])
+    _, files = write(finished, photos=photos)
+    page = tmp_path / "run" / "table.html"
+    assert page in files
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>A &lt;small&gt; table</h1>" in text
+    assert re.findall(r'<th scope="col">(.*?)</th>', text) == ["method", "PR", "paper", "difference"]
+    (perfect,) = re.findall(r"<tr>\s*<td>perfect</td>(.*?)</tr>", text, re.DOTALL)
+    values = [float(value) for value in re.findall(r'data-value="(.*?)"', perfect)]
+    assert values[0] == pytest.approx(16**2 / 48**2)
+    assert values[1:] == pytest.approx([0.25, 16**2 / 48**2 - 0.25], abs=1e-3)
+    assert "interval" in perfect
+    names = captions(text)
+    assert names[0] == "small-folder"  # the figure
+    assert len(names) == 1 + 3 * 2
+    assert names[1] == "photo00.png, red, perfect, colors:build, folder"
+    assert '"recipe": "small"' in text.replace("&#34;", '"')
+    assert bool(opened) == photos
