@@ -1,5 +1,6 @@
 """Lists, version, help, samples."""
 
+import fake_net
 import pytest
 from PIL import Image
 
@@ -23,12 +24,13 @@ def test_usage_errors_are_one_line(equipoise, arguments):
     assert "--help" in err
 
 
-def test_methods(equipoise):
+def test_methods(equipoise, monkeypatch):
+    monkeypatch.setattr(fake_net.CoarseMap, "costly", True, raising=False)
     status, out, err = equipoise("list", "methods")
     assert (status, err) == (0, "")
     assert [line.split() for line in out.splitlines()] == [
-        ["share", "pixel", "signed", "test", "method"],
-        ["coarse", "map", "unsigned", "test", "map"],
+        ["share", "pixel", "signed", "fast", "test", "method"],
+        ["coarse", "map", "unsigned", "costly", "test", "map"],
     ]
 
 

@@ -238,6 +238,20 @@ def test_a_terminal_is_shown_long_work_alone(monkeypatch, rich, caplog):
     assert caplog.records[3].getMessage() == "Rise: 100 forward passes, 30 done after 3 s"
 
 
+def test_a_log_that_is_shown_already_needs_no_bar(monkeypatch):
+    now, log, handler = [0.0], logging.getLogger("equipoise"), logging.NullHandler()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    log.addHandler(handler)
+    try:
+        with Progress("Rise", 100) as progress:
+            now[0] = 10
+            progress.advance(50)
+    finally:
+        log.removeHandler(handler)
+    assert not sys.stderr.text
+
+
 def test_without_a_terminal_nothing_is_printed(capsys):
     model, x = make(Plain)
     equipoise.attribute(model, x, 1, method="rise", masks=10)

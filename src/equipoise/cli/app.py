@@ -77,7 +77,11 @@ def explain(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]|all", help="How to explain; see: equipoise list methods  [default: ae]"),
+        typer.Option(
+            metavar="NAME[,NAME...]|fast|paper|all",
+            help="How to explain; see: equipoise list methods. fast: without the costly ones; paper: Fig. 4's; "
+            "all: every one  [default: ae]",
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,9 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from types import TracebackType
 
+_LOG = logging.getLogger("equipoise")
+
 
 class RunConsole:
     """Prints photo after photo; shows a progress bar if there are several and stderr is a terminal.
+
+    What the library logs meanwhile, such as how many forward passes a method is about to take, goes to stderr.
 
     Args:
         photos: How many there are.
@@ -36,9 +41,14 @@ class RunConsole:
             redirect_stderr=False,
         )
         self._task = self._progress.add_task("", total=photos)
+        self._handler = _Lines(self)
+        self._level = _LOG.level
         self.troubles = 0
 
     def __enter__(self) -> Self:
+        self._level = _LOG.level
+        _LOG.setLevel(logging.INFO)
+        _LOG.addHandler(self._handler)
         self._progress.start()
         return self
 
@@ -46,6 +56,8 @@ class RunConsole:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        _LOG.removeHandler(self._handler)
+        _LOG.setLevel(self._level)
 
     def begin(self, name: str) -> None:
         """A photo is being explained."""
@@ -58,7 +70,10 @@ class RunConsole:
     def trouble(self, line: str) -> None:
         """Report what could not be done; it is counted."""
         self.troubles += 1
-        line = f"equipoise: {line}"
+        self.note(f"equipoise: {line}")
+
+    def note(self, line: str) -> None:
+        """Say something on stderr, above the bar if there is one."""
         if self._progress.disable:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
@@ -75,3 +90,14 @@ class RunConsole:
         """The last line, for people."""
         if not self._as_json:
             sys.stdout.write(line + "\n")
+
+
+class _Lines(logging.Handler):
+    """What the library logs, as lines of the console."""
+
+    def __init__(self, console: RunConsole) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.note(record.getMessage())

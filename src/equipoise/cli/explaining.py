@@ -22,11 +22,12 @@ from equipoise.cli.request import (
     read_options,
     read_targets,
 )
-from equipoise.errors import EquipoiseError, ImageError, OptionError
+from equipoise.errors import EquipoiseError, ImageError, MissingPackageError, OptionError
 from equipoise.explanation import CELL, Explanation, explain_look, label, slug
 from equipoise.images import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from PIL import Image
@@ -54,7 +55,7 @@ def explain_photos(request: ExplainRequest) -> int:
             module, spec = models.load_model(request.model, request.weights, device)
             check_layer(request.layer, module, request.model)
             targets = read_targets(request.targets, spec)
-            bound = {method: bind(method, module, spec, options[method]) for method in methods}
+            bound = _bind_all(methods, lambda method: bind(method, module, spec, options[method]), console)
             _make(output)
             count = len(photos) * len(methods) * sum(one.count if isinstance(one, Top) else 1 for one in targets)
             report = ReportWriter(page, count) if page is not None else None
@@ -74,6 +75,26 @@ def explain_photos(request: ExplainRequest) -> int:
                 report.write()
             console.summary(run.summary())
     return MENDABLE if console.troubles else 0
+
+
+def _bind_all(methods: list[str], make: Callable[[str], BoundMethod], console: RunConsole) -> dict[str, BoundMethod]:
+    """Every method that has its packages; the others are left out.
+
+    Raises:
+        MissingPackageError: If none is left.
+    """
+    bound: dict[str, BoundMethod] = {}
+    missing: list[tuple[str, MissingPackageError]] = []
+    for method in methods:
+        try:
+            bound[method] = make(method)
+        except MissingPackageError as error:
+            missing.append((method, error))
+    if not bound:
+        raise missing[0][1]
+    for method, reason in missing:
+        console.trouble(f"{method} is left out: {one_line(reason)}")
+    return bound
 
 
 class _Run:

@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 
 
 def print_methods() -> int:
-    """Name, level (pixel or map), whether signed, and one line on each method."""
+    """Name, level (pixel or map), whether signed, whether fast or costly, and one line on each method."""
     from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
 
     _print_table(
         [
-            (name, entry.level, "signed" if entry.signed else "unsigned", entry.summary)
+            (
+                name,
+                entry.level,
+                "signed" if entry.signed else "unsigned",
+                "costly" if getattr(entry, "costly", False) else "fast",
+                entry.summary,
+            )
             for name, entry in METHODS.items()
         ]
     )

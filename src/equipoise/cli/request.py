@@ -46,17 +46,16 @@ class ExplainRequest:
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
-    """Registered names, each once: ``"ae,rap"``, or ``"all"`` for those that take a few passes of the network.
+    """Registered names, each once: ``"ae,rap"``, or the groups ``"all"``, ``"fast"`` and ``"paper"``.
 
     Raises:
         UnknownNameError: If no method has that name; the text lists the nearest ones.
         OptionError: If none is named.
     """
-    from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
+    from equipoise.methods.groups import expand  # noqa: PLC0415  # loads torch
 
     names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    quick = [name for name, entry in METHODS.items() if not getattr(entry, "costly", False)]
-    found = dict.fromkeys(name for part in names for name in (quick if part == "all" else [METHODS.canonical(part)]))
+    found = dict.fromkeys(name for part in names for name in expand(part))
     if not found:
         raise OptionError("--method names no method")
     return list(found)

@@ -214,7 +214,8 @@ class Progress:
     """Says how many forward passes are to come, then how far they are.
 
     The number goes to the log ``equipoise`` before the first pass. If the work then looks longer than
-    two seconds, a terminal is shown a bar (by rich, where it is installed) and the log every tenth.
+    two seconds, the log is told of every tenth, and a terminal is shown a bar (by rich, where it is
+    installed) unless that log has a handler of its own, which then shows the tenths.
     """
 
     def __init__(self, name: str, total: int, *, announce: bool = True) -> None:
@@ -252,7 +253,7 @@ class Progress:
     def _show(self) -> None:
         self._shown = True
         stream = sys.stderr
-        if stream is None or not stream.isatty():
+        if stream is None or not stream.isatty() or _LOG.handlers:
             return
         if importlib.util.find_spec("rich") is None:
             stream.write(self._text + "\n")

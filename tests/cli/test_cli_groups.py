@@ -1,0 +1,91 @@
+"""``--method all|fast|paper``, methods whose package is missing, and what long methods say on stderr."""
+
+import json
+import logging
+
+import fake_net
+import pytest
+
+from equipoise.cli.request import read_methods
+from equipoise.errors import MissingPackageError, UnknownNameError
+from equipoise.experiments.paper import COMPARED as FIGURE
+from equipoise.methods import METHODS
+from equipoise.methods.groups import COMPARED, GROUPS
+
+
+def test_groups_are_what_their_names_say():
+    assert read_methods(["all"]) == METHODS.names()
+    assert {"rise", "score_cam"} <= set(read_methods(["all"])) - set(read_methods(["fast"]))
+    assert read_methods(["fast"]) == [name for name, entry in METHODS.items() if not entry.costly]
+    assert read_methods(["paper"]) == list(COMPARED) == [METHODS.canonical(row.method) for row in FIGURE]
+
+
+def test_groups_and_names_mix_each_method_once():
+    found = read_methods(["RAP,paper", "AE"])
+    assert found == ["rap", *COMPARED]
+    with pytest.raises(UnknownNameError, match="'papr'"):
+        read_methods(["papr"])
+
+
+def test_no_method_has_the_name_of_a_group():
+    assert not [name for name in GROUPS if name in METHODS]
+
+
+def test_the_help_names_every_group(equipoise):
+    _, out, _ = equipoise("explain", "--help")
+    assert all(f"{name}:" in out for name in GROUPS if name != "fast")
+    assert "fast" in out
+
+
+def test_fast_leaves_the_costly_out(equipoise, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(fake_net.CoarseMap, "costly", True, raising=False)
+    photo()
+    assert equipoise("explain", "cat.png", "--method", "fast")[0] == 0
+    assert {path.name.split(".")[1] for path in (tmp_path / "equipoise-out").glob("*.json")} == {"share"}
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    def refuse(*_args, **_options):
+        raise MissingPackageError("CoarseMap needs scales: pip install scales")
+
+    monkeypatch.setattr(fake_net.CoarseMap, "__init__", refuse)
+
+
+def test_a_method_whose_package_is_missing_is_left_out(equipoise, photo, missing):
+    photo("in/a.png")
+    photo("in/b.png")
+    status, out, err = equipoise("explain", "in", "--method", "all", "--json")
+    assert (status, err) == (2, "equipoise: coarse is left out: CoarseMap needs scales: pip install scales\n")
+    assert [len(json.loads(line)["explanations"]) for line in out.splitlines()] == [1, 1]
+
+
+def test_a_missing_package_alone_is_one_line(equipoise, photo, missing):
+    photo()
+    status, out, err = equipoise("explain", "cat.png", "--method", "coarse")
+    assert (status, out, err) == (2, "", "equipoise: CoarseMap needs scales: pip install scales\n")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_long_method_says_goes_to_stderr(equipoise, photo, monkeypatch, fails):
+    log = logging.getLogger("equipoise")
+    before = (log.level, list(log.handlers))
+    explain = fake_net.InputTimesWeight.attribute
+
+    def slow(self, inputs, target=None):
+        log.info("Slow: %d forward passes", 4000)
+        if fails:
+            raise FloatingPointError("the network failed")
+        return explain(self, inputs, target)
+
+    monkeypatch.setattr(fake_net.InputTimesWeight, "attribute", slow)
+    photo()
+    command = ("explain", "cat.png", "--method", "share", "--json")
+    if fails:
+        with pytest.raises(FloatingPointError):
+            equipoise(*command)
+    else:
+        status, out, err = equipoise(*command)
+        assert (status, err) == (0, "Slow: 4000 forward passes\n")
+        assert json.loads(out)["explanations"]
+    assert (log.level, log.handlers) == before
