@@ -103,12 +103,12 @@ class Explanation:
         box = (left * across, top * down, right * across, bottom * down)
         return replace(self, image=self.image.resize(size), box=box)
 
-    def overlay(self, target_index: int = 0, **options: float) -> Image.Image:
+    def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map over the photo, at the photo's own resolution, where the network looked.
 
         Args:
             target_index: Which of several targets, from 0.
-            **options: ``opacity``, ``percentile`` and ``smoothing`` of `equipoise.viz.overlay`. Smoothing
+            **options: ``opacity``, ``percentile``, ``smoothing`` and ``colors`` of `equipoise.viz.overlay`. Smoothing
                 (default 1.2 % of the side for pixel-level maps) serves the eye in this picture alone;
                 ``smoothing=0`` draws the map as it is.
 
@@ -120,7 +120,7 @@ class Explanation:
         options.setdefault("smoothing", one.smoothing)
         return viz.overlay(one.image, _numpy(one.heatmap), one.box, **options)
 
-    def heatmap_image(self, target_index: int = 0, **options: float) -> Image.Image:
+    def heatmap_image(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map alone, one pixel per value; options are those of `equipoise.viz.heatmap_image`."""
         return viz.heatmap_image(_numpy(self.select(target_index).heatmap), **options)
 

@@ -1,8 +1,9 @@
 """Pictures of heat maps: signed colors, the map laid over its photo, and a labelled grid of several.
 
 Red is evidence for the class, blue is evidence against it, white is zero, and the scale is symmetric about
-zero. `heatmap_image` shows the numbers as they are, one pixel each. `overlay` is made for the eye at a
-glance: there a pixel-level map, whose relevance sits in single pixels, is smoothed a little before drawing.
+zero; `PALETTES` has another pair of colors for eyes that see red as dark. `heatmap_image` shows the numbers as
+they are, one pixel each. `overlay` is made for the eye at a glance: there a pixel-level map, whose relevance sits
+in single pixels, is smoothed a little before drawing.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from equipoise._registry import Registry
 from equipoise.errors import OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ LEVELS: Final = 255
 
 SMOOTHING: Final = 0.012
 """How much `overlay` smooths by default: the Gaussian's sigma as a share of the map's longer side."""
+
+PALETTES: Registry[tuple[str, ...]] = Registry("palette")
+"""From full evidence against to full evidence for, evenly spaced colors with white in the middle."""
+
+PALETTES.add("red_blue", ("#00004c", "#0000ff", "#ffffff", "#ff0000", "#800000"))  # matplotlib's seismic
+PALETTES.add("orange_blue", ("#00305c", "#0072b2", "#ffffff", "#e69f00", "#a04000"))  # after Okabe and Ito
 
 _ZERO: Final = LEVELS // 2
 _DOTS: Final = 100  # pixels per inch of a montage; sets the size of its letters alone
@@ -60,14 +68,15 @@ def scale_limit(heatmap: NDArray[np.floating], percentile: float = 100.0) -> flo
 
 
 def heatmap_image(
-    heatmap: NDArray[np.floating], *, limit: float | None = None, percentile: float = 100.0
+    heatmap: NDArray[np.floating], *, limit: float | None = None, percentile: float = 100.0, colors: str = "red_blue"
 ) -> Image.Image:
-    """The heat map itself in the colors of ``seismic``, one pixel per value.
+    """The heat map itself in colors, one pixel per value.
 
     Args:
         heatmap: ``(h, w)``, signed.
         limit: The absolute value that gets the full color; default: `scale_limit`.
         percentile: For `scale_limit`; values beyond it get the full color.
+        colors: A name in `PALETTES`.
 
     Returns:
         Mode ``RGB``, ``w`` by ``h``; zero is white.
@@ -75,12 +84,13 @@ def heatmap_image(
     Raises:
         ShapeError: If ``heatmap`` is not ``(h, w)``.
         OptionError: If ``percentile`` is outside ``(0, 100]`` or ``limit`` is not positive.
+        UnknownNameError: If there is no such palette.
     """
     if limit is None:
         limit = scale_limit(heatmap, percentile)
     elif not 0.0 < limit < float("inf"):
         raise OptionError(f"limit is {limit}; it has to be positive")
-    return _in_colors(_steps(_values(heatmap) / limit))
+    return _in_colors(_steps(_values(heatmap) / limit), colors)
 
 
 def overlay(
@@ -91,6 +101,7 @@ def overlay(
     opacity: float = 0.9,
     percentile: float = 99.9,
     smoothing: float = SMOOTHING,
+    colors: str = "red_blue",
 ) -> Image.Image:
     """Lay a heat map over the part of the photo that the network saw.
 
@@ -105,6 +116,7 @@ def overlay(
         opacity: Of the strongest relevance, 0 to 1.
         percentile: Of the absolute values of the smoothed map, above 0 to 100: what gets the full color.
         smoothing: Sigma of a Gaussian as a share of the map's longer side, 0 (none) to 0.5.
+        colors: A name in `PALETTES`.
 
     Returns:
         Mode ``RGB``, as large as ``photo``.
@@ -112,6 +124,7 @@ def overlay(
     Raises:
         ShapeError: If ``heatmap`` is not ``(h, w)``, or the box has no area.
         OptionError: If an option is outside its range.
+        UnknownNameError: If there is no such palette.
     """
     if not 0.0 <= opacity <= 1.0:
         raise OptionError(f"opacity is {opacity}; it has to be between 0 and 1")
@@ -141,8 +154,8 @@ def overlay(
     steps = _steps(np.asarray(fitted))
     strength = np.abs(np.arange(256) - _ZERO).clip(0, _ZERO) / _ZERO
     mask = Image.fromarray(steps).point((255.0 * opacity * strength**_ALPHA_POWER).round().tolist())
-    colors = _in_colors(steps, palest=_PALEST)
-    ground.paste(Image.composite(colors, seen.convert("RGB"), mask), view[:2])
+    colored = _in_colors(steps, colors, palest=_PALEST)
+    ground.paste(Image.composite(colored, seen.convert("RGB"), mask), view[:2])
     return ground
 
 
@@ -242,15 +255,16 @@ def _steps(relative: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 @cache
-def _palette(palest: float) -> bytes:
-    """The scale's colors from blue to red, 3 bytes each; those between -palest and palest are left out."""
+def _palette(name: str, palest: float) -> bytes:
+    """The scale's colors from against to for, 3 bytes each; those between -palest and palest are left out."""
     relative = np.linspace(-1.0, 1.0, LEVELS)
     lifted = np.sign(relative) * (palest + (1.0 - palest) * np.abs(relative))
-    colors = colormaps["seismic"].resampled(LEVELS)((lifted + 1.0) / 2.0, bytes=True)
+    scale = LinearSegmentedColormap.from_list(name, PALETTES[name]).resampled(LEVELS)
+    colors = scale((lifted + 1.0) / 2.0, bytes=True)
     return bytes(colors[:, :3].tobytes())
 
 
-def _in_colors(steps: NDArray[np.uint8], palest: float = 0.0) -> Image.Image:
+def _in_colors(steps: NDArray[np.uint8], colors: str, palest: float = 0.0) -> Image.Image:
     image = Image.fromarray(steps)
-    image.putpalette(_palette(palest))
+    image.putpalette(_palette(colors, palest))
     return image.convert("RGB")

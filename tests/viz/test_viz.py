@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from equipoise import viz
-from equipoise.errors import OptionError, ShapeError
+from equipoise.errors import OptionError, ShapeError, UnknownNameError
 
 WHITE = (255, 255, 255)
 
@@ -30,6 +30,21 @@ def test_colors_are_those_of_seismic():
     found = np.asarray(viz.heatmap_image(values))[0].astype(int)
     expected = (255 * colormaps["seismic"].resampled(4001)((values[0] + 1) / 2)[:, :3]).round().astype(int)
     assert np.abs(found - expected).max() <= 2
+
+
+def test_the_other_palette_is_orange_for_and_blue_against():
+    values = np.array([[1.0, 0.0, -1.0, 0.5, -0.5]])
+    drawn = np.asarray(viz.heatmap_image(values, colors="orange_blue")).astype(int)[0]
+    assert drawn[1].tolist() == [255, 255, 255]
+    for red, _, blue in drawn[[0, 3]]:
+        assert red > blue + 90
+    for red, _, blue in drawn[[2, 4]]:
+        assert blue > red + 90
+    photo = Image.new("RGB", (50, 10), (90, 90, 90))
+    laid = np.asarray(viz.overlay(photo, values, smoothing=0, opacity=1.0, colors="orange_blue")).astype(int)
+    assert laid[5, 0].tolist() == [160, 64, 0]
+    with pytest.raises(UnknownNameError, match="orange_blue"):
+        viz.heatmap_image(values, colors="orange_blu")
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-12, 1.0, 1e300])
