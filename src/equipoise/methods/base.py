@@ -30,7 +30,7 @@ class Method(Protocol):
         summary: One line for ``equipoise list methods``.
         level: ``"pixel"``: the result has the input's shape; ``"map"``: one channel, resized to the input.
         signed: Whether negative values mean evidence against the class.
-        costly: Whether it takes more than about twenty forward and backward passes; the group ``fast`` leaves it out.
+        costly: Whether it takes longer than thirty forward and backward passes; the group ``fast`` leaves it out.
     """
 
     summary: ClassVar[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS
 from equipoise.methods.captum_methods import CaptumMethod, ImageScore
-from equipoise.methods.evaluate import whole
+from equipoise.methods.evaluate import Progress, Run, whole
 from equipoise.methods.gradient import baseline_like
 
 
@@ -24,6 +25,21 @@ class SquareMethod(CaptumMethod):
     def __init__(self, model: nn.Module, *, grid: int, samples: int, baseline: Any, seed: int, chunk: int) -> None:
         super().__init__(model, seed=seed, chunk=chunk)
         self.grid, self.samples, self.baseline = whole("grid", grid), whole("samples", samples), baseline
+
+    def explain(self, run: Run) -> Tensor:
+        """See `ManyPasses`; the number of forward passes is said first."""
+        with Progress(run.name, run.k * run.n * self.samples) as run.progress:
+            return super().explain(run)
+
+    def network(self, run: Run) -> Callable[[Tensor], Tensor]:
+        """See `CaptumMethod`; counts the passes, and halves the chunk when memory runs out."""
+
+        def forward(points: Tensor) -> Tensor:
+            logits = run.forward_in_chunks(points)
+            run.progress.advance(len(points))
+            return logits
+
+        return forward
 
     def explainer(self, attr: Any, scores: ImageScore) -> Any:
         """Captum's object."""
@@ -53,7 +69,7 @@ class Lime(SquareMethod):
         penalty: Of the Lasso, in units of the score: squares that matter less get 0.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once; halved by itself when memory runs out.
 
     Raises:
         MissingPackageError: If captum or scikit-learn is not installed.
@@ -98,7 +114,7 @@ class KernelShap(SquareMethod):
         samples: How many covered images; one forward pass each.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once; halved by itself when memory runs out.
 
     Raises:
         MissingPackageError: If captum or scikit-learn is not installed.

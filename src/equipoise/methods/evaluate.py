@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -100,6 +101,17 @@ class Run:
         """Logits ``(m, C)`` of ``points`` ``(m, c, *space)``."""
         return network_logits(self.model, points.to(self.image.dtype))
 
+    def forward_in_chunks(self, points: Tensor) -> Tensor:
+        """As `forward`, without gradients, ``chunk`` images at a time, halved when memory runs out."""
+        parts: list[Tensor] = []
+        done = 0
+        while done < len(points):
+            rows = points[done : done + self.chunk]
+            with torch.no_grad():
+                if self._fits(partial(_append, parts, self.forward, rows), len(rows)):
+                    done += len(rows)
+        return torch.cat(parts)
+
     def scores(self, logits: Tensor, steps: Tensor, images: Tensor, *, probability: bool = False) -> Tensor:
         """The explained scores ``(k, m)`` of altered images.
 
@@ -142,15 +154,20 @@ class Run:
         with Progress(self.name, total * passes, announce=announce) as self.progress:
             while done < total:
                 rows = torch.arange(done, min(done + self.chunk, total), device=self.image.device)
-                if _fits(work, rows // self.n, rows % self.n):
+                if self._fits(partial(work, rows // self.n, rows % self.n), len(rows)):
                     done += len(rows)
                     if passes == 1:
                         self.progress.advance(len(rows))
-                else:  # outside the except block, where the failed pass is freed
-                    self.chunk = max(len(rows) // 2, 1)
-                    if self.image.device.type == "cuda":
-                        torch.cuda.empty_cache()
-                    _LOG.info("%s: out of memory; %d images at once from here on", self.name, self.chunk)
+
+    def _fits(self, job: Callable[[], None], rows: int) -> bool:
+        """Whether the memory holds ``job`` with ``rows`` images; if not, `chunk` is halved."""
+        if _succeeds(job, rows):
+            return True
+        self.chunk = max(rows // 2, 1)  # outside the except block, where the failed pass is freed
+        if self.image.device.type == "cuda":
+            torch.cuda.empty_cache()
+        _LOG.info("%s: out of memory; %d images at once from here on", self.name, self.chunk)
+        return False
 
     def _first_pass(self) -> Tensor:
         parts: list[Tensor] = []
@@ -195,11 +212,15 @@ def whole(name: str, value: object, least: int = 1) -> int:
     return value
 
 
-def _fits(work: Work, steps: Tensor, images: Tensor) -> bool:
+def _append(parts: list[Tensor], forward: Callable[[Tensor], Tensor], points: Tensor) -> None:
+    parts.append(forward(points))
+
+
+def _succeeds(job: Callable[[], None], rows: int) -> bool:
     try:
-        work(steps, images)
+        job()
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if len(steps) == 1 or not _out_of_memory(error):
+        if rows == 1 or not _out_of_memory(error):
             raise
         return False
     return True

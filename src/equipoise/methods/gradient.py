@@ -150,7 +150,6 @@ class IntegratedGradients(ManyPasses):
         Sundararajan, Taly & Yan 2017 (*Axiomatic attribution for deep networks*), Eq. 1.
     """
 
-    costly: ClassVar[bool] = False
     summary: ClassVar[str] = "Gradient integrated from a baseline to the image"
 
     def __init__(
