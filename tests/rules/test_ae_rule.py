@@ -8,6 +8,7 @@ from torch import nn
 
 from equipoise.engine import Relevance, record
 from equipoise.engine.rule import Step
+from equipoise.rules import ae
 from equipoise.rules.ae import TERMS, Equilibrium
 from helpers import dense_matrix, relative_error
 from oracle import equilibrium
@@ -150,8 +151,65 @@ def test_the_same_terms_for_every_target_share_their_denominators(monkeypatch):
     transposed = torch.conv_transpose2d
     monkeypatch.setitem(linear_map._TRANSPOSED, 2, lambda *a: calls.append(-a[0].shape[0]) or transposed(*a))
     Equilibrium()(step, [Relevance(torch.randn(5, *shape, dtype=torch.float64))])
-    # Two denominators for 3 images, an image of ones with one channel, three numerators for 5 x 3.
-    assert calls == [6, 1, -45]
+    # An image of ones with one channel, two denominators for 3 images, three numerators for 5 x 3.
+    assert calls == [1, 6, -45]
+    calls.clear()
+    monkeypatch.setattr(ae, "WORKING_SET", 1)
+    Equilibrium()(step, [Relevance(torch.randn(5, *shape, dtype=torch.float64))])
+    assert calls == [1, *[2, -15] * 3], "image by image; what depends on no image is computed once"
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_images_worked_on_in_turn_give_the_same(kind, monkeypatch):
+    layer, x = CONVOLUTIONS[kind](), images(kind, n=5)
+    step, shape = step_of(layer, x)
+    arrived = Relevance(torch.randn(2, *shape, dtype=torch.float64), torch.rand(2, 5, dtype=torch.float64) + 0.5)
+    (together,) = Equilibrium(gamma=1.5)(step, [arrived])
+    for limit in (1, 2 * 3 * 8 * x[0].numel() * 2):  # one at a time; then a few, the last less than the others
+        monkeypatch.setattr(ae, "WORKING_SET", limit)
+        (apart,) = Equilibrium(gamma=1.5)(step, [arrived])
+        torch.testing.assert_close(apart.value, together.value, rtol=1e-10, atol=1e-12)
+
+
+def test_no_intermediate_exceeds_the_working_set():
+    """2 MiB an image and three terms of as much relevance: 6 MiB an image, two images in 16 MiB."""
+    x = torch.zeros(8, 2**19)
+    assert ae.images_at_once(x, x[None], 8, 3) == 2
+    assert ae.images_at_once(x, x[None], 8, 1) == 4
+    assert ae.images_at_once(torch.zeros(8, 2**26, device="meta"), x[None], 8, 3) == 8
+    assert ae.images_at_once(torch.zeros(2, 2**24), torch.zeros(1, 2, 4), 2, 3) == 1
+
+
+class Counted(torch.utils._python_dispatch.TorchDispatchMode):
+    """Counts the operations that write a tensor as large as a layer's input or output."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least, self.names = least, []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        aliased = any(r.alias_info is not None and not r.alias_info.is_write for r in function._schema.returns)
+        if isinstance(result, torch.Tensor) and result.numel() >= self.least and not aliased:
+            self.names.append(str(function).split(".")[1])
+        return result
+
+
+def test_passes_over_a_layers_pixels_are_counted():
+    """Three convolutions (of ones, two denominators, three numerators), and no more elementwise passes than now."""
+    layer = nn.Conv2d(4, 4, 3, padding=1, bias=False).double()
+    x = torch.randn(1, 4, 16, 16, dtype=torch.float64)
+    step, shape = step_of(layer, x)
+    R = torch.randn(1, *shape, dtype=torch.float64)
+    with Counted(x.numel()) as counted:
+        Equilibrium()(step, [Relevance(R)])
+    convolutions = [name for name in counted.names if "convolution" in name]
+    assert len(convolutions) == 3
+    others = [name for name in counted.names if "convolution" not in name and not name.startswith(("new_", "empty"))]
+    assert len(others) <= MOST_PASSES, sorted(others)
+
+
+MOST_PASSES = 24
 
 
 def test_all_terms_are_the_default():

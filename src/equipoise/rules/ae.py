@@ -77,14 +77,34 @@ class Equilibrium:
         """
         R = arrived.value
         share = R.new_ones(len(R), n) if arrived.share is None else arrived.share
+        weight = in_range(layer.weight.abs().flatten().unsqueeze(0)).reshape(layer.weight.shape)
+        ones = layer.of_ones(weight)
+        step = images_at_once(x, R, n, len(self.terms))
+        if step >= n:
+            return self._of_images(x, layer, R, share, weight=weight, z_ones=ones)
+        result, rows = R.new_empty((len(R), *x.shape)), len(x) // n
+        for first in range(0, n, step):
+            images, some = slice(first, first + step), slice(first * rows, (first + step) * rows)
+            result[:, some] = self._of_images(x[some], layer, R[:, some], share[:, images], weight=weight, z_ones=ones)
+        return result
+
+    def _of_images(
+        self,
+        x: Tensor,
+        layer: LinearMap,
+        R: Tensor,
+        share: Float[Tensor, "k n"],
+        *,
+        weight: Tensor,
+        z_ones: Tensor,
+    ) -> Tensor:
+        """The same for images that are worked on together, with what depends on no image given."""
+        n = share.shape[1]
         flat = self.flat_kernel and layer.kernel[:1] == (1,)
         pointwise = layer.pointwise or flat
-        weight = in_range(layer.weight.abs().flatten().unsqueeze(0)).reshape(layer.weight.shape)
         stacked, active = _activity(in_range(x))
         z, z_active = layer(stacked.flatten(0, 1), weight).chunk(2)
-        s = self._quotients(
-            R, share, 1.0 if pointwise else self.gamma, z=z, z_active=z_active, z_ones=layer.of_ones(weight)
-        )
+        s = self._quotients(R, share, 1.0 if pointwise else self.gamma, z=z, z_active=z_active, z_ones=z_ones)
         parts = dict(zip(self._order, layer.adjoint(s, weight), strict=True))
         zero = R.new_zeros(())
         result = parts["C"].mul_(stacked[0]) if "C" in parts else zero.expand(s.shape[1], *x.shape)
@@ -121,6 +141,22 @@ class Equilibrium:
             else:
                 torch.div(negative, z_inactive, out=slot)
         return s
+
+
+WORKING_SET = 16 * 2**20
+"""Bytes of a layer's largest intermediate result. Above the 32 MiB from which glibc asks the system for memory
+anew every time, clearing its pages costs as much as the arithmetic."""
+
+
+def images_at_once(x: Tensor, R: Tensor, n: int, terms: int) -> int:
+    """How many images of a batch are worked on together, so that no intermediate exceeds `WORKING_SET`; at least 1.
+
+    On an accelerator all: its memory is kept by torch, and it wants large batches.
+    """
+    if x.device.type != "cpu" or n < 2:
+        return n
+    largest = max(2 * x.numel(), terms * R.numel(), terms * len(R) * x.numel()) * x.element_size()
+    return max(1, WORKING_SET * n // max(largest, 1))
 
 
 def balanced(part: Tensor, share: Float[Tensor, "k n"]) -> Tensor:
