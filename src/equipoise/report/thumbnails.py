@@ -69,3 +69,10 @@ def compact(figure: bytes) -> bytes:
         image = image.resize((_FIGURE_WIDTH, max(1, round(image.height * _FIGURE_WIDTH / image.width))))
     smaller = encoded(image, "WEBP")
     return smaller if len(smaller) < len(figure) else figure
+
+
+def encoded_for_screen(image: Image.Image) -> bytes:
+    """A picture as it is, as a WebP file of good quality."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=88, method=2)
+    return buffer.getvalue()

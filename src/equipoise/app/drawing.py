@@ -1,0 +1,110 @@
+"""How a map is shown over its photo: the ways to choose from on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from equipoise import viz
+from equipoise._registry import Registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from equipoise.explanation import Explanation
+
+ENCLOSED: Final = 0.5
+"""A contour encloses the fewest pixels that hold this share of the evidence of one sign."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a visitor wants maps drawn.
+
+    Attributes:
+        mode: A name in `MODES`.
+        opacity: Of the strongest relevance, 0 to 1.
+        colors: A name in `equipoise.viz.PALETTES`.
+    """
+
+    mode: str = "overlay"
+    opacity: float = 0.9
+    colors: str = "red_blue"
+
+
+MODES: Registry[Callable[[Explanation, Style], Image.Image]] = Registry("drawing")
+"""From an explanation of one class to a picture as large as its photo."""
+
+
+def draw(explanation: Explanation, style: Style) -> Image.Image:
+    """The map of one class as the visitor wants it, as large as the explanation's photo.
+
+    Raises:
+        UnknownNameError: If there is no such mode or palette.
+        OptionError: If the opacity is outside 0 to 1.
+    """
+    return MODES[style.mode](explanation, style)
+
+
+def values(explanation: Explanation) -> NDArray[np.float32]:
+    """The heat map ``(h, w)`` as an array."""
+    found: NDArray[np.float32] = explanation.heatmap.detach().to("cpu", torch.float32).numpy()
+    return found
+
+
+@MODES.register("overlay")
+def _overlay(explanation: Explanation, style: Style) -> Image.Image:
+    return explanation.overlay(opacity=style.opacity, colors=style.colors)
+
+
+@MODES.register("positive only")
+def _positive(explanation: Explanation, style: Style) -> Image.Image:
+    positive = np.clip(values(explanation), 0, None)
+    options: dict[str, Any] = {"smoothing": explanation.smoothing, "opacity": style.opacity, "colors": style.colors}
+    return viz.overlay(explanation.image, positive, explanation.box, **options)
+
+
+@MODES.register("heat map")
+def _heatmap(explanation: Explanation, style: Style) -> Image.Image:
+    """The numbers themselves where the network looked, not smoothed; black where it did not."""
+    drawn = explanation.heatmap_image(percentile=99.9, colors=style.colors)
+    left, top, right, bottom = (round(edge) for edge in explanation.box)
+    ground = Image.new("RGB", explanation.image.size)
+    size = (max(1, right - left), max(1, bottom - top))
+    ground.paste(drawn.resize(size, Image.Resampling.NEAREST), (left, top))
+    return ground
+
+
+@MODES.register("contour")
+def _contour(explanation: Explanation, style: Style) -> Image.Image:
+    """The photo in color, with a line around half of the evidence for the class, and one around half against it."""
+    photo = explanation.image.copy()
+    left, top, right, bottom = (round(edge) for edge in explanation.box)
+    size = (max(1, right - left), max(1, bottom - top))
+    smoothed = viz.smoothed(values(explanation).astype(np.float64), max(explanation.smoothing, viz.SMOOTHING))
+    line_for, line_against = viz.PALETTES[style.colors][3], viz.PALETTES[style.colors][1]
+    for signed, line in ((-smoothed, line_against), (smoothed, line_for)):
+        region = enclosing(np.clip(signed, 0, None))
+        mask = Image.fromarray(region.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)
+        inside = mask.point(lambda value: 255 * (value > 127))
+        edge = np.asarray(inside) > np.asarray(inside.filter(ImageFilter.MinFilter(3)))
+        thick = Image.fromarray(edge.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(3))
+        faded = thick.point(lambda value: int(value * style.opacity))
+        photo.paste(Image.new("RGB", size, line), (left, top), faded)
+    return photo
+
+
+def enclosing(positive: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """The fewest pixels that hold `ENCLOSED` of the total of a map ``(h, w)`` without negative values."""
+    flat = np.sort(positive, axis=None)[::-1]
+    total = float(flat.sum())
+    if total <= 0:
+        return np.zeros(positive.shape, dtype=bool)
+    threshold = flat[int(np.searchsorted(np.cumsum(flat), ENCLOSED * total))]
+    found: NDArray[np.bool_] = positive >= threshold
+    return found

@@ -1,0 +1,89 @@
+"""What a visitor takes home from each view: pictures, raw maps and records."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise import records
+from equipoise.app.drawing import Style, draw
+from equipoise.app.session import OWN
+from equipoise.app.views import covering, inserting, randomizing
+from equipoise.app.views.comparing import method_options
+from equipoise.explanation import slug
+
+if TYPE_CHECKING:
+    from equipoise.app.session import Session
+    from equipoise.explanation import Explanation
+
+_NAME = 30  # letters of a photo's name in the names of its files
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> list[str]:
+    """Write files into a new folder within ``folder``; their paths.
+
+    Raises:
+        OSError: If that is impossible.
+    """
+    place = folder / secrets.token_hex(8)
+    place.mkdir(parents=True)
+    return [str(records.write_atomically(place / name, data)) for name, data in contents.items()]
+
+
+def of_maps(
+    session: Session, indices: Sequence[int], methods: Sequence[str], gamma: float, style: Style
+) -> dict[str, bytes]:
+    """Of every method and class: the picture as shown, the heat map, the raw float32 numbers, the record."""
+    found: dict[str, bytes] = {}
+    for method in methods:
+        for index in indices:
+            explanation = session.full(index, method, method_options(method, gamma))
+            found |= _of_one(explanation, f"{_stem(session)}.{method}.{index}", style)
+    return found
+
+
+def of_curves(session: Session, made: inserting.Curves, style: Style) -> dict[str, bytes]:
+    """Both curves as JSON, and the map whose order they follow."""
+    record = {
+        "photo": session.name,
+        "model": session.network.name,
+        "class": made.index,
+        "gamma": made.gamma,
+        "mode": made.mode,
+        "canvas": made.canvas,
+        "shares": inserting.SHARES,
+        "probability": made.found,
+    }
+    return {f"{_stem(session)}.{made.mode}.{made.index}.json": _json(record)} | of_maps(
+        session, [made.index], [OWN], made.gamma, style
+    )
+
+
+def of_randomized(session: Session, index: int, gamma: float, place: int, style: Style) -> dict[str, bytes]:
+    """The map of the network with random layers, and which those are."""
+    step = randomizing.steps(session)[place]
+    explanation = randomizing.randomized(session, index, gamma, step).explanation
+    stem = f"{_stem(session)}.{len(step.layers)}_random.{index}"
+    return _of_one(explanation, stem, style) | {f"{stem}.layers.json": _json({"layers": step.layers, "of": step.of})}
+
+
+def of_coverage(session: Session, index: int, gamma: float, style: Style) -> dict[str, bytes]:
+    """The coverage table as JSON, and the map that it explains."""
+    rows = covering.as_json(covering.operations(session, index, gamma))
+    return {f"{_stem(session)}.coverage.{index}.json": _json(rows)} | of_maps(session, [index], [OWN], gamma, style)
+
+
+def _of_one(explanation: Explanation, stem: str, style: Style) -> dict[str, bytes]:
+    contents = explanation.contents()
+    contents[".overlay.png"] = records.encoded(draw(explanation, style))
+    return {f"{stem}-{slug(explanation.targets[0].name)}{ending}": data for ending, data in contents.items()}
+
+
+def _stem(session: Session) -> str:
+    return slug(Path(session.name).stem, _NAME)
+
+
+def _json(value: Any) -> bytes:
+    return (records.to_json(value) + "\n").encode()

@@ -1,0 +1,163 @@
+"""Pieces of the page as HTML: everything a visitor or file named is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipoise.app.drawing import values
+from equipoise.report import data_uri, encoded_for_screen
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from equipoise.explanation import Explanation
+
+_STEPS = 32767  # of the 16-bit numbers in which the page gets a map
+
+
+def message(text: str, *, error: bool = False) -> str:
+    """A sentence for the visitor, read out by screen readers at once; nothing for an empty one."""
+    if not text:
+        return ""
+    kind, role = ("eq-error", "alert") if error else ("eq-note", "status")
+    return f'<p class="{kind}" role="{role}">{html.escape(text)}</p>'
+
+
+def picture(image: Image.Image, alt: str) -> str:
+    """A picture inside the page."""
+    return f'<img src="{data_uri(encoded_for_screen(image))}" alt="{html.escape(alt)}">'
+
+
+def legend(colors: str) -> str:
+    """The color scale in words and colors."""
+    name = {"red_blue": ("Red", "blue"), "orange_blue": ("Orange", "blue")}[colors]
+    return (
+        f'<div class="eq-legend"><span>against</span><span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
+        f"<span>for</span><span>{name[0]} pixels speak for the class, {name[1]} pixels against it; the stronger the "
+        "color, the more.</span></div>"
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of a row.
+
+    Attributes:
+        title: Above it.
+        picture: The map as drawn.
+        lines: Below it.
+        explanation: Whose values pointing at a pixel shows; ``None``: the picture is not to be pointed at.
+        index: Which of the row, for the box that a visitor drags.
+    """
+
+    title: str
+    picture: Image.Image
+    lines: tuple[str, ...] = ()
+    explanation: Explanation | None = None
+    index: int = 0
+
+
+def row(pictures: Sequence[Shown]) -> str:
+    """Pictures side by side, below one another on a phone."""
+    return '<div class="eq-row">' + "".join(_figure(one) for one in pictures) + "</div>"
+
+
+def _figure(one: Shown) -> str:
+    title = html.escape(one.title)
+    lines = "".join(f"<span>{html.escape(line)}</span>" for line in one.lines)
+    drawn = picture(one.picture, one.title)
+    if one.explanation is not None:
+        drawn = (
+            f'<div class="eq-view" tabindex="0" role="application" aria-label="Map of {title}. Arrow keys move a '
+            'pointer, with shift they draw a box, Enter measures it." '
+            f'{_numbers(one.explanation)} data-index="{one.index}">{drawn}<div class="eq-box" hidden></div>'
+            '<div class="eq-cross" hidden></div></div><output class="eq-value" aria-live="polite">'
+            "Point at a pixel for its value; drag a box for its share of the evidence.</output>"
+        )
+    return f'<figure class="eq-figure"><figcaption class="eq-title">{title}</figcaption>{drawn}<p>{lines}</p></figure>'
+
+
+def _numbers(explanation: Explanation) -> str:
+    """The map as 16-bit numbers, and where it lies on the picture, in shares of its sides."""
+    heat = values(explanation)
+    scale = float(np.abs(heat).max()) or 1.0
+    data = base64.b64encode(np.round(heat / scale * _STEPS).astype("<i2").tobytes()).decode()
+    width, height = explanation.image.size
+    left, top, right, bottom = explanation.box
+    box = ",".join(f"{edge:.6f}" for edge in (left / width, top / height, right / width, bottom / height))
+    return (
+        f'data-map="{data}" data-scale="{scale / _STEPS!r}" data-rows="{heat.shape[0]}" '
+        f'data-columns="{heat.shape[1]}" data-place="{box}"'
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """A table that scrolls by itself."""
+    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
+    name = html.escape(caption)
+    return (
+        f'<div class="eq-scroll" tabindex="0" role="region" aria-label="{name}"><table><caption>{name}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a chart.
+
+    Attributes:
+        label: Its name.
+        points: ``(x, y)``, both 0 to 1, in the order of x.
+        kind: Its class in the style sheet: ``"eq-own"`` or ``"eq-other"``.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    kind: str
+
+
+def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
+    """Curves in a square from 0 to 1, with a vertical mark; the numbers follow for screen readers.
+
+    Args:
+        lines: The curves.
+        mark: Where the mark stands, 0 to 1.
+        across: What x is.
+        up: What y is.
+    """
+    width, height, left, top = 460, 230, 48, 14  # of the plot, in the drawing's own units, and its margins
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = top + height * (1 - share)
+        x = left + width * share
+        parts += [
+            f'<line class="eq-grid" x1="{left}" x2="{left + width}" y1="{y:g}" y2="{y:g}"/>',
+            f'<text x="{left - 8}" y="{y + 4:g}" text-anchor="end">{share:g}</text>',
+            f'<text x="{x:g}" y="{top + height + 18}" text-anchor="middle">{100 * share:g} %</text>',
+        ]
+    for place, line in enumerate(lines):
+        points = [(left + width * x, top + height * (1 - y)) for x, y in line.points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="{line.kind}" points="{path}"/>')
+        x = left + 18 + 230 * place
+        parts.append(f'<line class="{line.kind}" x1="{x}" x2="{x + 26}" y1="{top + 288}" y2="{top + 288}"/>')
+        parts.append(f'<text x="{x + 34}" y="{top + 292}">{html.escape(line.label)}</text>')
+    at, middle = left + width * mark, (left + width / 2, top + height / 2)
+    turned = f"translate(12 {middle[1]:g}) rotate(-90)"
+    parts += [
+        f'<line class="eq-mark" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{top + height}"/>',
+        f'<text x="{middle[0]:g}" y="{top + height + 40}" text-anchor="middle">{html.escape(across)}</text>',
+        f'<text transform="{turned}" text-anchor="middle">{html.escape(up)}</text>',
+    ]
+    said = "; ".join(
+        f"{line.label}: " + ", ".join(f"{100 * x:.0f} % {y:.2f}" for x, y in line.points) for line in lines
+    )
+    name = html.escape(f"{up} over {across}. {said}")
+    return f'<svg class="eq-chart" viewBox="0 0 520 316" role="img" aria-label="{name}">{"".join(parts)}</svg>'

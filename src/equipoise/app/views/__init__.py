@@ -1,0 +1,1 @@
+"""One module per view of the page: from a `Session` and what the visitor chose to what is shown."""

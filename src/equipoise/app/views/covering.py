@@ -1,0 +1,72 @@
+"""Which rule each operation of the network got, and what became of the relevance there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from equipoise._seen import bind
+from equipoise.app.markup import table
+from equipoise.app.session import OWN
+
+if TYPE_CHECKING:
+    from equipoise.app.session import Session
+    from equipoise.methods.ae import AttributionEquilibrium
+
+HEADS = ("operation", "module", "rule", "relevance in", "relevance out", "shape")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of the coverage table.
+
+    Attributes:
+        name: What torch calls the operation.
+        module: The module that ran it; ``"the model itself"`` for the outermost one.
+        rule: The rule it got.
+        arrived: Sum of the relevance that came in from the logits' side.
+        left: Sum of the relevance that it passed on towards the pixels.
+        shape: Of its first output.
+    """
+
+    name: str
+    module: str
+    rule: str
+    arrived: float
+    left: float
+    shape: str
+
+
+def operations(session: Session, index: int, gamma: float) -> list[Operation]:
+    """Every operation of the forward pass, from the logits down."""
+    bound = bind(OWN, session.network.module, session.network.spec, {"gamma": gamma})
+    method = cast("AttributionEquilibrium", bound.attributor)
+    with session.network.work(session.stop):
+        passages = method.coverage(session.seen.inputs, torch.tensor([index], device=session.seen.inputs.device))
+    return [
+        Operation(
+            one.name,
+            one.site.module or "the model itself",
+            one.rule,
+            float(one.arrived.flatten()[0]),
+            float(one.left.flatten()[0]),
+            " x ".join(map(str, one.shapes[1][0])),
+        )
+        for one in passages
+    ]
+
+
+def show(session: Session, index: int, gamma: float) -> str:
+    """The table."""
+    found = operations(session, index, gamma)
+    rules = dict.fromkeys(one.rule for one in found)
+    caption = f"{len(found)} operations, {len(rules)} kinds of treatment: {', '.join(rules)}"
+    rows = [(one.name, one.module, one.rule, f"{one.arrived:+.4f}", f"{one.left:+.4f}", one.shape) for one in found]
+    return table(HEADS, rows, caption)
+
+
+def as_json(found: list[Operation]) -> list[dict[str, Any]]:
+    """The rows as JSON types."""
+    return [asdict(one) for one in found]

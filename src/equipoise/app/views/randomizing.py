@@ -1,0 +1,105 @@
+"""Does the map depend on what the network learned? Its layers are drawn anew from the top, and the map follows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from equipoise._seen import bind
+from equipoise.app.drawing import Style, draw
+from equipoise.app.markup import Shown, legend, row
+from equipoise.app.session import OWN, SHOWN, Made
+from equipoise.app.views.explaining import heading
+from equipoise.errors import OptionError
+from equipoise.explanation import explain_look
+from equipoise.metrics import randomize, rank_correlation, stages
+from equipoise.records import to_json
+
+if TYPE_CHECKING:
+    from equipoise.app.session import Session
+
+STOPS: Final = 8
+"""Steps of the slider after the trained network."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far the network is drawn anew.
+
+    Attributes:
+        layers: Names of the layers, from the logits down; none at the first step.
+        of: How many layers there are.
+    """
+
+    layers: tuple[str, ...]
+    of: int
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        if not self.layers:
+            return "the trained network"
+        return f"{len(self.layers)} of {self.of} layers random, from the logits down to {self.layers[-1]}"
+
+
+def steps(session: Session) -> list[Step]:
+    """The trained network, then more and more of it random, to all of it.
+
+    References:
+        Adebayo et al. 2018 (*Sanity Checks for Saliency Maps*), "cascading randomization".
+    """
+    with session.network.work(session.stop):
+        names = stages(session.network.module, session.seen.inputs)
+    counts = dict.fromkeys(round(len(names) * stop / STOPS) for stop in range(STOPS + 1))
+    return [Step(tuple(names[:count]), len(names)) for count in counts]
+
+
+def randomized(session: Session, index: int, gamma: float, step: Step) -> Made:
+    """The map of a class from a copy of the network whose ``step.layers`` are drawn anew.
+
+    Raises:
+        CancelledError: If the visitor stopped it.
+
+    References:
+        Nam & Lee 2024, section 5.2.2 and Fig. 7.
+    """
+    if not step.layers:
+        return session.explain(index, options={"gamma": gamma})
+
+    def make() -> Made:
+        started = time.perf_counter()
+        with session.network.work(session.stop):
+            copied = randomize(session.network.module, step.layers)
+            bound = bind(OWN, copied, session.network.spec, {"gamma": gamma})
+            explanation = explain_look(session.seen, bound, [index]).select(0)
+        return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
+
+    return session.remember(to_json(["random", len(step.layers), gamma, index]), make)
+
+
+def show(session: Session, index: int, gamma: float, place: int, style: Style) -> str:
+    """The map of the trained network beside that of a random one.
+
+    Args:
+        session: The photo.
+        index: Of the class.
+        gamma: Of the maps.
+        place: Of the slider, from 0 (trained).
+        style: How maps are drawn.
+
+    Raises:
+        OptionError: If the slider has no such place.
+    """
+    found = steps(session)
+    if not 0 <= place < len(found):
+        raise OptionError(f"the slider is at {place}; it goes from 0 to {len(found) - 1}")
+    step = found[place]
+    before = session.explain(index, options={"gamma": gamma}).explanation
+    after = randomized(session, index, gamma, step).explanation
+    likeness = float(rank_correlation(before.heatmap.float()[None].cpu(), after.heatmap.float()[None].cpu()))
+    pictures = [
+        Shown(f"trained: {heading(before)}", draw(before, style)),
+        Shown(step.words, draw(after, style), (f"rank correlation with the trained network's map {likeness:+.2f}",)),
+    ]
+    return legend(style.colors) + row(pictures)

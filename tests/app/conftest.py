@@ -1,0 +1,35 @@
+"""A visitor's session on a small network, without a browser."""
+
+import pytest
+
+import colors
+from equipoise.app.networks import Networks
+from equipoise.app.session import Session
+
+
+@pytest.fixture
+def networks():
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        return colors.build()
+
+    networks = Networks(["colors", "other"], load)
+    networks.asked = asked
+    return networks
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """96 x 48 pixels: a red and a blue square of 16 pixels on black, both in the middle that the network sees."""
+    image = colors.photo("red", 28, 8, size=96).crop((0, 0, 96, 48))
+    image.paste((0, 0, 255), (52, 20, 68, 36))
+    path = tmp_path / "two squares.png"
+    image.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def session(networks, photo):
+    return Session.open(photo, networks["colors"])
