@@ -1,0 +1,315 @@
+"""The page itself: gradio's controls wired to the views; everything that computes is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import gradio as gr
+
+from equipoise.app import files, lines, markup
+from equipoise.app.controls import Choice, Setting, TakeHome, complaint, examples_html, guarded, photo_input
+from equipoise.app.drawing import MODES
+from equipoise.app.session import OWN, Session
+from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
+from equipoise.errors import EquipoiseError, OptionError
+from equipoise.metrics import CANVASES
+
+FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
+VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
+
+_QUEUE: Final[dict[str, Any]] = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "minimal"}
+_LIVE: Final[dict[str, Any]] = _QUEUE | {"trigger_mode": "always_last"}
+_BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
+_PICKED: Final = """element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-example]');
+  if (button) trigger('select', { index: Number(button.dataset.example) });
+});"""
+
+
+class Page:
+    """The controls of the page, laid out by `build`, and what they do.
+
+    Args:
+        setting: What the page is made of.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.blocks = gr.Blocks(title="equipoise: what did the network see?", analytics_enabled=False)
+        with self.blocks:
+            gr.HTML(
+                '<div class="eq-head"><h1>What did the network see?</h1><p>Give it a photo. The network says what is '
+                "in it, and the map shows which pixels speak for that class and which against it.</p></div>"
+            )
+            self.session = gr.State(None)
+            self.curves = gr.State(None)
+            self.active = gr.State(VIEWS[0])
+            with gr.Row():
+                with gr.Column(scale=1, min_width=290):
+                    self._photo_column()
+                with gr.Column(scale=3, min_width=320):
+                    self._controls()
+                    with gr.Tabs():
+                        self._views()
+            self._wire()
+
+    def _photo_column(self) -> None:
+        names = self.setting.networks.names
+        self.photo = photo_input(
+            label="Photo: drop, paste or choose", sources=["upload", "clipboard"], height=250, buttons=[]
+        )
+        self.examples = gr.HTML(examples_html(self.setting.examples), js_on_load=_PICKED)
+        self.model = gr.Dropdown(names, value=names[0], label="Network", interactive=True, visible=len(names) > 1)
+        self.checked = gr.CheckboxGroup([], label="Its highest classes", visible=False)
+        self.others = gr.Dropdown(
+            [], multiselect=True, allow_custom_value=True, label="Any other class: search by name", visible=False
+        )
+
+    def _controls(self) -> None:
+        self.status = gr.HTML("", elem_id="status")
+        with gr.Row(equal_height=True):
+            self.gamma = gr.Slider(
+                1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
+            )
+            self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90)
+        with gr.Accordion("How maps are drawn", open=False):
+            self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
+            self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
+            self.safe = gr.Checkbox(False, label="Orange and blue, for eyes that see red as dark")
+
+    def _views(self) -> None:
+        with gr.Tab(VIEWS[0]) as explain:
+            self.explained = gr.HTML(
+                markup.message("Drop a photo, or take an example at the left."), js_on_load=_BOXED, elem_id="explained"
+            )
+            self.share = gr.HTML("", elem_id="share", elem_classes="eq-share")
+            self.take_explained = TakeHome.make()
+        with gr.Tab(VIEWS[1]) as compare:
+            self.methods = gr.CheckboxGroup(
+                comparing.method_choices(), value=list(FIRST_METHODS), label="Methods, on the chosen classes"
+            )
+            self.compare = gr.Button("Compare", variant="primary")
+            self.compared = gr.HTML("", elem_id="compared")
+            self.take_compared = TakeHome.make()
+        with gr.Tab(VIEWS[2]) as insert:
+            with gr.Row():
+                self.way = gr.Radio(["insertion", "deletion"], value="insertion", label="Show or hide pixels")
+                self.canvas = gr.Dropdown(list(CANVASES), value="blur", label="What is there without them")
+            self.insert = gr.Button("Ask the network, for the first chosen class", variant="primary")
+            self.amount = gr.Slider(0.0, 1.0, 0.1, step=0.01, label="Share of the pixels", elem_id="amount")
+            self.inserted = gr.HTML("", elem_id="inserted")
+            self.take_inserted = TakeHome.make()
+        with gr.Tab(VIEWS[3]) as sanity:
+            self.depth = gr.Slider(
+                0, randomizing.STOPS, 0, step=1, elem_id="depth",
+                label="Layers drawn at random, from the logits down; the map of the first chosen class",
+            )  # fmt: skip
+            self.randomized = gr.HTML("", elem_id="randomized")
+            self.take_randomized = TakeHome.make()
+        with gr.Tab(VIEWS[4]) as coverage:
+            self.covered = gr.HTML("", elem_id="covered")
+            self.take_covered = TakeHome.make()
+        self.tabs = dict(zip(VIEWS, (explain, compare, insert, sanity, coverage), strict=True))
+
+    def _wire(self) -> None:
+        self._all = [self.session, self.checked, self.others, self.gamma, self.mode, self.opacity, self.safe]
+        self._wire_photo()
+        self._wire_live()
+        self._wire_work()
+        self._wire_files()
+        self.stop.click(request_stop, self.session, None, queue=False, show_progress="hidden")
+
+    def _wire_photo(self) -> None:
+        opened = [self.session, self.checked, self.others, self.curves, self.compared, self.inserted, self.share]
+        seen = gr.on(
+            [self.photo.input, self.model.input],
+            guarded(self._open, len(opened)), [self.photo, self.model], [*opened, self.status], **_QUEUE,
+        )  # fmt: skip
+        picked = self.examples.select(self._pick, None, self.photo, show_progress="hidden")
+        again = picked.then(
+            guarded(self._open, len(opened)), [self.photo, self.model], [*opened, self.status], **_QUEUE
+        )
+        for event in (seen, again):
+            event.success(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE)
+
+    def _wire_live(self) -> None:
+        moved = [
+            one.input
+            for one in (
+                self.checked, self.others, self.gamma, self.mode, self.opacity, self.safe, self.depth,
+            )
+        ]  # fmt: skip
+        gr.on(moved, self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
+        for name, tab in self.tabs.items():
+            chosen = tab.select(lambda name=name: name, None, self.active, show_progress="hidden")
+            chosen.then(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
+        self.explained.select(self._boxed, self._all, [self.share, self.status], **_QUEUE)
+
+    def _wire_work(self) -> None:
+        take = self.take_compared
+        self.compare.click(
+            self._compare, [*self._all, self.methods], [self.compared, take.python, take.command, self.status], **_QUEUE
+        )
+        take = self.take_inserted
+        self.insert.click(
+            self._insert, [*self._all, self.way, self.canvas, self.amount],
+            [self.curves, self.inserted, take.python, take.command, self.status], **_QUEUE,
+        )  # fmt: skip
+        self.amount.input(
+            guarded(self._reveal, 1), [*self._all, self.curves, self.amount], [self.inserted, self.status], **_LIVE
+        )
+
+    def _wire_files(self) -> None:
+        for take, contents, inputs in (
+            (self.take_explained, self._explained_files, self._all),
+            (self.take_compared, self._compared_files, [*self._all, self.methods]),
+            (self.take_inserted, self._inserted_files, [*self._all, self.curves]),
+            (self.take_randomized, self._randomized_files, [*self._all, self.depth]),
+            (self.take_covered, self._covered_files, self._all),
+        ):
+            take.button.click(guarded(self._written(contents), 1), inputs, [take.files, self.status], **_QUEUE)
+
+    # What the controls do.
+
+    def _pick(self, event: gr.EventData) -> Any:
+        index = event._data["index"]  # noqa: SLF001  # where gradio keeps what the page sent
+        if not isinstance(index, int) or not 0 <= index < len(self.setting.examples):
+            return gr.skip()
+        return str(self.setting.examples[index])
+
+    def _open(self, path: str | None, model: str) -> tuple[Any, ...]:
+        if path is None:
+            hidden = gr.update(visible=False, value=[])
+            return None, hidden, hidden, None, "", "", ""
+        session = Session.open(path, self.setting.networks[model])
+        top = [(f"{one.name}, {100 * one.probability:.1f} %", str(one.index)) for one in session.scores]
+        classes = [(f"{name} ({index})", str(index)) for index, name in enumerate(session.network.spec.classes)]
+        return (
+            session,
+            gr.update(choices=top, value=[top[0][1]], visible=True),
+            gr.update(choices=classes, value=[], visible=True),
+            None,
+            "",
+            "",
+            "",
+        )
+
+    def _refresh_inputs(self) -> list[Any]:
+        return [*self._all, self.active, self.depth]
+
+    def _refresh_outputs(self) -> list[Any]:
+        takes = (self.take_explained, self.take_randomized, self.take_covered)
+        return [
+            self.explained, self.randomized, self.covered,
+            *(part for take in takes for part in (take.python, take.command)),
+            self.share, self.status,
+        ]  # fmt: skip
+
+    def _refresh(self) -> Callable[..., tuple[Any, ...]]:
+        """What is shown of the view in front; a view at the back is made when it comes to the front."""
+        return guarded(self._show, len(self._refresh_outputs()) - 1)
+
+    def _show(self, *given: Any) -> tuple[Any, ...]:
+        *values, active, depth = given
+        shown: list[Any] = [gr.skip()] * 10
+        if values[0] is None:
+            return tuple(shown)
+        choice = Choice.of(values)
+        session, index, gamma, style = choice.session, choice.indices[0], choice.gamma, choice.style
+        if active == VIEWS[0]:
+            shown[0] = explaining.explain(session, choice.indices, gamma, style)
+            shown[3:5] = lines.explain_python(choice.asked), lines.explain_command(choice.asked)
+            shown[9] = ""
+        elif active == VIEWS[3]:
+            place = min(int(depth), len(randomizing.steps(session)) - 1)
+            shown[1] = randomizing.show(session, index, gamma, place, style)
+            layers = len(randomizing.steps(session)[place].layers)
+            shown[5:7] = lines.sanity_python(choice.asked, index, layers), lines.recipe_command("fig7", choice.asked)
+        elif active == VIEWS[4]:
+            shown[2] = covering.show(session, index, gamma)
+            shown[7:9] = lines.coverage_python(choice.asked, index), lines.explain_command(choice.asked)
+        return tuple(shown)
+
+    def _boxed(self, event: gr.EventData, *given: Any) -> tuple[Any, Any]:
+        asked = event._data  # noqa: SLF001  # where gradio keeps what the page sent
+        return guarded(self._share, 1)(*given, asked)
+
+    def _share(self, *given: Any) -> tuple[str]:
+        *values, asked = given
+        choice = Choice.of(values)
+        index = choice.indices[min(max(int(asked["index"]), 0), len(choice.indices) - 1)]
+        left, top, right, bottom = (min(max(float(edge), 0.0), 1.0) for edge in asked["box"])
+        options = comparing.method_options(OWN, choice.gamma)
+        said = explaining.in_box(choice.session, index, (left, top, right, bottom), OWN, options)
+        return (markup.message(said),)
+
+    def _compare(self, *given: Any) -> Iterator[tuple[Any, ...]]:
+        *values, methods = given
+        try:
+            choice = Choice.of(values)
+            python = lines.compare_python(choice.asked, methods)
+            command = lines.explain_command(choice.asked, methods)
+            for body in comparing.compare(choice.session, choice.indices, methods, choice.gamma, choice.style):
+                yield body, python, command, ""
+        except EquipoiseError as error:
+            yield gr.skip(), gr.skip(), gr.skip(), complaint(error)
+
+    def _insert(self, progress: gr.Progress = gr.Progress(), *given: Any) -> tuple[Any, ...]:  # noqa: B008  # so gradio finds it
+        return guarded(self._inserted, 4)(progress, *given)
+
+    def _inserted(self, progress: gr.Progress, *given: Any) -> tuple[Any, ...]:
+        *values, way, canvas, amount = given
+        choice = Choice.of(values)
+        index = choice.indices[0]
+        made = inserting.curves(choice.session, index, choice.gamma, mode=way, canvas=canvas, progress=progress)
+        return (
+            made,
+            inserting.show(choice.session, made, amount),
+            lines.insert_python(choice.asked, index, mode=way, canvas=canvas),
+            lines.recipe_command(way, choice.asked, [f"canvas={canvas}"]),
+        )
+
+    def _reveal(self, *given: Any) -> tuple[str]:
+        *values, made, amount = given
+        if made is None:
+            raise OptionError("ask the network first; then the slider shows the pixels")
+        return (inserting.show(Choice.of(values).session, made, amount),)
+
+    def _written(self, contents: Callable[..., dict[str, bytes]]) -> Callable[..., tuple[Any]]:
+        def make(*given: Any) -> tuple[Any]:
+            return (gr.update(value=files.write(self.setting.folder, contents(*given)), visible=True),)
+
+        return make
+
+    def _explained_files(self, *values: Any) -> dict[str, bytes]:
+        choice = Choice.of(values)
+        return files.of_maps(choice.session, choice.indices, [OWN], choice.gamma, choice.style)
+
+    def _compared_files(self, *given: Any) -> dict[str, bytes]:
+        *values, methods = given
+        choice = Choice.of(values)
+        return files.of_maps(choice.session, choice.indices, methods, choice.gamma, choice.style)
+
+    def _inserted_files(self, *given: Any) -> dict[str, bytes]:
+        *values, made = given
+        choice = Choice.of(values)
+        if made is None:
+            raise OptionError("ask the network first; then there are curves to save")
+        return files.of_curves(choice.session, made, choice.style)
+
+    def _randomized_files(self, *given: Any) -> dict[str, bytes]:
+        *values, depth = given
+        choice = Choice.of(values)
+        place = min(int(depth), len(randomizing.steps(choice.session)) - 1)
+        return files.of_randomized(choice.session, choice.indices[0], choice.gamma, place, choice.style)
+
+    def _covered_files(self, *values: Any) -> dict[str, bytes]:
+        choice = Choice.of(values)
+        return files.of_coverage(choice.session, choice.indices[0], choice.gamma, choice.style)
+
+
+def request_stop(session: Session | None) -> None:
+    """Stop the visitor's work at the next forward pass."""
+    if session is not None:
+        session.stop.request()

@@ -1,0 +1,156 @@
+"""The page on a port of this machine: nothing is sent anywhere, and nothing outside the given folders is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from equipoise.errors import ImageError, MissingPackageError, OptionError
+from equipoise.images import find_images, one_line
+from equipoise.samples import SAMPLES, sample_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LARGEST_UPLOAD: Final = 40 * 1024 * 1024
+"""Bytes of a photo."""
+
+SHOWN_EXAMPLES: Final = 24
+
+_MISSING: Final = "the web app needs gradio 6: pip install equipoise[app]"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server.
+
+    Attributes:
+        address: Where the page is.
+        folder: What the server writes; removed by `close`.
+    """
+
+    address: str
+    folder: Path
+    blocks: Any
+
+    def wait(self) -> None:
+        """Until Ctrl-C."""
+        self.blocks.block_thread()
+
+    def close(self) -> None:
+        """End the server and remove what visitors sent and made."""
+        self.blocks.close(verbose=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def example_photos(folder: str | None) -> tuple[Path, ...]:
+    """The photos that the page offers: those of a folder, or the samples of installed packages.
+
+    Raises:
+        OptionError: If the folder is absent.
+        ImageError: If it holds no photos.
+    """
+    if folder is None:
+        found = []
+        for name in SAMPLES:
+            try:
+                found.append(sample_path(name))
+            except ImageError:  # a package that is not installed
+                continue
+        return tuple(found)
+    if not Path(folder).is_dir():
+        raise OptionError(f"--examples {one_line(folder)} is not a folder")
+    found = find_images(folder)[:SHOWN_EXAMPLES]
+    if not found:
+        raise ImageError(f"{one_line(folder)}: holds no photos")
+    return tuple(path.resolve() for path in found)
+
+
+def start(
+    models: Sequence[str], *, host: str = "127.0.0.1", port: int | None = None, examples: str | None = None
+) -> Served:
+    """Start the page.
+
+    Args:
+        models: Networks that it offers, as `equipoise.load_model` takes them; the first is loaded now.
+        host: Address to listen on; the default is reached from this machine alone.
+        port: 0 or ``None``: a free one from 7860 on.
+        examples: Folder of photos to offer.
+
+    Raises:
+        MissingPackageError: If gradio 6 is not installed.
+        OptionError: If the port is taken, or the examples are no folder.
+        EquipoiseError: If the first network cannot be had.
+    """
+    photos = example_photos(examples)
+    folder = Path(tempfile.mkdtemp(prefix="equipoise-"))
+    # gradio reads these when it is imported; none of its reports leave the machine
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    try:
+        blocks, look = _page(models, photos, folder)
+        return Served(_launch(blocks, look, (host, port), [*photos, folder / "made"]), folder, blocks)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _page(models: Sequence[str], photos: tuple[Path, ...], folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The page, and how it looks."""
+    try:
+        import gradio as gr  # noqa: PLC0415  # the app extra
+    except ImportError as error:
+        raise MissingPackageError(_MISSING) from error
+    if int(gr.__version__.split(".")[0]) < 6:
+        raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
+    from equipoise.app.controls import Setting, text_of  # noqa: PLC0415  # they import gradio
+    from equipoise.app.networks import Networks  # noqa: PLC0415
+    from equipoise.app.page import Page  # noqa: PLC0415
+
+    networks = Networks(models)
+    networks[networks.names[0]]  # now, and not while the first visitor waits
+    blocks = Page(Setting(networks, photos, folder / "made")).blocks
+    theme = gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return blocks, {"theme": theme, "css": text_of("page.css"), "head": f"<script>{text_of('inspector.js')}</script>"}
+
+
+def _launch(blocks: Any, look: dict[str, Any], place: tuple[str, int | None], allowed: Sequence[Path]) -> str:
+    host, port = place
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of gradio's own parts, about one another
+        try:
+            _, address, _ = blocks.queue(default_concurrency_limit=4, max_size=64).launch(
+                server_name=host, server_port=port or None, prevent_thread_lock=True, quiet=True, share=False,
+                ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, footer_links=[],
+                max_file_size=LARGEST_UPLOAD, allowed_paths=[str(path) for path in allowed],
+                state_session_capacity=64, **look,
+            )  # fmt: skip
+        except OSError as error:
+            raise OptionError(f"port {port} of {host} cannot be had: is another server there?") from error
+    return str(address)
+
+
+def serve(models: Sequence[str], *, host: str, port: int | None, examples: str | None) -> int:
+    """Start the page, say where it is, and wait for Ctrl-C; the exit status.
+
+    Raises:
+        EquipoiseError: As `start`.
+    """
+    served = start(models, host=host, port=port, examples=examples)
+    try:
+        print(f"The page is at {served.address} (Ctrl-C ends it)", flush=True)  # for a person
+        served.wait()
+    finally:
+        served.close()
+    return 0
