@@ -71,10 +71,7 @@ Image.new("RGB", (64, 48)).save("mine/images/a.jpg")
 Image.new("RGB", (64, 48)).save("mine/images/b.jpg")
 Image.new("L", (64, 48), 255).save("mine/masks/b.png")
 Path("mine/boxes.csv").write_text(
-    "image,class,left,top,right,bottom\\n"
-    "a.jpg,cat,0,0,8,6\\n"
-    "a.jpg,sofa,0,0,64,48\\n"
-    "b.jpg,dog,,,,\\n"
+    "image,class,left,top,right,bottom\\na.jpg,cat,0,0,8,6\\na.jpg,sofa,0,0,64,48\\nb.jpg,dog,,,,\\n"
 )
 
 data = open_dataset("folder", root="mine")
