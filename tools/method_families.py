@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +16,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from coverage_table import CLASSES, checked, network, reason
+from coverage_table import CLASSES, checked, network
 from torch import Tensor, nn
 
 from equipoise.errors import MissingPackageError
 from equipoise.methods import METHODS
 
 FOLDER = Path(__file__).parents[1] / "docs" / "methods"
-SIZE, TARGETS = 64, ((1, 3),)
+SIZE = 64
 FAMILIES = {
     "chain": ("torchvision/vgg11", "convolutions, ReLUs and max pools in a row"),
     "residual": ("torchvision/resnet18", "residual sums, batch norms, one in-place ReLU used twice"),
@@ -46,7 +47,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "extremal_perturbation": {"steps": 2},
     "deep_lift_shap": {"baselines": 2},
     "gradient_shap": {"samples": 2},
-    "lime": {"samples": 20, "grid": 2, "penalty": 1e-6},
+    "lime": {"samples": 20, "grid": 2, "penalty": 1e-9},
     "kernel_shap": {"samples": 20, "grid": 2},
 }
 
@@ -75,7 +76,7 @@ def build_member(name: str) -> nn.Module:
 
 
 def cell(method: str, family: str) -> str:
-    """Empty if ``method`` explains two classes of an image there, else why it cannot, in a sentence.
+    """Empty if ``method`` explains every class of an image there, else why it cannot, in a sentence.
 
     Raises:
         MissingPackageError: If it could not be tried.
@@ -85,13 +86,19 @@ def cell(method: str, family: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = METHODS[method](model, **QUICK.get(method, {})).attribute(image, torch.tensor(TARGETS))
-        expected = (1, 2, 1 if METHODS[method].level == "map" else 3, SIZE, SIZE)
+            found = METHODS[method](model, **QUICK.get(method, {})).attribute(image, torch.arange(CLASSES)[None])
+        expected = (1, CLASSES, 1 if METHODS[method].level == "map" else 3, SIZE, SIZE)
         return "" if checked(found).shape == expected else f"a result of shape {tuple(found.shape)}"
     except MissingPackageError:
         raise
     except Exception as error:  # noqa: BLE001  # a failure is what is measured
-        return reason(error).partition(": ")[2] or reason(error)
+        return sentence(error)
+
+
+def sentence(error: Exception) -> str:
+    """Why, without the place in the code."""
+    text = re.sub(r" in [\w. ]+ \(\S+:\d+\)", "", " ".join(str(error).split()))
+    return text.partition(";")[0]
 
 
 def measure() -> dict[str, Any]:
@@ -104,6 +111,7 @@ def measure() -> dict[str, Any]:
     return {
         "versions": {name: version(name).partition("+")[0] for name in packages},
         "size": SIZE,
+        "classes": CLASSES,
         "families": {family: list(entry) for family, entry in FAMILIES.items()},
         "methods": rows,
     }
@@ -112,9 +120,10 @@ def measure() -> dict[str, Any]:
 TEXT = """<!-- made by tools/method_families.py from docs/methods/families.json; do not edit -->
 # Which method runs on which network
 
-Every method explained two classes of an image of noise, {size}x{size} pixels, on a small member of each family, with
-random weights and few samples. *yes*: the result has the right shape, is finite and not zero everywhere; else the
-number of the reason below. That it runs does not say that it explains well. {versions}.
+Every method explained {classes} classes of an image of noise, {size}x{size} pixels, on a small member of each family,
+with random weights and few samples. *yes*: the result has the right shape, is finite and not zero everywhere; else the
+number of the reason below. That it runs does not say that it explains well.
+{versions}.
 
 | family | network | what is special |
 |---|---|---|
@@ -138,6 +147,7 @@ def page(data: dict[str, Any]) -> str:
         lines.append(f"| [{method}]({method}.md) | " + " | ".join(cells) + " |")
     return TEXT.format(
         size=data["size"],
+        classes=data["classes"],
         versions=", ".join(f"{name} {number}" for name, number in data["versions"].items()),
         families="\n".join(f"| {family} | {name} | {what} |" for family, (name, what) in data["families"].items()),
         table="\n".join(lines),

@@ -28,7 +28,7 @@ TEXTS = {
     "eb": Text(
         title="Excitation backprop",
         idea="The probability that a neuron wins when at each layer a winner is drawn among those that "
-        "excite it. Never negative, and hardly different from class to class.",
+        "excite it. Never negative.",
         equation=r"P_i = x_i \sum_j \frac{w_{ij}^+ P_j}{\sum_{i'} x_{i'} w_{i'j}^+}",
         differs='`"paper"` lets signed pixels excite by `x+ w+` and `x- w-`, and keeps the sum at every pool '
         'and sum; `"reference"` equals TorchRay\'s.',
@@ -74,7 +74,7 @@ TEXTS = {
     "lrp_alpha_beta": Text(
         title="LRP alpha-beta",
         idea="Raising and lowering contributions are shared out apart, with factors alpha and beta = "
-        "alpha - 1. At alpha 1 nothing is negative.",
+        "alpha - 1. At alpha 1 nothing is negative if the score is positive.",
         equation=r"R_i = \sum_j \Big(\alpha \frac{(x_i w_{ij})^+}{\sum_{i'} (x_{i'} w_{i'j})^+} - \beta "
         r"\frac{(x_i w_{ij})^-}{\sum_{i'} (x_{i'} w_{i'j})^-}\Big) R_j",
         differs='`"reference"` is what the released code of RAP and AGF computes under that name: `x+ w+` '
@@ -90,7 +90,7 @@ TEXTS = {
     "deep_taylor": Text(
         title="Deep Taylor decomposition",
         idea="Relevance as the first-order term of a Taylor expansion of each neuron: the z+ rule in "
-        "every layer and the box rule at the pixels. Nothing is negative.",
+        "every layer and the box rule at the pixels. Nothing is negative if the score is positive.",
         equation=r"R_i = \sum_j \frac{x_i w_{ij}^+}{\sum_{i'} x_{i'} w_{i'j}^+} R_j",
         differs="`lrp_alpha_beta` at alpha 1 by another name. Batch norms pass relevance; the authors' "
         "networks have none.",

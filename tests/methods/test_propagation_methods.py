@@ -123,6 +123,28 @@ def test_contrastive_eb_is_the_difference_of_two_excitations():
     assert clamped.min() == 0
 
 
+class Rescaled(nn.Module):
+    """A network that rescales its colors one by one before the first layer, as GoogLeNet does."""
+
+    def __init__(self, body, scales):
+        super().__init__()
+        self.body, self.scales = body, scales
+
+    def forward(self, x):
+        return self.body(torch.cat([x[:, i : i + 1] * scale + 0.0 for i, scale in enumerate(self.scales)], 1))
+
+
+@pytest.mark.parametrize("method", OURS)
+def test_colors_may_be_rescaled_inside_the_network(method):
+    """By 1 and a constant of 0 nothing changes but for stabilizers; by other scales the pixels are still reached."""
+    body, x = make(Plain)
+    expected = equipoise.attribute(body, x, 1, method=method)
+    assert relative_error(equipoise.attribute(Rescaled(body, (1.0, 1.0, 1.0)), x, 1, method=method), expected) < 1e-3
+    found = equipoise.attribute(Rescaled(body, (0.5, 2.0, 1.5)), x, 1, method=method)
+    assert found.isfinite().all()
+    assert found.abs().sum() > 0
+
+
 @pytest.mark.parametrize("composite", COMPOSITES.names())
 def test_composites_run_and_differ(composite):
     model, x = make(Residual)

@@ -148,7 +148,7 @@ class AGF(_ToThePixels):
             "agf",
             {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: Guided()},
             (
-                Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),
+                Special(OpKind.LINEAR, reads_pixels, Beside(ZBox(self.bounds))),  # colors may be rescaled below
                 Special(OpKind.LINEAR, is_last, GradientTimesInput()),
             ),
         )
