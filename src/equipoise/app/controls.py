@@ -68,14 +68,20 @@ def examples_html(paths: Sequence[Path]) -> str:
     return f'<div class="eq-examples" role="group" aria-label="Example photos">{"".join(buttons)}</div>'
 
 
-def guarded(work: Callable[..., tuple[Any, ...]], outputs: int) -> Callable[..., tuple[Any, ...]]:
-    """``work`` with one output more: what went wrong, as a sentence; the others then stay as they are."""
+def guarded(work: Callable[..., tuple[Any, ...] | None], outputs: int) -> Callable[..., tuple[Any, ...]]:
+    """``work`` with one output more: what went wrong, as a sentence; the others then stay as they are.
+
+    Args:
+        work: Gives ``outputs`` values; or ``None`` if there was nothing to do, and all stays as it is.
+        outputs: How many.
+    """
 
     def run(*given: Any) -> tuple[Any, ...]:
         try:
-            return (*work(*given), "")
+            found = work(*given)
         except EquipoiseError as error:
             return (*[gr.skip()] * outputs, complaint(error))
+        return tuple([gr.skip()] * (outputs + 1)) if found is None else (*found, "")
 
     return run
 

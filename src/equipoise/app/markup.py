@@ -40,7 +40,7 @@ def legend(colors: str) -> str:
     return (
         f'<div class="eq-legend"><span>against</span><span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
         f"<span>for</span><span>{name[0]} pixels speak for the class, {name[1]} pixels against it; the stronger the "
-        "color, the more.</span></div>"
+        "color, the more. The network did not look where the photo is dark.</span></div>"
     )
 
 
@@ -63,9 +63,11 @@ class Shown:
     index: int = 0
 
 
-def row(pictures: Sequence[Shown]) -> str:
-    """Pictures side by side, below one another on a phone."""
-    return '<div class="eq-row">' + "".join(_figure(one) for one in pictures) + "</div>"
+def row(pictures: Sequence[Shown], *, narrow: bool = False) -> str:
+    """Pictures side by side, below one another on a phone; ``narrow`` ones fit more into a row."""
+    return (
+        f'<div class="eq-row{" eq-narrow" if narrow else ""}">' + "".join(_figure(one) for one in pictures) + "</div>"
+    )
 
 
 def _figure(one: Shown) -> str:
@@ -132,7 +134,7 @@ def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
         across: What x is.
         up: What y is.
     """
-    width, height, left, top = 460, 230, 48, 14  # of the plot, in the drawing's own units, and its margins
+    width, height, left, top = 430, 230, 62, 14  # of the plot, in the drawing's own units, and its margins
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = top + height * (1 - share)
@@ -150,7 +152,7 @@ def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
         parts.append(f'<line class="{line.kind}" x1="{x}" x2="{x + 26}" y1="{top + 288}" y2="{top + 288}"/>')
         parts.append(f'<text x="{x + 34}" y="{top + 292}">{html.escape(line.label)}</text>')
     at, middle = left + width * mark, (left + width / 2, top + height / 2)
-    turned = f"translate(12 {middle[1]:g}) rotate(-90)"
+    turned = f"translate(14 {middle[1]:g}) rotate(-90)"
     parts += [
         f'<line class="eq-mark" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{top + height}"/>',
         f'<text x="{middle[0]:g}" y="{top + height + 40}" text-anchor="middle">{html.escape(across)}</text>',
@@ -160,4 +162,4 @@ def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
         f"{line.label}: " + ", ".join(f"{100 * x:.0f} % {y:.2f}" for x, y in line.points) for line in lines
     )
     name = html.escape(f"{up} over {across}. {said}")
-    return f'<svg class="eq-chart" viewBox="0 0 520 316" role="img" aria-label="{name}">{"".join(parts)}</svg>'
+    return f'<svg class="eq-chart" viewBox="0 0 520 318" role="img" aria-label="{name}">{"".join(parts)}</svg>'

@@ -43,6 +43,7 @@ class Page:
                 "in it, and the map shows which pixels speak for that class and which against it.</p></div>"
             )
             self.session = gr.State(None)
+            self.opened = gr.State(0)
             self.curves = gr.State(None)
             self.active = gr.State(VIEWS[0])
             with gr.Row():
@@ -57,7 +58,11 @@ class Page:
     def _photo_column(self) -> None:
         names = self.setting.networks.names
         self.photo = photo_input(
-            label="Photo: drop, paste or choose", sources=["upload", "clipboard"], height=250, buttons=[]
+            label="Photo: drop, paste or choose",
+            sources=["upload", "clipboard"],
+            height=250,
+            buttons=[],
+            alt_text="The chosen photo",
         )
         self.examples = gr.HTML(examples_html(self.setting.examples), js_on_load=_PICKED)
         self.model = gr.Dropdown(names, value=names[0], label="Network", interactive=True, visible=len(names) > 1)
@@ -68,11 +73,11 @@ class Page:
 
     def _controls(self) -> None:
         self.status = gr.HTML("", elem_id="status")
-        with gr.Row(equal_height=True):
+        with gr.Row():
             self.gamma = gr.Slider(
                 1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
             )
-            self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90)
+            self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90, elem_id="stop")
         with gr.Accordion("How maps are drawn", open=False):
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
             self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
@@ -121,25 +126,20 @@ class Page:
         self.stop.click(request_stop, self.session, None, queue=False, show_progress="hidden")
 
     def _wire_photo(self) -> None:
-        opened = [self.session, self.checked, self.others, self.curves, self.compared, self.inserted, self.share]
-        seen = gr.on(
-            [self.photo.input, self.model.input],
-            guarded(self._open, len(opened)), [self.photo, self.model], [*opened, self.status], **_QUEUE,
-        )  # fmt: skip
+        outputs = [
+            self.session, self.checked, self.others, self.curves, self.compared, self.inserted, self.share, self.opened,
+        ]  # fmt: skip
+        work, inputs = guarded(self._open, len(outputs)), [self.photo, self.model, self.opened]
+        gr.on([self.photo.input, self.model.input], work, inputs, [*outputs, self.status], **_QUEUE)
         picked = self.examples.select(self._pick, None, self.photo, show_progress="hidden")
-        again = picked.then(
-            guarded(self._open, len(opened)), [self.photo, self.model], [*opened, self.status], **_QUEUE
-        )
-        for event in (seen, again):
-            event.success(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE)
+        picked.then(work, inputs, [*outputs, self.status], **_QUEUE)
+        # only once a photo was opened: what is wrong with another must stay on the page
+        self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE)
 
     def _wire_live(self) -> None:
-        moved = [
-            one.input
-            for one in (
-                self.checked, self.others, self.gamma, self.mode, self.opacity, self.safe, self.depth,
-            )
-        ]  # fmt: skip
+        moved = [one.input for one in (self.checked, self.gamma, self.mode, self.opacity, self.safe, self.depth)] + [
+            self.others.change
+        ]  # a class typed in full is no input to gradio
         gr.on(moved, self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
         for name, tab in self.tabs.items():
             chosen = tab.select(lambda name=name: name, None, self.active, show_progress="hidden")
@@ -178,10 +178,10 @@ class Page:
             return gr.skip()
         return str(self.setting.examples[index])
 
-    def _open(self, path: str | None, model: str) -> tuple[Any, ...]:
+    def _open(self, path: str | None, model: str, opened: int) -> tuple[Any, ...]:
         if path is None:
             hidden = gr.update(visible=False, value=[])
-            return None, hidden, hidden, None, "", "", ""
+            return None, hidden, hidden, None, "", "", "", opened
         session = Session.open(path, self.setting.networks[model])
         top = [(f"{one.name}, {100 * one.probability:.1f} %", str(one.index)) for one in session.scores]
         classes = [(f"{name} ({index})", str(index)) for index, name in enumerate(session.network.spec.classes)]
@@ -193,6 +193,7 @@ class Page:
             "",
             "",
             "",
+            opened + 1,
         )
 
     def _refresh_inputs(self) -> list[Any]:
@@ -210,11 +211,11 @@ class Page:
         """What is shown of the view in front; a view at the back is made when it comes to the front."""
         return guarded(self._show, len(self._refresh_outputs()) - 1)
 
-    def _show(self, *given: Any) -> tuple[Any, ...]:
+    def _show(self, *given: Any) -> tuple[Any, ...] | None:
         *values, active, depth = given
-        shown: list[Any] = [gr.skip()] * 10
         if values[0] is None:
-            return tuple(shown)
+            return None
+        shown: list[Any] = [gr.skip()] * 10
         choice = Choice.of(values)
         session, index, gamma, style = choice.session, choice.indices[0], choice.gamma, choice.style
         if active == VIEWS[0]:

@@ -198,6 +198,34 @@ def reproduce(
     return run
 
 
+@app.command()
+def serve(
+    *,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; the default is reached from this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(metavar="N", help="The port  [default: the first free from 7860]")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[,NAME...]", help="The networks to offer  [default: efficientnet_lite0]"),
+    ] = None,
+    examples: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Photos to offer  [default: those of installed packages]")
+    ] = None,
+) -> Job:
+    """Open a page on this machine on which a photo is explained, compared and tested."""
+
+    def run() -> int:
+        import importlib  # noqa: PLC0415
+
+        # by its name: the page stands beside the command line, and neither is built on the other
+        server = importlib.import_module("equipoise.app.server")
+        names = [part.strip() for text in model or ["efficientnet_lite0"] for part in text.split(",") if part.strip()]
+        return cast("int", server.serve(names, host=host, port=port, examples=examples))
+
+    return run
+
+
 @listing.command("datasets")
 def list_datasets() -> Job:
     """Data sets: what they are, where they are looked for, how to get them."""

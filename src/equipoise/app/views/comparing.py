@@ -61,5 +61,5 @@ def _shown(session: Session, index: int, method: str, options: Mapping[str, Any]
 
 def _page(rows: Mapping[int, Sequence[Shown]], failures: Mapping[str, str], waiting: str, style: Style) -> str:
     troubles = "".join(message(f"{method}: {why}", error=True) for method, why in failures.items())
-    body = "".join(row(shown) for shown in rows.values() if shown)
+    body = "".join(row(shown, narrow=True) for shown in rows.values() if shown)
     return legend(style.colors) + message(waiting) + troubles + body
