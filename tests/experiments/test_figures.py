@@ -9,11 +9,13 @@ from PIL import Image
 from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, MethodRun, Plan, run
 from equipoise.experiments.figures import FIGURES
+from equipoise.experiments.figures.base import picture
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
 from equipoise.experiments.protocols.insertion import Perturbation
 from equipoise.experiments.protocols.pointing import Pointing
 from equipoise.experiments.protocols.sanity import Sanity
+from equipoise.experiments.protocols.segmentation import Segmentation
 from equipoise.experiments.protocols.study import PerturbationStudy
 from equipoise.experiments.writing import write
 
@@ -64,3 +66,23 @@ def test_without_photos_no_photo_is_shown(name, world, tmp_path, make_recipe):
     assert hidden < 60_000 if name != "study" else hidden < shown
     if name in {"gallery", "study"}:
         assert shown > hidden + 50_000
+
+
+@pytest.mark.parametrize("protocol", [Segmentation(), Pointing(), Gallery()])
+def test_a_map_is_laid_where_the_network_looked(protocol, tmp_path, make_recipe):
+    """A wide photo with a square right of its middle: seen whole by one protocol, cut at the sides by the other."""
+    (tmp_path / "world/images").mkdir(parents=True)
+    photo = Image.new("RGB", (200, 100), (0, 0, 0))
+    photo.paste((255, 0, 0), (110, 40, 140, 70))
+    photo.save(tmp_path / "world/images/wide.png")
+    (tmp_path / "world/boxes.csv").write_text(
+        "image,class,left,top,right,bottom\nwide.png,red,110,40,140,70\n", encoding="utf-8"
+    )
+    recipe = make_recipe(protocol, (PERFECT,), keep_maps=None)
+    finished = run(Plan(recipe, tmp_path / "run", tmp_path / "world"))
+    (block,) = finished.blocks
+    (one,) = finished.store.maps(block.keys[block.units[0].key, "perfect"]).values()
+    shown = np.asarray(picture(one, block, block.units[0], photos=True)).astype(int)
+    red = (shown[..., 0] - shown[..., 2] > 60).nonzero()
+    assert abs(red[1].mean() - 125) < 5
+    assert abs(red[0].mean() - 55) < 5

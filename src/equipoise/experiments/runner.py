@@ -81,6 +81,7 @@ class Block:
         keys: Per unit and method label the key of the results.
         units: What was measured, in order.
         left_out: Label to reason, of the methods that could not explain the network.
+        whole: Whether the network saw whole photos, not the part that its preprocessing cuts out.
     """
 
     dataset: str
@@ -89,6 +90,7 @@ class Block:
     units: tuple[Unit, ...]
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 @dataclass
@@ -234,7 +236,7 @@ class _Runner:
         base = Bench(subject, data, subject.classes(data))
         self._note_classes(base)
         bench = replace(base, subject=self.recipe.protocol.subject(subject))
-        block = Block(data.name, model, subject.spec, units)
+        block = Block(data.name, model, subject.spec, units, whole=self.recipe.protocol.whole)
         bound = {}
         for one in self.recipe.methods:
             try:

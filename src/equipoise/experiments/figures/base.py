@@ -96,7 +96,7 @@ def picture(one: Tensor, block: Block, unit: Unit, *, photos: bool) -> Image.Ima
     photo = unit.samples[0].image()
     scale = min(1.0, 640 / max(photo.size))
     photo = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
-    return viz.overlay(photo, values, block.spec.preprocessing.box(*photo.size))
+    return viz.overlay(photo, values, None if block.whole else block.spec.preprocessing.box(*photo.size))
 
 
 def mean_map(maps: Sequence[Tensor]) -> np.ndarray[Any, Any]:

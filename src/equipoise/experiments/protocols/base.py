@@ -171,6 +171,9 @@ class Protocol(ABC):
     needs: ClassVar[str] = "images"
     """What a sample must have: a name of `NEEDS`."""
 
+    whole: ClassVar[bool] = False
+    """Whether the network sees the whole photo, not the part that its preprocessing cuts out."""
+
     def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:  # noqa: ARG002  # for protocols that choose by the networks' answers
         """The work on a data set, in order; by default one unit an image."""
         return [Unit(sample.key, (sample,)) for sample in data if NEEDS[self.needs](sample)]

@@ -49,6 +49,7 @@ class Pointing(Protocol):
 
     name: ClassVar[str] = "pointing"
     needs: ClassVar[str] = "masks"
+    whole: ClassVar[bool] = True
     tolerance: int = 15
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, dict[int, Tensor]]:

@@ -72,6 +72,7 @@ class Segmentation(Protocol):
 
     name: ClassVar[str] = "segmentation"
     needs: ClassVar[str] = "masks"
+    whole: ClassVar[bool] = True
     explain: str = PREDICTED
     threshold: str = "zero"
 
