@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,8 @@ class Served:
     blocks: Any
 
     def wait(self) -> None:
-        """Until Ctrl-C."""
-        self.blocks.block_thread()
+        """Until Ctrl-C, which raises ``KeyboardInterrupt``."""
+        threading.Event().wait()
 
     def close(self) -> None:
         """End the server and remove what visitors sent and made."""

@@ -1,0 +1,110 @@
+"""``equipoise serve``: its options, what it refuses, and a server that starts and ends as a process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from equipoise.app import server
+from equipoise.cli import main
+from equipoise.errors import ImageError, OptionError
+
+ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command passes on."""
+    calls = []
+    monkeypatch.setattr(server, "serve", lambda *given, **options: (calls.append((given, options)), 0)[1])
+    return calls
+
+
+def test_the_command_passes_its_options_on(asked):
+    assert main(["serve"]) == 0
+    assert (
+        main(["serve", "--model", "resnet50, vgg16", "--model", "a", "--port", "0", "--host", "h", "--examples", "e"])
+        == 0
+    )
+    assert asked == [
+        ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None}),
+        ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"}),
+    ]
+
+
+def test_what_cannot_be_is_one_line(capsys, tmp_path):
+    assert main(["serve", "--examples", str(tmp_path / "absent")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "is not a folder" in err
+    assert main(["serve", "--model", "no_such_network"]) == 2
+    assert "no_such_network" in capsys.readouterr().err
+
+
+def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert main(["serve"]) == 2
+    assert "pip install equipoise[app]" in capsys.readouterr().err
+
+
+def test_an_older_gradio_is_named(capsys, monkeypatch):
+    gradio = pytest.importorskip("gradio")
+    monkeypatch.setattr(gradio, "__version__", "5.49.1")
+    assert main(["serve"]) == 2
+    assert "this is gradio 5.49.1" in capsys.readouterr().err
+
+
+def test_examples(tmp_path):
+    assert {path.name for path in server.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
+    with pytest.raises(ImageError, match="holds no photos"):
+        server.example_photos(str(tmp_path))
+    for index in range(server.SHOWN_EXAMPLES + 1):
+        (tmp_path / f"{index:02}.png").write_bytes(b"")
+    found = server.example_photos(str(tmp_path))
+    assert len(found) == server.SHOWN_EXAMPLES
+    assert found[0] == (tmp_path / "00.png").resolve()
+    with pytest.raises(OptionError):
+        server.example_photos(str(tmp_path / "00.png"))
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield held.getsockname()[1]
+
+
+def start(tmp_path, *arguments):
+    """The command as a process, since gradio leaves sockets unclosed where it cannot start."""
+    command = [sys.executable, "-m", "equipoise", "serve", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=tmp_path, env=ENV | {"TMPDIR": str(tmp_path)}, **pipes)  # noqa: S603  # ourselves
+
+
+def test_a_port_that_is_taken(tmp_path, taken):
+    pytest.importorskip("gradio")
+    process = start(tmp_path, "--port", str(taken))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err == f"equipoise: port {taken} of 127.0.0.1 cannot be had: is another server there?\n"
+    assert not list(tmp_path.glob("equipoise-*"))
+
+
+def test_it_starts_answers_and_ends_with_ctrl_c(tmp_path):
+    pytest.importorskip("gradio")
+    process = start(tmp_path)
+    line = process.stdout.readline()
+    assert line.startswith("The page is at http://127.0.0.1:")
+    with urllib.request.urlopen(line.split()[4]) as answer:  # noqa: S310  # the server under test
+        assert "What did the network see?" in answer.read().decode()
+    assert list(tmp_path.glob("equipoise-*"))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+    assert not list(tmp_path.glob("equipoise-*"))  # what visitors sent is gone
