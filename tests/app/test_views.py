@@ -139,7 +139,7 @@ def test_compare_grows_by_a_method_and_names_failures(session, monkeypatch):
     assert "methods are done" not in pages[2]
     words = Text(pages[2]).words
     assert len(re.findall(r"\d\.\d\d s", words)) == 4
-    assert "gradient: blue, 50.0 %" in words
+    assert [words.count(one) for one in ("red, 50.0 %", "blue, 50.0 %", "gradient\n")] == [1, 1, 2]
     with pytest.raises(OptionError, match="at least one method"):
         next(comparing.compare(session, [0], [], 1.0, STYLE))
 
@@ -221,11 +221,12 @@ def test_names_are_only_text():
     html = (
         markup.row([shown])
         + markup.message(HOSTILE, error=True)
+        + markup.title(HOSTILE)
         + markup.table([HOSTILE], [[HOSTILE]], HOSTILE)
         + markup.chart([markup.Line(HOSTILE, ((0.0, 1.0),), "eq-own")], 0.5, HOSTILE, HOSTILE)
     )
     assert "<script" not in html
-    assert Text(html).words.count(HOSTILE) == 9
+    assert Text(html).words.count(HOSTILE) == 10
     assert markup.message("") == ""
 
 

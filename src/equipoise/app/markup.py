@@ -34,6 +34,11 @@ def picture(image: Image.Image, alt: str) -> str:
     return f'<img src="{data_uri(encoded_for_screen(image))}" alt="{html.escape(alt)}">'
 
 
+def title(text: str) -> str:
+    """The head of a row of pictures."""
+    return f'<h3 class="eq-class">{html.escape(text)}</h3>'
+
+
 def legend(colors: str) -> str:
     """The color scale in words and colors."""
     name = {"red_blue": ("Red", "blue"), "orange_blue": ("Orange", "blue")}[colors]
@@ -71,18 +76,18 @@ def row(pictures: Sequence[Shown], *, narrow: bool = False) -> str:
 
 
 def _figure(one: Shown) -> str:
-    title = html.escape(one.title)
+    name = html.escape(one.title)
     lines = "".join(f"<span>{html.escape(line)}</span>" for line in one.lines)
     drawn = picture(one.picture, one.title)
     if one.explanation is not None:
         drawn = (
-            f'<div class="eq-view" tabindex="0" role="application" aria-label="Map of {title}. Arrow keys move a '
+            f'<div class="eq-view" tabindex="0" role="application" aria-label="Map of {name}. Arrow keys move a '
             'pointer, with shift they draw a box, Enter measures it." '
             f'{_numbers(one.explanation)} data-index="{one.index}">{drawn}<div class="eq-box" hidden></div>'
             '<div class="eq-cross" hidden></div></div><output class="eq-value" aria-live="polite">'
             "Point at a pixel for its value; drag a box for its share of the evidence.</output>"
         )
-    return f'<figure class="eq-figure"><figcaption class="eq-title">{title}</figcaption>{drawn}<p>{lines}</p></figure>'
+    return f'<figure class="eq-figure"><figcaption class="eq-title">{name}</figcaption>{drawn}<p>{lines}</p></figure>'
 
 
 def _numbers(explanation: Explanation) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipoise.app.drawing import Style, draw
-from equipoise.app.markup import Shown, legend, message, row
+from equipoise.app.markup import Shown, legend, message, row, title
 from equipoise.app.networks import CancelledError
 from equipoise.app.session import OWN
 from equipoise.app.views.explaining import check_count, heading, sums
@@ -40,26 +40,27 @@ def compare(
     if not methods:
         raise OptionError("choose at least one method to compare")
     rows: dict[int, list[Shown]] = {index: [] for index in indices}
+    heads: dict[int, str] = {}
     failures: dict[str, str] = {}
     for count, method in enumerate(methods, start=1):
         try:
             for index in indices:
-                rows[index].append(_shown(session, index, method, method_options(method, gamma), style))
+                made = session.explain(index, method, method_options(method, gamma))
+                lines = (f"{made.seconds:.2f} s", *sums(made.explanation))
+                rows[index].append(Shown(method, draw(made.explanation, style), lines))
+                heads[index] = heading(made.explanation)
         except CancelledError:
             raise
         except EquipoiseError as error:  # what a method cannot do with one class, it can do with none
             failures[method] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
-        yield _page(rows, failures, waiting, style)
+        yield _page(rows, heads, message(waiting) + _troubles(failures), style)
 
 
-def _shown(session: Session, index: int, method: str, options: Mapping[str, Any], style: Style) -> Shown:
-    made = session.explain(index, method, options)
-    lines = (f"{made.seconds:.2f} s", *sums(made.explanation))
-    return Shown(f"{method}: {heading(made.explanation)}", draw(made.explanation, style), lines)
+def _troubles(failures: Mapping[str, str]) -> str:
+    return "".join(message(f"{method}: {why}", error=True) for method, why in failures.items())
 
 
-def _page(rows: Mapping[int, Sequence[Shown]], failures: Mapping[str, str], waiting: str, style: Style) -> str:
-    troubles = "".join(message(f"{method}: {why}", error=True) for method, why in failures.items())
-    body = "".join(row(shown, narrow=True) for shown in rows.values() if shown)
-    return legend(style.colors) + message(waiting) + troubles + body
+def _page(rows: Mapping[int, Sequence[Shown]], heads: Mapping[int, str], said: str, style: Style) -> str:
+    body = "".join(title(heads[index]) + row(shown, narrow=True) for index, shown in rows.items() if shown)
+    return legend(style.colors) + said + body

@@ -60,7 +60,7 @@ def sums(explanation: Explanation) -> tuple[str, ...]:
     found = explanation.record["attribution"]
     return (
         f"positive ratio {100 * found['positive_ratio']:.1f} % of the pixels",
-        f"sum {found['sum']:+.3f}: {found['positive_sum']:+.3f} for, {found['negative_sum']:+.3f} against",
+        f"sum {found['sum']:+.4g}: {found['positive_sum']:+.4g} for, {found['negative_sum']:+.4g} against",
     )
 
 
