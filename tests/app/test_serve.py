@@ -1,15 +1,19 @@
 """``equipoise serve``: its options, what it refuses, and a server that starts and ends as a process."""
 
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from equipoise.app import server
+from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
 
@@ -108,3 +112,24 @@ def test_it_starts_answers_and_ends_with_ctrl_c(tmp_path):
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
     assert not list(tmp_path.glob("equipoise-*"))  # what visitors sent is gone
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "app.md").read_text(encoding="utf-8")
+
+
+def test_the_document_tells_the_truth(asked):
+    lines = [line for line in DOCUMENT.splitlines() if line.startswith("equipoise serve")]
+    assert len(lines) == 2
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0
+    assert asked[1][0] == (["efficientnet_lite0", "resnet50"],)
+    (largest,) = re.findall(r"up to\s+(\d+) MB", DOCUMENT)
+    assert int(largest) * 1024**2 == server.LARGEST_UPLOAD
+    assert ENCLOSED == 0.5  # "half of the evidence"
+    for mode in MODES:
+        assert mode.removesuffix("s") in DOCUMENT.casefold()
+    pytest.importorskip("gradio")
+    from equipoise.app.page import VIEWS
+
+    for view in VIEWS:
+        assert f"**{view}.**" in DOCUMENT
