@@ -44,8 +44,14 @@ from torch import nn
 import equipoise
 
 model = nn.Sequential(
-    nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.ReLU(),
-    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    nn.Conv2d(3, 8, 3),
+    nn.ReLU(),
+    nn.MaxPool2d(2),
+    nn.Conv2d(8, 8, 3),
+    nn.ReLU(),
+    nn.AdaptiveAvgPool2d(1),
+    nn.Flatten(),
+    nn.Linear(8, 5),
 ).eval()
 images = torch.rand(2, 3, 32, 32)
 found = equipoise.attribute(model, images, [3, 1], method="{name}"{options})
@@ -86,7 +92,7 @@ citation. [Which method when](../which-method.md) compares them; [families](fami
 network.
 
 *units*: time in forward and backward passes of the same network (VGG-16, ResNet-50, EfficientNet-Lite0). *classes*:
-median correlation of the maps of two classes in one photo, over {photos} photos (of a costly method {few}); 1 means
+median correlation of the maps of two classes in one photo, over {photos} photos (not of costly methods); 1 means
 that the class does not matter.
 
 | method | name | map | sign | units | classes |
@@ -161,21 +167,22 @@ def families_text(name: str) -> str:
 def median_correlation(name: str) -> float | None:
     """The middle of the photos' correlations; ``None`` where the method does not run."""
     found = data(FOLDER / "classes.json")["methods"][name]
-    return sorted(found["correlation"])[len(found["correlation"]) // 2] if found else None
+    return sorted(found["correlation"])[len(found["correlation"]) // 2] if found and found["correlation"] else None
 
 
 def classes_text(name: str) -> str:
     """How much the maps of two classes differ."""
     result = data(FOLDER / "classes.json")
     found, middle = result["methods"][name], median_correlation(name)
-    if middle is None:
+    if found is not None and not found["correlation"]:
+        return "Not measured, since it runs the network many times."
+    if found is None or middle is None:
         return f"Does not run on {result['network']}, by which this was measured."
     values = found["correlation"]
-    options = ", ".join(f"`{key}={value}`" for key, value in found["options"].items())
     return (
         f"Correlation of the maps of the two kinds of animal in a photo, over {len(values)} photos, by "
         f"{result['network']}: median {middle:.2f}, from {min(values):.2f} to {max(values):.2f}"
-        f"{f' ({options})' if options else ''}. 1 means that the map does not depend on the class."
+        f". 1 means that the map does not depend on the class."
     )
 
 
@@ -243,7 +250,6 @@ def index() -> str:
     return INDEX.format(
         mark=MARK,
         photos=len(classes["photos"]),
-        few=classes["costly_photos"],
         rows="\n".join(rows),
         paper=paper,
         how=how,

@@ -31,7 +31,7 @@ What was measured and nothing else; no ranking. [The methods](methods/README.md)
 
 ## The class matters: what speaks for this class and not for that one?
 
-Median correlation of the maps of two classes in one photo, over {photos} photos (of a costly method {few}), by
+Median correlation of the maps of two classes in one photo, over {photos} photos (not of costly methods), by
 {network}. Low: the map is the class's own. High: it shows what the network sees at all, whichever class you ask for.
 
 | method | correlation |
@@ -119,13 +119,12 @@ def page() -> str:
 
     return TEXT.format(
         photos=len(measured["photos"]),
-        few=measured["costly_photos"],
         network=measured["network"],
         classes="\n".join(
             f"| [`{name}`](methods/{name}.md) | {value:.2f} |"
             for name, value in sorted(correlations.items(), key=lambda pair: pair[1])
         ),
-        no_classes=f"Not run on this network: {_listed(without)}. " if without else "",
+        no_classes=f"Not measured here (costly) or not run on this network: {_listed(without)}. " if without else "",
         times=_times(),
         pixel=_those(lambda name: METHODS[name].level == "pixel"),
         map=_those(lambda name: METHODS[name].level == "map"),
