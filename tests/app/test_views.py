@@ -13,10 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
+import colors
 from equipoise import models
 from equipoise.app import files, lines, markup
 from equipoise.app.drawing import MODES, Style, draw, enclosing
-from equipoise.app.networks import CancelledError
+from equipoise.app.networks import CancelledError, Network
+from equipoise.app.session import Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.cli.app import parse
 from equipoise.errors import OptionError, UnknownNameError
@@ -320,3 +322,14 @@ def test_downloads(session, tmp_path):
     first, second = (files.write(tmp_path / "out", {"a.txt": b"a"}) for _ in range(2))
     assert first != second
     assert Path(first[0]).read_text() == "a"
+
+
+def test_insertion_asks_the_network_what_it_takes(photo):
+    """With all pixels shown, the network says what it said of the photo, also where it wants them normalized."""
+    module, spec = colors.build()
+    spec = replace(spec, preprocessing=replace(spec.preprocessing, mean=(0.4, 0.1, 0.2), std=(0.5, 0.8, 0.9)))
+    session = Session.open(photo, Network("normalized", module, spec))
+    made = inserting.curves(session, 2, 1.0, mode="insertion", canvas="black")
+    right = session.seen.score(2).probability
+    assert 0.01 < right < 0.99
+    assert [curve[-1] for curve in made.found.values()] == pytest.approx([right] * 2, abs=1e-4)

@@ -7,7 +7,7 @@ import importlib.resources
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from PIL import Image
@@ -19,6 +19,15 @@ from equipoise.app.session import Session
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.images import one_line, read_image
 from equipoise.report import data_uri, thumbnail
+
+BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
+"""Tells the server of a box that inspector.js saw dragged over a map."""
+
+PICKED: Final = """element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-example]');
+  if (button) trigger('select', { index: Number(button.dataset.example) });
+});"""
+"""Tells the server which example was chosen, by its number."""
 
 
 def photo_input(**options: Any) -> gr.Image:
@@ -141,3 +150,9 @@ class TakeHome:
             button = gr.Button("Make files: PNG, raw map, JSON record", size="sm")
             made = gr.File(label="Files", file_count="multiple", interactive=False, visible=False)
         return cls(python, command, button, made)
+
+
+def request_stop(session: Session | None) -> None:
+    """Stop the visitor's work at the next forward pass."""
+    if session is not None:
+        session.stop.request()

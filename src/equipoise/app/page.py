@@ -8,7 +8,18 @@ from typing import Any, Final
 import gradio as gr
 
 from equipoise.app import files, lines, markup
-from equipoise.app.controls import Choice, Setting, TakeHome, complaint, examples_html, guarded, photo_input
+from equipoise.app.controls import (
+    BOXED,
+    PICKED,
+    Choice,
+    Setting,
+    TakeHome,
+    complaint,
+    examples_html,
+    guarded,
+    photo_input,
+    request_stop,
+)
 from equipoise.app.drawing import MODES
 from equipoise.app.session import OWN, Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
@@ -20,11 +31,6 @@ VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
 
 _QUEUE: Final[dict[str, Any]] = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "minimal"}
 _LIVE: Final[dict[str, Any]] = _QUEUE | {"trigger_mode": "always_last"}
-_BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
-_PICKED: Final = """element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-example]');
-  if (button) trigger('select', { index: Number(button.dataset.example) });
-});"""
 
 
 class Page:
@@ -64,7 +70,7 @@ class Page:
             buttons=[],
             alt_text="The chosen photo",
         )
-        self.examples = gr.HTML(examples_html(self.setting.examples), js_on_load=_PICKED)
+        self.examples = gr.HTML(examples_html(self.setting.examples), js_on_load=PICKED)
         self.model = gr.Dropdown(names, value=names[0], label="Network", interactive=True, visible=len(names) > 1)
         self.checked = gr.CheckboxGroup([], label="Its highest classes", visible=False)
         self.others = gr.Dropdown(
@@ -86,7 +92,7 @@ class Page:
     def _views(self) -> None:
         with gr.Tab(VIEWS[0]) as explain:
             self.explained = gr.HTML(
-                markup.message("Drop a photo, or take an example at the left."), js_on_load=_BOXED, elem_id="explained"
+                markup.message("Drop a photo, or take an example at the left."), js_on_load=BOXED, elem_id="explained"
             )
             self.share = gr.HTML("", elem_id="share", elem_classes="eq-share")
             self.take_explained = TakeHome.make()
@@ -308,9 +314,3 @@ class Page:
     def _covered_files(self, *values: Any) -> dict[str, bytes]:
         choice = Choice.of(values)
         return files.of_coverage(choice.session, choice.indices[0], choice.gamma, choice.style)
-
-
-def request_stop(session: Session | None) -> None:
-    """Stop the visitor's work at the next forward pass."""
-    if session is not None:
-        session.stop.request()
