@@ -32,13 +32,14 @@ What was measured and nothing else; no ranking. [The methods](methods/README.md)
 ## The class matters: what speaks for this class and not for that one?
 
 Median correlation of the maps of two classes in one photo, over {photos} photos (not of costly methods), by
-{network}. Low: the map is the class's own. High: it shows what the network sees at all, whichever class you ask for.
+{network}. Low: the map is the class's own. High: it shows what the network sees at all, whichever
+class you ask for.
 
 | method | correlation |
 |---|---|
 {classes}
 
-{no_classes}`random` is lowest or near it: that maps differ does not say that they are right.
+{no_classes}The maps of `random` differ, too: that maps differ does not say that they are right.
 `equipoise reproduce table1` measures that on photos with boxes.
 
 ## Time
@@ -59,8 +60,12 @@ out. `--method fast` leaves out those of more than 30 units.
 
 ## Evidence against the class
 
-- Signed, so that negative values can be read as evidence against the class: {signed}.
+- Can be negative: {signed}.
 - Never negative: {unsigned}.
+
+A negative value is evidence against the class where the values add up to something (below), and in the maps of `ae`,
+`rsp`, `agf`, `relevance_cam` and `contrastive_eb`, which set the class against what competes with it. A gradient's sign
+says in which direction a pixel would have to change.
 
 ## Sums that mean something
 
