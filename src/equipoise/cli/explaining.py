@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from PIL import Image
 
 from equipoise import models, records, viz
 from equipoise._seen import BoundMethod, Look, Top, bind, look
@@ -29,8 +31,6 @@ from equipoise.images import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from PIL import Image
 
 
 def explain_photos(request: ExplainRequest) -> int:
@@ -179,16 +179,33 @@ _KINDS = {
 }
 
 
-WIDEST: Final = 4800  # pixels: a montage of many methods gets smaller pictures instead
-SMALLEST: Final = 200
+ACROSS: Final = 8  # methods side by side, as in Fig. 4 of the paper; more go on below
+SMALLER: Final = 320  # pixels: pictures of a montage that goes on below
 
 
 def _montage(explanations: dict[str, Explanation]) -> Image.Image:
-    """Rows are targets; columns are the photo and the methods."""
-    small = {name: explanation.thumbnail(CELL) for name, explanation in explanations.items()}
+    """Rows are targets; columns are the photo and the methods, `ACROSS` of them before the next block."""
+    names = list(explanations)
+    blocks = math.ceil(len(names) / ACROSS)
+    across = math.ceil(len(names) / blocks)
+    cell = CELL if blocks == 1 else SMALLER
+    parts = [
+        _block({name: explanations[name].thumbnail(cell) for name in names[start : start + across]}, cell)
+        for start in range(0, len(names), across)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
+
+
+def _block(small: dict[str, Explanation], cell: int) -> Image.Image:
     first = next(iter(small.values()))
     rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    cell = max(SMALLEST, min(CELL, WIDEST // (1 + len(small))))
     return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
 
 
