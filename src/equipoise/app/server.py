@@ -111,8 +111,8 @@ def _page(models: Sequence[str], photos: tuple[Path, ...], folder: Path) -> tupl
     if int(gr.__version__.split(".")[0]) < 6:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
     from equipoise.app.controls import Setting, text_of  # noqa: PLC0415  # they import gradio
-    from equipoise.app.networks import Networks  # noqa: PLC0415
-    from equipoise.app.page import Page  # noqa: PLC0415
+    from equipoise.app.networks import Networks  # noqa: PLC0415  # loads torch
+    from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
     networks = Networks(models)
     networks[networks.names[0]]  # now, and not while the first visitor waits

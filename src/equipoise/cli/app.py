@@ -176,7 +176,7 @@ def reproduce(
 
     def run() -> int:
         from equipoise.cli.reproducing import ReproduceRequest  # noqa: PLC0415  # loads torch
-        from equipoise.cli.reproducing import reproduce as reproduce_recipe  # noqa: PLC0415
+        from equipoise.cli.reproducing import reproduce as reproduce_recipe  # noqa: PLC0415  # as above
 
         return reproduce_recipe(
             ReproduceRequest(
@@ -216,7 +216,7 @@ def serve(
     """Open a page on this machine on which a photo is explained, compared and tested."""
 
     def run() -> int:
-        import importlib  # noqa: PLC0415
+        import importlib  # noqa: PLC0415  # needed by this command alone
 
         # by its name: the page stands beside the command line, and neither is built on the other
         server = importlib.import_module("equipoise.app.server")

@@ -95,11 +95,9 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
     pairs = recipe.pairs
     if datasets or models:
         names = datasets or list(dict.fromkeys(name for name, _ in pairs))
-        pairs = tuple(
-            (name, model)
-            for name in names
-            for model in models or list(dict.fromkeys(model for other, model in pairs if other == name or datasets))
-        )
+        of_recipe = {name: [model for other, model in pairs if other == name] for name in names}
+        every = list(dict.fromkeys(model for _, model in pairs))
+        pairs = tuple((name, model) for name in names for model in models or of_recipe[name] or every)
     protocol = _with_options(recipe.protocol, request.options)
     methods = _methods(recipe, _parts(request.methods))
     return replace(recipe, pairs=pairs, methods=methods, protocol=protocol)

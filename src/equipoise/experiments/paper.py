@@ -242,6 +242,7 @@ RECIPES.add(
         methods=(
             AE,
             GRAD_CAM,
+            MethodRun("Grad-CAM, middle layer", "grad_cam", layer="middle"),
             MethodRun("Guided Backprop", "guided_backprop", readout="absolute_sum"),
             MethodRun("Integrated Gradients", "integrated_gradients", {"steps": 20}),
             MethodRun("Input x Gradient", "input_x_gradient"),

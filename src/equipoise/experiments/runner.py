@@ -21,7 +21,7 @@ from equipoise.errors import (
     WeightsError,
 )
 from equipoise.experiments.protocols.base import Bench, Confidence, Result, Unit
-from equipoise.experiments.recipe import MethodRun, Recipe, describe_protocol
+from equipoise.experiments.recipe import Recipe, describe_protocol
 from equipoise.experiments.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
 from equipoise.images import one_line
@@ -417,8 +417,3 @@ class _Remembered(Confidence):
                 self._store.remember(self._memo)
         self._store.remember(self._memo)
         return found
-
-
-def own_methods(references: Sequence[str]) -> tuple[MethodRun, ...]:
-    """Rows for methods that a recipe does not have: names of `equipoise.METHODS`, or ``"package.module:function"``."""
-    return tuple(MethodRun(one, one) for one in references)

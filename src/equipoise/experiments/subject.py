@@ -164,20 +164,9 @@ class Subject:
         """The whole photo squeezed to ``size``, height and width: ``(3, *size)``."""
         return replace(self.spec.preprocessing, resize=size, crop=size, crop_mode="squash")(image)
 
-    def seen(self, image: Image.Image) -> Tensor:
-        """What the network sees of a photo, before normalization: ``(3, h, w)``, 0 to 1."""
-        picture = self.spec.preprocessing.image(image)
-        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-        return pixels.view(picture.height, picture.width, 3).permute(2, 0, 1).float() / 255
-
     def replaced(self, module: nn.Module) -> Subject:
         """The same network with other weights, or another head."""
         return replace(self, module=module)
-
-    def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels between 0 and 1, ``(..., 3, h, w)``, as the network takes them."""
-        low, high = (bound.view(3, 1, 1).to(pixels) for bound in self.spec.input_bounds)
-        return low + pixels * (high - low)
 
     def bind(self, run: MethodRun) -> BoundRun:
         """A method of a recipe, bound to this network.

@@ -112,10 +112,17 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The normalized image, float32, shape ``(3, *crop)``, on the CPU."""
+        return self.normalize(self.pixels(image))
+
+    def pixels(self, image: Image.Image) -> Tensor:
+        """What the network sees, before normalization: float32, shape ``(3, *crop)``, 0 to 1, on the CPU."""
         seen = self.image(image)
         bytes_ = torch.frombuffer(bytearray(seen.tobytes()), dtype=torch.uint8)
-        pixels = bytes_.view(seen.height, seen.width, 3).permute(2, 0, 1).contiguous()
-        return (pixels.to(torch.float32) / 255 - _channels(self.mean)) / _channels(self.std)
+        return bytes_.view(seen.height, seen.width, 3).permute(2, 0, 1).contiguous().to(torch.float32) / 255
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels between 0 and 1, ``(..., 3, h, w)``, as the network takes them; same device and dtype."""
+        return (pixels - _channels(self.mean).to(pixels)) / _channels(self.std).to(pixels)
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of an image of that size which the network sees.

@@ -144,8 +144,8 @@ class Equilibrium:
 
 
 WORKING_SET = 16 * 2**20
-"""Bytes of a layer's largest intermediate result. Above the 32 MiB from which glibc asks the system for memory
-anew every time, clearing its pages costs as much as the arithmetic."""
+"""Bytes of a layer's largest intermediate result: below the 32 MiB from which glibc always asks the system for
+memory anew, which then has to be cleared page by page."""
 
 
 def images_at_once(x: Tensor, R: Tensor, n: int, terms: int) -> int:

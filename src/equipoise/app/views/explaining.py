@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,7 +88,7 @@ def in_box(session: Session, index: int, box: Box, method: str = OWN, options: M
     shares = [
         f"{100 * share:.1f} % of the evidence {word}"
         for share, word in ((speaks_for, "for"), (against, "against"))
-        if share == share  # noqa: PLR0124  # NaN, where a map has none of it
+        if not math.isnan(share)  # a map may have none of it
     ]
     name = explanation.targets[0].name
     return f"The box holds {' and '.join(shares) or 'no evidence'} “{name}”, on {100 * area:.1f} % of the pixels."

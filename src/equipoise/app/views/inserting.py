@@ -47,8 +47,7 @@ class Curves:
 
 def pixels_of(session: Session) -> Tensor:
     """What the network saw before normalization: ``(1, 3, h, w)``, 0 to 1."""
-    seen = session.network.spec.preprocessing.image(session.seen.image)
-    return torch.from_numpy(np.array(seen)).permute(2, 0, 1)[None].float() / 255
+    return session.network.spec.preprocessing.pixels(session.seen.image)[None]
 
 
 def curves(
@@ -65,11 +64,10 @@ def curves(
         Nam & Lee 2024, section 5.4 and Fig. 10; Petsiuk et al. 2018 (*RISE*), section 4.3.
     """
     heat = session.explain(index, options={"gamma": gamma}).explanation.heatmap.float().cpu()[None]
-    low, high = (bound.view(1, 3, 1, 1) for bound in session.network.spec.input_bounds)
-    inputs = session.seen.inputs
+    normalize, inputs = session.network.spec.preprocessing.normalize, session.seen.inputs
 
     def score(images: Tensor, _numbers: Tensor) -> Tensor:
-        logits = session.network.module((low + images * (high - low)).to(inputs))
+        logits = session.network.module(normalize(images).to(inputs))
         return cast("Tensor", logits).float().softmax(1)[:, index].cpu()
 
     found: dict[str, tuple[float, ...]] = {}
