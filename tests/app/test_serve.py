@@ -87,6 +87,9 @@ def taken():
 def start(tmp_path, *arguments):
     """The command as a process, since gradio leaves sockets unclosed where it cannot start."""
     command = [sys.executable, "-m", "equipoise", "serve", *arguments]
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so would a child
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=tmp_path, env=ENV | {"TMPDIR": str(tmp_path)}, **pipes)  # noqa: S603  # ourselves
 
