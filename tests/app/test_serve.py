@@ -94,12 +94,21 @@ def start(tmp_path, *arguments):
     return subprocess.Popen(command, cwd=tmp_path, env=ENV | {"TMPDIR": str(tmp_path)}, **pipes)  # noqa: S603  # ourselves
 
 
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_is_none(port, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "--port", port]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"equipoise: --port is {port}; it has to be between 0 and 65535\n"
+
+
 def test_a_port_that_is_taken(tmp_path, taken):
     pytest.importorskip("gradio")
     process = start(tmp_path, "--port", str(taken))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
-    assert err == f"equipoise: port {taken} of 127.0.0.1 cannot be had: is another server there?\n"
+    assert err == f"equipoise: port {taken} of 127.0.0.1 cannot be had: is the address one of this machine, and free?\n"
     assert not list(tmp_path.glob("equipoise-*"))
 
 

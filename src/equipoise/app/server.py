@@ -72,6 +72,9 @@ def example_photos(folder: str | None) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in found)
 
 
+LAST_PORT: Final = 65535
+
+
 def start(
     models: Sequence[str], *, host: str = "127.0.0.1", port: int | None = None, examples: str | None = None
 ) -> Served:
@@ -85,9 +88,11 @@ def start(
 
     Raises:
         MissingPackageError: If gradio 6 is not installed.
-        OptionError: If the port is taken, or the examples are no folder.
+        OptionError: If the port is taken or none, or the examples are no folder.
         EquipoiseError: If the first network cannot be had.
     """
+    if port is not None and not 0 <= port <= LAST_PORT:
+        raise OptionError(f"--port is {port}; it has to be between 0 and {LAST_PORT}")
     photos = example_photos(examples)
     folder = Path(tempfile.mkdtemp(prefix="equipoise-"))
     # gradio reads these when it is imported; none of its reports leave the machine
@@ -138,7 +143,8 @@ def _launch(blocks: Any, look: dict[str, Any], place: tuple[str, int | None], al
                 state_session_capacity=64, **look,
             )  # fmt: skip
         except OSError as error:
-            raise OptionError(f"port {port} of {host} cannot be had: is another server there?") from error
+            where = f"port {port} of {host}" if port else f"a port of {host}"
+            raise OptionError(f"{where} cannot be had: is the address one of this machine, and free?") from error
     return str(address)
 
 
