@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -91,6 +91,7 @@ def test_lrp_epsilon_conserves_but_for_bias_and_stabilizer(seed, width):
     model = nn.Sequential(nn.Conv2d(3, width, 3, bias=False), nn.ReLU(), nn.Flatten(),
                           nn.Linear(width * 16, 4, bias=False)).double().eval()  # fmt: skip
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    assume(float(model(x).detach()[:, 1].abs().min()) > 1e-3)  # the stabilizer of 1e-6 takes its part of a score near 0
     found = equipoise.attribute(model, x, 1, method="lrp_composite", composite="epsilon-plus")
     torch.testing.assert_close(found.flatten(1).sum(1), torch.ones(2, dtype=torch.float64), rtol=2e-3, atol=2e-3)
 

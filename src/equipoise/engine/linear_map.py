@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equipoise.engine.layout import settled
+
 _CONVOLUTIONS = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 _TRANSPOSED = {1: torch.conv_transpose1d, 2: torch.conv_transpose2d, 3: torch.conv_transpose3d}
 
@@ -72,6 +74,7 @@ class LinearMap:
         g = self.geometry
         if g is None:
             return F.linear(x, w)
+        x = settled(x)
         if g.before:
             x = F.pad(x, g.before)
         d = len(g.stride)
@@ -86,7 +89,7 @@ class LinearMap:
         if g is None:
             return s.matmul(w)
         lead = s.shape[: s.dim() - len(g.stride) - 1]
-        s = s.reshape(-1, *s.shape[len(lead) :])
+        s = settled(s.reshape(-1, *s.shape[len(lead) :]))
         d = len(g.stride)
         if g.transposed:
             x = _CONVOLUTIONS[d](s, w, None, g.stride, g.padding, g.dilation, g.groups)
@@ -126,7 +129,7 @@ class LinearMap:
         if g.before:
             ones = F.pad(ones, g.before)
         d = len(g.stride)
-        return _CONVOLUTIONS[d](ones, weight.sum(1, keepdim=True), None, g.stride, g.padding, g.dilation, 1)
+        return _CONVOLUTIONS[d](settled(ones), weight.sum(1, keepdim=True), None, g.stride, g.padding, g.dilation, 1)
 
     def _padded_size(self) -> Sequence[int]:
         size = list(self.in_shape[1:])

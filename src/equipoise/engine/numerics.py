@@ -12,7 +12,20 @@ _SMALLEST, _LARGEST = 1e-12, 1e12
 
 def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     """``numerator / denominator``, and ``0`` exactly where the denominator is zero; no epsilon."""
-    return torch.where(denominator == 0, 0.0, numerator / denominator)
+    return numerator / no_zeros(denominator)
+
+
+def no_zeros(denominator: Tensor) -> Tensor:
+    """``denominator`` with infinity in place of zeros, so that what is divided by it becomes zero there.
+
+    Three vectorized passes: `torch.where` and masks are not, on a CPU, and take ten times as long.
+    """
+    return torch.copysign(no_zeros_(denominator.abs()), denominator)
+
+
+def no_zeros_(denominator: Tensor) -> Tensor:
+    """The same in place for a ``denominator`` that is nowhere negative; what is negative also becomes infinity."""
+    return torch.threshold_(denominator, 0.0, torch.inf)
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -31,6 +44,12 @@ def per_sample(tensor: Tensor, n: int) -> Shaped[Tensor, "k n size"]:
     return tensor.reshape(tensor.shape[0], n, -1)
 
 
+def sums(tensor: Tensor, n: int) -> Float[Tensor, "k n"]:
+    """The sum of each target of each image of ``tensor`` ``(k, m, ...)``, in any memory layout, without a copy."""
+    tensor = tensor.reshape(tensor.shape[0], n, -1, *tensor.shape[2:])
+    return tensor.sum(tuple(range(2, tensor.dim())))
+
+
 def over_samples(totals: Float[Tensor, "k n"], like: Tensor) -> Tensor:
     """Shape per-sample numbers ``(k, n)`` so that they broadcast over ``like`` ``(k, m, ...)``."""
     folded = like.shape[1] // max(totals.shape[1], 1)
@@ -47,7 +66,8 @@ def in_range(x: Tensor) -> Tensor:
     """
     if x.numel() == 0:
         return x
-    peak = x.flatten(1).abs().amax(1) if x.dim() > 1 else x.abs()
+    others = tuple(range(1, x.dim()))
+    peak = torch.maximum(x.amax(others), -x.amin(others)) if others else x.abs()
     extreme = (peak > 0) & ((peak < _SMALLEST) | (peak > _LARGEST)) & peak.isfinite()
     if not bool(extreme.any()):
         return x

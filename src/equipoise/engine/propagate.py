@@ -136,7 +136,8 @@ def propagate(
                 for value in call.inputs:
                     if value.first_reader == call.index:
                         value.tensor = None
-    return collected
+    # What leaves the engine lies in memory as torch's tensors do, whatever was fastest inside.
+    return {value: relevance.with_value(relevance.value.contiguous()) for value, relevance in collected.items()}
 
 
 def _passage(

@@ -183,9 +183,7 @@ class _Recorder(TorchFunctionMode):
             raise UntracedTensorError(f"{what} at {call_site(self._modules)} takes the signal out of torch's sight")
         operation = _as_layer(OPERATIONS.get(what), recorded_args)
         self._refuse_randomness(operation, args, kwargs)
-        if operation is None or operation.kind in self._keep:
-            for value, tensor in read.items():
-                self._keep_data(value, tensor)
+        self._keep_what_is_needed(operation, read)
         in_place = is_in_place(func, args, kwargs)
         if in_place:
             written = args[0] if written is None else written
@@ -269,6 +267,12 @@ class _Recorder(TorchFunctionMode):
     def _bind(self, tensor: Tensor, value: Value | None) -> None:
         version = 0 if tensor.is_inference() else tensor._version
         self._known[id(tensor)] = (weakref.ref(tensor), value, version)
+
+    def _keep_what_is_needed(self, operation: Operation | None, read: dict[Value, Tensor]) -> None:
+        needed = operation is None or operation.kind in self._keep
+        for value, tensor in read.items():
+            if needed or tensor.dim() <= 2:  # vectors of features are cheaper to keep than to make again
+                self._keep_data(value, tensor)
 
     def _keep_data(self, value: Value, tensor: Tensor) -> None:
         if value.tensor is None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from equipoise._registry import nearest
+from equipoise.engine.layout import rows_like
 from equipoise.engine.linear_map import Geometry, LinearMap
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.operations import OPERATIONS, OpKind
@@ -68,39 +69,44 @@ class Step:
             return LinearMap(weight, bias, None, source.shape[1:])
         return LinearMap(weight, bias, _geometry(self.call, bound, weight), source.shape[1:])
 
-    def vjp(self, cotangents: Sequence[Tensor | None], inputs: Sequence[Tensor] | None = None) -> list[Tensor | None]:
+    def vjp(
+        self,
+        cotangents: Sequence[Tensor | None] | Callable[[Sequence[Tensor]], Sequence[Tensor | None]],
+        inputs: Sequence[Tensor] | None = None,
+    ) -> list[Tensor | None]:
         """The operation's own derivative, transposed, at ``inputs`` (default: the data).
 
         Args:
-            cotangents: One ``(k, *output)`` per output, or ``None`` where nothing arrives.
+            cotangents: One ``(k, *output)`` per output, or ``None`` where nothing arrives; or a function of the
+                outputs that gives them.
             inputs: Where to differentiate.
 
         Returns:
             One ``(k, *input)`` per input; ``None`` where the result does not depend on it.
         """
-        present = [index for index, cotangent in enumerate(cotangents) if cotangent is not None]
-        given = [cotangent for cotangent in cotangents if cotangent is not None]
         points = [self.data(i) for i in range(len(self.call.inputs))] if inputs is None else inputs
-        k = given[0].shape[0]
         with torch.enable_grad():
             leaves = [point.detach().requires_grad_() for point in points]
             made = self.run(leaves)
-            moving = [(made[index], c) for index, c in zip(present, given, strict=True) if made[index].requires_grad]
-            if not moving:  # the operation stops gradients, like detach
-                return [None] * len(leaves)
-            outputs = [output for output, _ in moving]
-            rows = [
-                torch.autograd.grad(
-                    outputs,
-                    leaves,
-                    [c[row].to(output.dtype) for output, c in moving],
-                    retain_graph=row < k - 1,
-                    allow_unused=True,
-                )
-                for row in range(k)
-            ]
+        wanted = cotangents([output.detach() for output in made]) if callable(cotangents) else cotangents
+        moving = [(output, c) for output, c in zip(made, wanted, strict=True) if c is not None]
+        k = moving[0][1].shape[0]
+        moving = [(output, c) for output, c in moving if output.requires_grad]
+        if not moving:  # the operation stops gradients, like detach
+            return [None] * len(leaves)
+        outputs = [output for output, _ in moving]
+        rows = [
+            torch.autograd.grad(
+                outputs,
+                leaves,
+                [c[row].to(output.dtype) for output, c in moving],
+                retain_graph=row < k - 1,
+                allow_unused=True,
+            )
+            for row in range(k)
+        ]
         columns = zip(*rows, strict=True)
-        return [None if column[0] is None else torch.stack(list(column)) for column in columns]
+        return [None if column[0] is None else _stack(column) for column in columns]
 
     def run(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run the operation on ``tensors`` in place of its inputs; constants are cast to their dtype."""
@@ -172,6 +178,14 @@ class Composite:
     def replacing(self, rules: Mapping[OpKind, Rule]) -> Composite:
         """The same composite with other rules for some kinds."""
         return replace(self, rules={**self.rules, **rules})
+
+
+def _stack(rows: Sequence[Tensor]) -> Tensor:
+    """``(k, ...)`` of ``k`` rows, in their memory layout; of one row without a copy."""
+    if len(rows) == 1:
+        return rows[0].unsqueeze(0)
+    stacked = rows_like(rows[0], len(rows))
+    return torch.stack(list(rows), out=stacked)
 
 
 def describe(call: OpCall) -> str:

@@ -17,7 +17,7 @@ The sum is :math:`(\gamma - 2)\tau`. A 1x1 kernel takes :math:`\gamma = 1` and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,14 +25,16 @@ import torch
 from torch import Tensor
 
 from equipoise._typing import Float
+from equipoise.engine.layout import in_turn, laid_out, rows_at_once, rows_like
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import in_range, over_samples, per_sample
+from equipoise.engine.numerics import in_range, no_zeros_, over_samples, safe_divide, sums
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.structure import only
 
 Term = Literal["C", "A", "U", "shift"]
 TERMS: tuple[Term, ...] = ("C", "A", "U", "shift")
+_CARRIED: tuple[Term, ...] = TERMS[:3]
 
 
 @dataclass(frozen=True)
@@ -77,99 +79,131 @@ class Equilibrium:
         """
         R = arrived.value
         share = R.new_ones(len(R), n) if arrived.share is None else arrived.share
-        weight = in_range(layer.weight.abs().flatten().unsqueeze(0)).reshape(layer.weight.shape)
-        ones = layer.of_ones(weight)
-        step = images_at_once(x, R, n, len(self.terms))
-        if step >= n:
-            return self._of_images(x, layer, R, share, weight=weight, z_ones=ones)
-        result, rows = R.new_empty((len(R), *x.shape)), len(x) // n
-        for first in range(0, n, step):
-            images, some = slice(first, first + step), slice(first * rows, (first + step) * rows)
-            result[:, some] = self._of_images(x[some], layer, R[:, some], share[:, images], weight=weight, z_ones=ones)
+        absolute = _Absolute(layer, rows_at_once(x[:1], R[:1, :1]))
+        folded = len(x) // n
+        turns = list(in_turn(n, absolute.room // (3 * folded)))
+        most = absolute.most() if len(turns) > 1 else None
+        result = rows_like(x, len(R))
+        for images in turns:
+            rows = slice(images.start * folded, images.stop * folded)
+            some = absolute.activity(x[rows], most)
+            for targets in in_turn(len(R), absolute.room // (3 * len(some.x))):
+                last = targets.stop == len(R)
+                arriving = R[targets, rows], share[targets, images]
+                self._spread(*arriving, absolute, some, last=last, out=result[targets, rows])
         return result
 
-    def _of_images(
+    def _spread(
         self,
-        x: Tensor,
-        layer: LinearMap,
         R: Tensor,
         share: Float[Tensor, "k n"],
+        absolute: _Absolute,
+        to: _Activity,
         *,
-        weight: Tensor,
-        z_ones: Tensor,
-    ) -> Tensor:
-        """The same for images that are worked on together, with what depends on no image given."""
-        n = share.shape[1]
-        flat = self.flat_kernel and layer.kernel[:1] == (1,)
-        pointwise = layer.pointwise or flat
-        stacked, active = _activity(in_range(x))
-        z, z_active = layer(stacked.flatten(0, 1), weight).chunk(2)
-        s = self._quotients(R, share, 1.0 if pointwise else self.gamma, z=z, z_active=z_active, z_ones=z_ones)
-        parts = dict(zip(self._order, layer.adjoint(s, weight), strict=True))
-        zero = R.new_zeros(())
-        result = parts["C"].mul_(stacked[0]) if "C" in parts else zero.expand(s.shape[1], *x.shape)
+        last: bool,
+        out: Tensor,
+    ) -> None:
+        """Carry ``R`` of a few targets to the layer's input, written into ``out``; each part is let go once used."""
+        layer = absolute.layer
+        pointwise = layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,))
+        memory = rows_like(R[0], 3 * len(R)).view(3, *R.shape)
+        quotients = self._quotients(R, share, 1.0 if pointwise else self.gamma, to.z, memory, last=last)
+        if absolute.room >= 3 * len(R) * len(to.x):
+            chosen = [_CARRIED.index(term) for term, _ in quotients]
+            parts = iter(absolute.adjoint(memory if len(chosen) == 3 else memory[chosen]))
+        else:
+            parts = (absolute.adjoint(s) for _, s in quotients)
+        if "C" in self.terms:
+            torch.mul(next(parts), to.x, out=out)
+        else:
+            out.zero_()
         if "shift" in self.terms and not pointwise:
-            spread = active.unsqueeze(0) if self.shift_over == "active" else result != 0
-            count = per_sample(spread, n).sum(-1)
-            shift = over_samples(torch.where(count > 0, share / count, 0.0), result)
-            result = result - shift if self.shift_over == "active" else result - shift * spread
-        if "A" in parts:
-            result = result + parts["A"]
-        return torch.where(active, result, parts.get("U", zero))
+            self._shift(out, share, to.active)
+        if "A" in self.terms:
+            out.add_(next(parts))
+        if "U" in self.terms:
+            torch.lerp(next(parts), out, to.active, out=out)
+        else:
+            out.mul_(to.active)
 
-    @property
-    def _order(self) -> tuple[Term, ...]:
-        return tuple(term for term in ("C", "A", "U") if term in self.terms)
+    def _shift(self, carried: Tensor, share: Float[Tensor, "k n"], active: Tensor) -> None:
+        """Eq. 12, in place; what it takes from inactive neurons is overwritten afterwards."""
+        n = share.shape[1]
+        if self.shift_over == "active":
+            carried.sub_(over_samples(safe_divide(share, sums(active.unsqueeze(0), n)), carried))
+        else:
+            spread = (carried != 0).to(carried.dtype)
+            carried.sub_(spread.mul_(over_samples(safe_divide(share, sums(spread, n)), carried)))
 
     def _quotients(
-        self, R: Tensor, share: Tensor, gamma: float, *, z: Tensor, z_active: Tensor, z_ones: Tensor
-    ) -> Float[Tensor, "terms k m *out"]:
-        """The relevance over each term's denominator, zero where that is zero."""
-        s = R.new_empty((len(self._order), *R.shape))
-        positive = balanced(R.clamp(min=0), share)
-        negative = balanced(R.clamp(max=0), share)
-        # An inactive share below rounding is none: no neuron of the window is inactive.
-        rounding = 4 * torch.finfo(z.dtype).eps
-        z_inactive = z_ones - z_active
-        z_inactive.masked_fill_(z_inactive <= rounding * z_ones, torch.inf)
-        for slot, term in zip(s, self._order, strict=True):
-            if term == "C":
-                torch.add(negative, positive, alpha=gamma, out=slot)
-                slot.div_(z.masked_fill(z == 0, torch.inf))
-            elif term == "A":
-                torch.div(positive, z_active.masked_fill(z_active == 0, torch.inf), out=slot)
-            else:
-                torch.div(negative, z_inactive, out=slot)
-        return s
+        self, R: Tensor, share: Tensor, gamma: float, z: dict[Term, Tensor], memory: Tensor, *, last: bool
+    ) -> Iterator[tuple[Term, Tensor]]:
+        """The relevance over each term's denominator, one after the other, in ``memory`` ``(3, k, m, *out)``."""
+        take = z.pop if last else z.__getitem__
+        both, positive, negative = memory
+        balance_(torch.clamp(R, min=0, out=positive), share)
+        balance_(torch.clamp(R, max=0, out=negative), share)
+        if "C" in self.terms:
+            yield "C", torch.add(negative, positive, alpha=gamma, out=both).div_(take("C"))
+        if "A" in self.terms:
+            yield "A", positive.div_(take("A"))
+        if "U" in self.terms:
+            yield "U", negative.div_(take("U"))
 
 
-WORKING_SET = 16 * 2**20
-"""Bytes of a layer's largest intermediate result: below the 32 MiB from which glibc always asks the system for
-memory anew, which then has to be cleared page by page."""
+@dataclass(frozen=True, slots=True)
+class _Activity:
+    """What an image brings to a layer, the same for all its targets.
 
-
-def images_at_once(x: Tensor, R: Tensor, n: int, terms: int) -> int:
-    """How many images of a batch are worked on together, so that no intermediate exceeds `WORKING_SET`; at least 1.
-
-    On an accelerator all: its memory is kept by torch, and it wants large batches.
+    Attributes:
+        x: The positive part of the input, ``(m, *in)``.
+        active: 1 where it is positive, 0 elsewhere.
+        z: Each term's denominator ``(m, *out)``, infinite where it is zero.
     """
-    if x.device.type != "cpu" or n < 2:
-        return n
-    largest = max(2 * x.numel(), terms * R.numel(), terms * len(R) * x.numel()) * x.element_size()
-    return max(1, WORKING_SET * n // max(largest, 1))
+
+    x: Tensor
+    active: Tensor
+    z: dict[Term, Tensor]
 
 
-def balanced(part: Tensor, share: Float[Tensor, "k n"]) -> Tensor:
-    """Scale the positive or the negative part of relevance to a total of ``share`` (Eq. 6); zero stays zero."""
-    total = per_sample(part, share.shape[1]).sum(-1).abs()
-    factor = torch.where(total > 0, share / total, 0.0)
-    return part * over_samples(factor, part)
+class _Absolute:
+    """A layer with ``|w|``.
+
+    Args:
+        layer: The layer.
+        room: How many rows are worked on at once.
+    """
+
+    def __init__(self, layer: LinearMap, room: int) -> None:
+        self.layer, self.room = layer, room
+        self._weight = in_range(layer.weight.abs().flatten().unsqueeze(0)).reshape(layer.weight.shape)
+
+    def adjoint(self, s: Tensor) -> Tensor:
+        """``|w|^T s``."""
+        return self.layer.adjoint(s, self._weight)
+
+    def most(self) -> Tensor:
+        """What arrives where every neuron of a window is 1, ``(1, *out)``; infinite where that is nothing."""
+        return no_zeros_(laid_out(self.layer.of_ones(self._weight)))
+
+    def activity(self, x: Tensor, most: Tensor | None) -> _Activity:
+        """What images ``x`` bring to the layer: two convolutions, in one if there is room."""
+        both = rows_like(x, 2)
+        clamped, active = torch.clamp(x, min=0, out=both[0]), torch.gt(x, 0, out=both[1])
+        positive = in_range(clamped)
+        if self.room >= 2 * len(x):
+            if positive is not clamped:
+                clamped.copy_(positive)
+            z, z_active = self.layer(both.flatten(0, 1), self._weight).chunk(2)
+        else:
+            z, z_active = self.layer(positive, self._weight), self.layer(active, self._weight)
+        most = self.most() if most is None else most
+        # The inactive neurons' part of the most. Below rounding it is none: no neuron of the window is inactive.
+        part = torch.addcmul(z.new_ones(()), z_active, most.reciprocal(), value=-1)
+        z_inactive = torch.threshold_(part, 4 * torch.finfo(z.dtype).eps, torch.inf).mul_(most)
+        return _Activity(positive, active, {"C": no_zeros_(z), "A": no_zeros_(z_active), "U": z_inactive})
 
 
-def _activity(x: Tensor) -> tuple[Tensor, Tensor]:
-    """``(x+, 1[x > 0])`` in one batch ``(2, m, ...)``, and the mask of active neurons."""
-    active = x > 0
-    stacked = x.new_empty((2, *x.shape))
-    torch.clamp(x, min=0, out=stacked[0])
-    stacked[1].copy_(active)
-    return stacked, active
+def balance_(part: Tensor, share: Float[Tensor, "k n"]) -> None:
+    """Scale the positive or the negative part of relevance in place to a total of ``share`` (Eq. 6); zero stays."""
+    part.mul_(over_samples(safe_divide(share, sums(part, share.shape[1]).abs()), part))

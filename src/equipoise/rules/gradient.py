@@ -17,6 +17,9 @@ class Derivative:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         values = [None if r is None else r.value for r in relevance]
+        if len(step.call.inputs) == 1 and step.call.kind is OpKind.LINEAR and values[0] is not None:
+            # Its derivative is its transpose, wherever it is taken: the layer need not be run again.
+            return [Relevance(step.linear_map().adjoint(values[0]))]
         return [None if g is None else Relevance(g) for g in step.vjp(values)]
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equipoise.engine.layout import laid_out
 from equipoise.engine.numerics import safe_divide
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
@@ -95,12 +96,14 @@ class Split:
         arrived, inputs = only(relevance), step.call.inputs
         if len(inputs) == 1:
             return Pass()(step, relevance)
-        sizes = [step.data(i).abs() for i in range(len(inputs))]
+        # Where all are zero, each counts as 1.
+        sizes = [laid_out(step.data(i)).abs() for i in range(len(inputs))]
         whole = sum(sizes[1:], start=sizes[0])
+        nothing = torch.eq(whole, 0, out=torch.empty_like(whole))
+        per_unit = arrived.value / whole.add_(nothing, alpha=len(sizes))
         parts: list[Tensor | None] = []
         for size, source in zip(sizes, inputs, strict=True):
-            fraction = torch.where(whole == 0, 1.0 / len(sizes), size / whole)
-            parts.append(_sum_to(arrived.value * fraction, source.shape))
+            parts.append(_sum_to(per_unit * (size + nothing), source.shape))
         return arrived.split(parts)
 
 
@@ -119,7 +122,7 @@ class Slices:
         dim = bound.get("dim", bound.get("axis", 0))
         dim = dim + len(inputs[0].shape) if dim < 0 else dim
         sizes = [source.shape[dim] for source in inputs]
-        return arrived.split([part.contiguous() for part in torch.split(arrived.value, sizes, dim=dim + 1)])
+        return arrived.split([part.clone() for part in torch.split(arrived.value, sizes, dim=dim + 1)])
 
 
 @dataclass(frozen=True)
@@ -218,10 +221,9 @@ def _is_function_of(value: Value, source: Value) -> bool:
 def _in_proportion(
     step: Step, arrived: Relevance, positive: Callable[[Tensor], Tensor], signal: int = 0
 ) -> list[Relevance | None]:
-    points = [step.data(i) for i in range(len(step.call.inputs))]
+    points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
     points[signal] = positive(points[signal])
-    pooled = step.run(points)[0]
-    source = step.vjp([safe_divide(arrived.value, pooled)], points)[signal]
+    source = step.vjp(lambda made: [safe_divide(arrived.value, made[0])], points)[signal]
     if source is None:
         raise ValueError("the operation does not depend on its signal")
     result: list[Relevance | None] = [None] * len(points)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import safe_divide, working_dtype
 from equipoise.engine.relevance import Relevance
@@ -34,7 +35,7 @@ class ZBox:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         arrived = only(relevance)
-        x = step.data()
+        x = laid_out(step.data())
         low, high = self._bounds_at(step, x)
         value = self.equation(x, step.linear_map(), arrived.value, low, high)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
