@@ -1,25 +1,20 @@
 """What Attribution Equilibrium costs, in units of one forward and backward pass of the same model.
 
-    python benchmarks/ae_cost.py [--quick] [--output benchmarks/results/ae_cost.json]
+    python benchmarks/ae_cost.py [--quick] [--only MODEL] [--batch N] [--output benchmarks/results/ae_cost.json]
 
+``--only`` and ``--batch`` measure a part and keep the rest of the file, if it is of the same machine.
 The method is described in benchmarks/README.md; benchmarks/render.py makes docs/benchmarks.md of the result.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import gc
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +24,18 @@ import zennit.attribution
 import zennit.canonizers
 import zennit.composites
 import zennit.torchvision
+from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, ratios, sentence, settle, spread
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from equipoise.methods.ae import AttributionEquilibrium
 from equipoise.models import build
 
-Run = Callable[[], Any]
-
 MODELS = ("vgg16", "resnet50", "efficientnet_lite0")
 BATCHES = (1, 8)
-SIZE, SEED, ROUNDS, WARMUP = 224, 0, 7, 1
-RESULTS = Path(__file__).parent / "results"
+WARMUP = 1
 UNIT = "gradient"
+CHANNELS_LAST = "gradient, channels last"
 
 
 def gradient(model: nn.Module, images: Tensor) -> Run:
@@ -54,6 +48,12 @@ def gradient(model: nn.Module, images: Tensor) -> Run:
         return found
 
     return run
+
+
+def gradient_channels_last(model: nn.Module, images: Tensor) -> Run:
+    """The unit with weights and images laid out as oneDNN's convolutions like them, as AE's own work is."""
+    model = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    return gradient(model, images.contiguous(memory_format=torch.channels_last))
 
 
 def ae(model: nn.Module, images: Tensor) -> Run:
@@ -92,6 +92,7 @@ def captum_lrp(model: nn.Module, images: Tensor) -> Run:
 
 SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Run]] = {
     UNIT: gradient,
+    CHANNELS_LAST: gradient_channels_last,
     "ae": ae,
     "ae, two classes": ae_two_classes,
     "zennit EpsilonGammaBox": zennit_box,
@@ -118,33 +119,19 @@ def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, Any]:
         try:
             runs[subject] = prepare(subject, model, batch, size)
         except Exception as error:  # noqa: BLE001  # that it cannot is the result
-            result[subject] = {"fails": f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"}
-    seconds: dict[str, list[float]] = {subject: [] for subject in runs}
-    for turn in range(rounds):
-        order = list(runs)
-        for subject in order[turn % len(order) :] + order[: turn % len(order)]:
-            gc.collect()
-            start = time.perf_counter()
-            runs[subject]()
-            seconds[subject].append(time.perf_counter() - start)
+            result[subject] = {"fails": sentence(error)}
+    seconds = interleaved(runs, rounds)
     for subject, times in seconds.items():
-        # The ratio within a round: what slowed the machine down slowed both.
-        ratios = [mine / unit for mine, unit in zip(times, seconds[UNIT], strict=True)]
         result[subject] = {
             "seconds": spread(times),
-            "units": spread(ratios),
+            "units": spread(ratios(times, seconds[UNIT])),
             "peak_mib": peak(subject, name, batch, size),
         }
     first, both = seconds["ae"], seconds["ae, two classes"]
     result["further_class"] = spread([(two - one) / one for one, two in zip(first, both, strict=True)])
+    result["ae_to_channels_last"] = spread(ratios(first, seconds[CHANNELS_LAST]))
     result["where"] = where(runs["ae"])
     return result
-
-
-def spread(values: list[float]) -> dict[str, Any]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": round(middle, 4), "quartiles": [round(low, 4), round(high, 4)], "runs": len(values)}
 
 
 def peak(subject: str, name: str, batch: int, size: int) -> int:
@@ -192,44 +179,25 @@ def where(run: Run) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "torch threads": torch.get_num_threads(),
-        "load before": [round(value, 2) for value in os.getloadavg()],
-        "versions": {
-            name: version(name).partition("+")[0] for name in ("torch", "torchvision", "timm", "zennit", "captum")
-        },
-        "python": platform.python_version(),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small images, batch 1, few rounds: to see that it works")
-    parser.add_argument("--output", type=Path, default=None)
-    parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.manual_seed(SEED)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    if options.peak:
-        subject, name, batch, size = options.peak
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--only", choices=MODELS, help="measure one network, and keep what the file has of the others")
+    options.add_argument("--batch", type=int, choices=BATCHES, help="measure one batch size, likewise")
+    options.add_argument("--peak", nargs=4, help=SUPPRESS)
+    chosen = options.parse_args(arguments)
+    settle()
+    if chosen.peak:
+        subject, name, batch, size = chosen.peak
         report_peak(subject, name, int(batch), int(size))
         return
-    batches, size, rounds = ((1,), 64, 3) if options.quick else (BATCHES, SIZE, ROUNDS)
-    output = options.output or RESULTS / ("ae_cost_quick.json" if options.quick else "ae_cost.json")
-    result: dict[str, Any] = {"machine": machine(), "size": size, "seed": SEED, "rounds": rounds, "models": {}}
-    for name in MODELS:
-        for batch in batches:
-            print(f"{name}, batch {batch}", flush=True)
-            result["models"].setdefault(name, {})[str(batch)] = measure(name, batch, size, rounds)
-            result["machine"]["load after"] = [round(value, 2) for value in os.getloadavg()]
-            output.write_text(json.dumps(result, indent=1) + "\n")
+    batches, size, rounds = ((1,), 64, 3) if chosen.quick else (BATCHES, SIZE, ROUNDS)
+    output = chosen.output or RESULTS / ("ae_cost_quick.json" if chosen.quick else "ae_cost.json")
+    settings = {"size": size, "seed": SEED, "rounds": rounds}
+    record = Record(output, settings, go_on=chosen.only is not None or chosen.batch is not None)
+    for name in [chosen.only] if chosen.only else MODELS:
+        for batch in [chosen.batch] if chosen.batch else batches:
+            with record.part("models", name, str(batch)) as found:
+                found.update(measure(name, batch, size, rounds))
 
 
 if __name__ == "__main__":

@@ -9,24 +9,20 @@ measured to cost. The unit is that of ae_cost.py, and so are the networks. tools
 
 from __future__ import annotations
 
-import argparse
-import gc
 import json
-import os
 import re
 import statistics
-import time
-import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from ae_cost import MODELS, RESULTS, SEED, SIZE, Run, gradient, machine, spread
+from ae_cost import MODELS, gradient
+from measuring import RESULTS, SEED, SIZE, Run, clock, interleaved, load, machine, parser, ratios, settle, spread
 from torch import Tensor, nn
 
 from equipoise.methods import METHODS
 from equipoise.models import build
+from equipoise.records import write_atomically
 
 ROUNDS = 5
 ONCE = ("smooth_grad", "integrated_gradients", "occlusion", "gradient_shap")
@@ -69,13 +65,6 @@ def forward(model: nn.Module, images: Tensor) -> Run:
     return run
 
 
-def seconds(run: Run) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def sentence(error: Exception) -> str:
     """What a refusal says, without the place of the code."""
     text = re.sub(r" in [\w.]+ \(\S+:\d+\)", "", " ".join(str(error).split()))
@@ -98,19 +87,17 @@ def measure(name: str, size: int, rounds: int) -> dict[str, Any]:
                 run()
                 runs[method] = run
                 continue
-            before, mine, after = (seconds(part) for part in (unit, run, unit))
+            before, mine, after = (clock(part) for part in (unit, run, unit))
             result[method] = {"how": "once", "units": round(2 * mine / (before + after), 2)}
         except Exception as error:  # noqa: BLE001  # that it cannot is the result
             result[method] = {"how": "fails", "why": sentence(error)}
-    times: dict[str, list[float]] = {key: [] for key in runs}
-    for turn in range(rounds):
-        order = list(runs)
-        for key in order[turn % len(order) :] + order[: turn % len(order)]:
-            times[key].append(seconds(runs[key]))
+    times = interleaved(runs, rounds)
     for key, mine in times.items():
-        # The ratio within a round: what slowed the machine down slowed both.
-        ratios = [one / unit for one, unit in zip(mine, times["unit"], strict=True)]
-        result[key] = {"how": "rounds", "units": spread(ratios), "seconds": round(statistics.median(mine), 4)}
+        result[key] = {
+            "how": "rounds",
+            "units": spread(ratios(mine, times["unit"])),
+            "seconds": round(statistics.median(mine), 4),
+        }
     share = result["forward"]["units"]["median"]
     for method in COUNTED:
         forwards, backwards = count(method, model, images)
@@ -119,22 +106,18 @@ def measure(name: str, size: int, rounds: int) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small images and few rounds: to see that it works")
-    parser.add_argument("--output", type=Path, default=None)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.manual_seed(SEED)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__).parse_args(arguments)
+    settle()
     size, rounds = (64, 3) if options.quick else (SIZE, ROUNDS)
     output = options.output or RESULTS / ("method_cost_quick.json" if options.quick else "method_cost.json")
-    result: dict[str, Any] = {"machine": machine(), "size": size, "seed": SEED, "rounds": rounds, "models": {}}
+    described = machine() | {"load before": [load()]}
+    result: dict[str, Any] = {"machine": described, "size": size, "seed": SEED, "rounds": rounds, "models": {}}
     for name in MODELS:
         print(name, flush=True)
         result["models"][name] = measure(name, size, rounds)
-        result["machine"]["load after"] = [round(value, 2) for value in os.getloadavg()]
-        output.write_text(json.dumps(result, indent=1) + "\n")
+        described["load after"] = [load()]
+        write_atomically(output, (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
