@@ -1,38 +1,30 @@
 """LRP composites beside zennit's, the overhead of a data set, and growth with images and pixels.
 
-    python benchmarks/whole_runs.py [--quick] [--output benchmarks/results/whole_runs.json]
+    python benchmarks/whole_runs.py [--quick] [--only PART] [--network NETWORK]
+        [--output benchmarks/results/whole_runs.json]
 
+``--only`` and ``--network`` measure a part and keep the rest of the file, if it is of the same machine.
 The method is described in benchmarks/README.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import sys
 import tempfile
-import time
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import data_set
 import torch
 import zennit.attribution
 import zennit.canonizers
 import zennit.composites
 import zennit.torchvision
-from PIL import Image
+from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, ratios, settle, spread
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent))
-from ae_cost import RESULTS, SEED, Run, machine, spread
-
-from equipoise.experiments import Column, MethodRun, Plan, Recipe, run
-from equipoise.experiments.protocols.gallery import Gallery
-from equipoise.experiments.subject import BoundRun, Subject
 from equipoise.methods import METHODS
 from equipoise.models import build
 
@@ -42,6 +34,21 @@ COMPOSITES = {
     "epsilon-alpha2-beta1": "EpsilonAlpha2Beta1",
 }
 """Ours to zennit's name."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: side of the images, rounds, photos of the overhead and of the growth, images of a batch."""
+
+    size: int
+    rounds: int
+    photos: int
+    few: int
+    ten: int
+
+
+FULL = Scale(SIZE, ROUNDS, 300, 5, 10)
+QUICK = Scale(64, 2, 4, 1, 2)
 
 
 def zennit_run(name: str, model: nn.Module, images: Tensor) -> Run:
@@ -62,106 +69,83 @@ def zennit_run(name: str, model: nn.Module, images: Tensor) -> Run:
     return go
 
 
-def composites(size: int, rounds: int) -> dict[str, Any]:
+def composites(network: str, scale: Scale) -> dict[str, Any]:
     """Our time over zennit's for the same composite, interleaved."""
+    images = torch.randn(1, 3, scale.size, scale.size, generator=torch.Generator().manual_seed(SEED))
     found: dict[str, Any] = {}
-    for network in ("vgg16", "resnet50"):
-        images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(SEED))
-        for ours, theirs in COMPOSITES.items():
-            model = build(network).requires_grad_(requires_grad=False)
-            method = METHODS["lrp_composite"](model, composite=ours)
-            runs = (partial(method.attribute, images, 0), zennit_run(theirs, build(network), images))
-            seconds: tuple[list[float], list[float]] = ([], [])
-            for turn in range(rounds + 1):
-                for one, times in zip(runs, seconds, strict=True):
-                    start = time.perf_counter()
-                    one()
-                    if turn:  # the first warms up
-                        times.append(time.perf_counter() - start)
-            ratios = [mine / other for mine, other in zip(*seconds, strict=True)]
-            found[f"{network}, {ours}"] = spread(ratios) | {"ours, s": round(statistics.median(seconds[0]), 4)}
-            print(network, ours, found[f"{network}, {ours}"], flush=True)
+    for ours, theirs in COMPOSITES.items():
+        method = METHODS["lrp_composite"](build(network).requires_grad_(requires_grad=False), composite=ours)
+        other = build(network).requires_grad_(requires_grad=False)
+        runs = {"ours": partial(method.attribute, images, 0), "zennit": zennit_run(theirs, other, images)}
+        interleaved(runs, 1)  # warms up
+        seconds = interleaved(runs, scale.rounds)
+        found[ours] = {
+            "ours / zennit": spread(ratios(seconds["ours"], seconds["zennit"])),
+            "seconds": {name: spread(times) for name, times in seconds.items()},
+        }
     return found
 
 
-def photos(folder: Path, count: int) -> Path:
-    """Photos of noise as large as ImageNet's, stored as JPEG."""
-    (folder / "images").mkdir(parents=True)
-    for index in range(count):
-        generator = torch.Generator().manual_seed(index)
-        small = torch.randint(0, 256, (40, 50, 3), generator=generator, dtype=torch.uint8)
-        Image.fromarray(small.numpy()).resize((500, 375)).save(folder / "images" / f"{index:04d}.jpg")
-    return folder
-
-
-def overhead(network: str, count: int) -> dict[str, float]:
-    """One AE run over a folder: seconds in all, and those spent inside the network and the method."""
-    inside = [0.0]
-    originals = BoundRun.heatmaps, Subject.forward
-
-    def timed(function: Any) -> Any:
-        def call(*arguments: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*arguments)
-            finally:
-                inside[0] += time.perf_counter() - start
-
-        return call
-
-    recipe = Recipe(
-        "overhead", "Overhead", "of a data set", Gallery(), (("folder", network),), (MethodRun("AE", "ae"),),
-        (Column("PR", "positive ratio"),), keep_maps=0,
-    )  # fmt: skip
+def overhead(network: str, scale: Scale) -> dict[str, Any]:
+    """AE over a folder of photos: seconds in all, and the share outside the network and the method."""
     with tempfile.TemporaryDirectory() as folder:
-        data = photos(Path(folder) / "data", count)
-        run(Plan(recipe, Path(folder) / "warm", data, limit=2))
-        BoundRun.heatmaps, Subject.forward = timed(originals[0]), timed(originals[1])
-        try:
-            start = time.perf_counter()
-            run(Plan(recipe, Path(folder) / "out", data))
-            whole = time.perf_counter() - start
-        finally:
-            BoundRun.heatmaps, Subject.forward = originals
-    return {"images": count, "seconds": round(whole, 2), "outside": round(1 - inside[0] / whole, 4)}
-
-
-def growth(size: int, rounds: int) -> dict[str, Any]:
-    """AE's time per image at 10 times the images in one batch, and at 4 times the pixels."""
-    model = build("efficientnet_lite0").requires_grad_(requires_grad=False)
-    method = METHODS["ae"](model)
-    shapes = {"one": (1, size), "ten images": (10, size), "four times the pixels": (1, 2 * size)}
-    inputs = {name: torch.randn(count, 3, side, side) for name, (count, side) in shapes.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in inputs}
-    for turn in range(rounds + 1):
-        for name, images in inputs.items():
-            start = time.perf_counter()
-            method.attribute(images, 0)
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    unit = seconds["one"]
+        data = data_set.photos(Path(folder) / "data", scale.photos)
+        data_set.explain(network, data, limit=2)  # warms up
+        seconds = data_set.explain(network, data)
     return {
-        "ten images, per image": spread([a / b / 10 for a, b in zip(seconds["ten images"], unit, strict=True)]),
-        "four times the pixels": spread([a / b for a, b in zip(seconds["four times the pixels"], unit, strict=True)]),
+        "images": scale.photos,
+        "seconds": round(seconds.whole, 2),
+        "outside": round(1 - seconds.network / seconds.whole, 4),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small and few: to see that it works")
-    parser.add_argument("--output", type=Path, default=None)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.manual_seed(SEED)
-    size, rounds, count = (64, 3, 4) if options.quick else (224, 7, 300)
-    output = options.output or RESULTS / ("whole_runs_quick.json" if options.quick else "whole_runs.json")
-    result: dict[str, Any] = {"machine": machine(), "size": size, "seed": SEED, "rounds": rounds}
-    result["growth"] = growth(size, rounds)
-    result["composites"] = composites(size, rounds)
-    result["overhead"] = {name: overhead(name, count) for name in ("efficientnet_lite0",)}
-    result["machine"]["load after"] = [round(value, 2) for value in os.getloadavg()]
-    output.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({key: result[key] for key in ("growth", "composites", "overhead")}, indent=1))
+def growth(network: str, scale: Scale) -> dict[str, Any]:
+    """AE's cost per image at ten times the images, in one batch and as a data set, and at four times the pixels."""
+    method = METHODS["ae"](build(network).requires_grad_(requires_grad=False))
+    shapes = {"one": (1, scale.size), "batch": (scale.ten, scale.size), "pixels": (1, 2 * scale.size)}
+    generator = torch.Generator().manual_seed(SEED)
+    images = {name: torch.randn(n, 3, side, side, generator=generator) for name, (n, side) in shapes.items()}
+    runs: dict[str, Run] = {name: partial(method.attribute, inputs, 0) for name, inputs in images.items()}
+    interleaved(runs, 1)
+    seconds = interleaved(runs, scale.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        data = data_set.photos(Path(folder) / "data", scale.few * scale.ten)
+        sets: dict[str, Run] = {
+            "few": lambda: data_set.explain(network, data, limit=scale.few).photos,
+            "many": lambda: data_set.explain(network, data).photos,
+        }
+        whole = interleaved(sets, scale.rounds, timed=lambda go: go())
+    return {
+        "times as many": scale.ten,
+        "a batch, per image": spread([each / scale.ten for each in ratios(seconds["batch"], seconds["one"])]),
+        "a data set, per image": spread([each / scale.ten for each in ratios(whole["many"], whole["few"])]),
+        "four times the pixels": spread(ratios(seconds["pixels"], seconds["one"])),
+    }
+
+
+PARTS: dict[str, tuple[Callable[[str, Scale], dict[str, Any]], tuple[str, ...]]] = {
+    "growth": (growth, data_set.NETWORKS),
+    "composites": (composites, ("vgg16", "resnet50")),
+    "overhead": (overhead, data_set.NETWORKS),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--only", choices=PARTS, help="measure one part, and keep what the file has of the others")
+    networks = sorted({name for _, names in PARTS.values() for name in names})
+    options.add_argument("--network", choices=networks, help="measure one network, likewise")
+    chosen = options.parse_args(arguments)
+    settle()
+    scale = QUICK if chosen.quick else FULL
+    output = chosen.output or RESULTS / ("whole_runs_quick.json" if chosen.quick else "whole_runs.json")
+    settings = {"size": scale.size, "seed": SEED, "rounds": scale.rounds}
+    record = Record(output, settings, go_on=chosen.only is not None or chosen.network is not None)
+    for part, (measure, names) in PARTS.items():
+        for network in names:
+            if chosen.only in (None, part) and chosen.network in (None, network):
+                with record.part(part, network) as found:
+                    found.update(measure(network, scale))
 
 
 if __name__ == "__main__":
