@@ -75,7 +75,7 @@ def zennit_box(model: nn.Module, images: Tensor) -> Run:
     canonizer = zennit.torchvision.ResNetCanonizer() if resnet else zennit.canonizers.SequentialMergeBatchNorm()
     low, high = (torch.full_like(images, value) for value in (float(images.min()), float(images.max())))
     composite = zennit.composites.EpsilonGammaBox(low=low, high=high, canonizers=[canonizer])
-    seeds = torch.zeros(len(images), 1000)
+    seeds = images.new_zeros(len(images), 1000)
     seeds[:, 0] = 1
 
     def run() -> Tensor:

@@ -59,7 +59,7 @@ def zennit_run(name: str, model: nn.Module, images: Tensor) -> Run:
     if name.endswith("Box"):
         bounds = {"low": torch.full_like(images, -3.0), "high": torch.full_like(images, 3.0)}
     composite = getattr(zennit.composites, name)(canonizers=[canonizer], **bounds)
-    seeds = torch.zeros(len(images), 1000)
+    seeds = images.new_zeros(len(images), 1000)
     seeds[:, 0] = 1
 
     def go() -> Tensor:
