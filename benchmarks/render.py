@@ -1,102 +1,203 @@
-"""docs/benchmarks.md from benchmarks/results/ae_cost.json: ``python benchmarks/render.py``."""
+"""docs/benchmarks.md from every JSON in benchmarks/results: ``python benchmarks/render.py``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-UNIT = "gradient"
+from aims import Results, table
 
-_HEAD = """<!-- made by benchmarks/render.py from benchmarks/results/ae_cost.json; do not edit -->
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+UNIT, CHANNELS_LAST = "gradient", "gradient, channels last"
+_NO_SUBJECTS = ("where", "further_class", "ae_to_channels_last")
+
+_HEAD = """<!-- made by benchmarks/render.py from benchmarks/results; do not edit -->
 # What Attribution Equilibrium costs
 
-In units of one forward and backward pass to the pixels of the same network, {size}x{size} pixels, float32,
-random weights (seed {seed}): median of {rounds} interleaved rounds, quartiles in brackets. The method is in
-`benchmarks/README.md`.
+How it is measured is in `benchmarks/README.md`; `make bench` measures it again. Medians of interleaved rounds,
+quartiles in brackets; random weights, photos of noise.
 
-{cpu}, {cores} cores, {threads} torch threads; load {before} before, {after} after (the benchmark itself included);
-Python {python}, {versions}.
-
+## Aims
 """
 
+Result = Mapping[str, Any]
 
-def page(data: Mapping[str, Any]) -> str:
+
+def load(folder: Path = HERE / "results") -> dict[str, Any]:
+    """What is in the folder; quick runs are not for quoting and left out."""
+    found: dict[str, Any] = {"gpu": []}
+    for path in sorted(folder.glob("*.json")):
+        if path.stem.endswith("_quick"):
+            continue
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.stem.startswith("gpu_"):
+            found["gpu"].append(data)
+        else:
+            found[path.stem] = data
+    return found
+
+
+def page(results: Results) -> str:
     """The page as Markdown."""
-    machine = data["machine"]
-    head = _HEAD.format(
-        size=data["size"],
-        seed=data["seed"],
-        rounds=data["rounds"],
-        cpu=machine["cpu"],
-        cores=machine["cores"],
-        threads=machine["torch threads"],
-        before=machine["load before"][0],
-        after=machine["load after"][0],
-        python=machine["python"],
-        versions=", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
+    lines = [_HEAD, *table(results)]
+    for name, section in (("ae_cost", _ae_cost), ("authors_loop", _authors_loop), ("whole_runs", _whole_runs)):
+        if name in results:
+            lines += ["", *section(results[name])]
+    lines += ["", "## On a GPU", ""]
+    for data in results.get("gpu") or []:
+        lines += [*_gpu(data), ""]
+    if not results.get("gpu"):
+        lines.append(
+            "No GPU numbers have been taken: `benchmarks/gpu.py` has run on a CPU alone, to see that it works."
+        )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def taken(data: Result) -> str:
+    """On what, when the machine was how busy, and of which commits."""
+    machine, parts = data["machine"], data["measured"].values()
+    commits = ", ".join(dict.fromkeys(part["commit"] for part in parts if part["commit"])) or "unknown"
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    before, after = min(part["load"][0] for part in parts), max(part["load"][1] for part in parts)
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['torch threads']} torch threads; load from {before} "
+        f"before to {after} after (the\nbenchmark itself included); Python {machine['python']}, {versions};\n"
+        f"commit {commits}; {data['size']}x{data['size']} pixels, seed {data['seed']}, {data['rounds']} rounds."
     )
+
+
+def written(found: Result, digits: int = 2) -> str:
+    """Median and quartiles."""
+    low, high = found["quartiles"]
+    return f"{found['median']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _table(head: str, rows: Iterator[str]) -> list[str]:
+    return [head, "|---" * (head.count("|") - 1) + "|", *rows]
+
+
+def _ae_cost(data: Result) -> Iterator[str]:
     cases = [(name, batch, result) for name, batches in data["models"].items() for batch, result in batches.items()]
-    return head + "\n".join([*_times(cases), "", *_classes(cases), "", *_where(cases)]) + "\n"
-
-
-def _times(cases: list[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
-    lines = [
+    yield from [
         "## Time and memory",
         "",
-        "| network | batch | method | units | seconds | peak memory, MiB |",
-        "|---|---|---|---|---|---|",
+        "In units of one forward and backward pass to the pixels of the same network.",
     ]
-    for name, batch, result in cases:
-        subjects = [UNIT, *(subject for subject in result if subject not in (UNIT, "where", "further_class"))]
-        for subject in sorted(subjects, key=lambda subject: "fails" in result[subject]):
-            found = result[subject]
-            if "fails" in found:
-                lines.append(f"| {name} | {batch} | {subject} | does not run: {found['fails']} | | |")
-                continue
-            low, high = found["units"]["quartiles"]
-            units = f"{found['units']['median']:.2f} [{low:.2f}, {high:.2f}]"
-            lines.append(
-                f"| {name} | {batch} | {subject} | {units} | {found['seconds']['median']:.3f} | {found['peak_mib']} |"
-            )
-    return lines
+    yield "AE works with the channels last inside, so the same unit with channels last is measured beside it."
+    yield from ["", taken(data), ""]
+    head = "| network | batch | method | units | seconds | peak memory, MiB |"
+    yield from _table(head, (row for case in cases for row in _times(*case)))
+    yield from ["", "## A further class of the same image, and AE against the gradient with channels last", ""]
+    yield from ["Time of two classes less that of one, over that of one, within each round.", ""]
+    yield from _table("| network | batch | one more / first | AE / gradient, channels last |", map(_ratios, cases))
+    yield from ["", "## Where AE's time goes", ""]
+    yield "Share of the CPU time; `weights` are convolutions and matrix products, the forward pass among them."
+    yield ""
+    yield from _table("| network | batch | weights | convolution calls | largest operations |", map(_where, cases))
 
 
-def _classes(cases: list[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
-    lines = [
-        "## A further class of the same image",
+def _times(name: str, batch: str, result: Result) -> Iterator[str]:
+    subjects = [UNIT, CHANNELS_LAST, *(key for key in result if key not in (UNIT, CHANNELS_LAST, *_NO_SUBJECTS))]
+    subjects = [subject for subject in subjects if subject in result]
+    for subject in sorted(subjects, key=lambda subject: "fails" in result[subject]):
+        found = result[subject]
+        if "fails" in found:
+            yield f"| {name} | {batch} | {subject} | does not run: {found['fails']} | | |"
+        else:
+            seconds = f"{found['seconds']['median']:.3f}"
+            yield f"| {name} | {batch} | {subject} | {written(found['units'])} | {seconds} | {found['peak_mib']} |"
+
+
+def _ratios(case: tuple[str, str, Result]) -> str:
+    name, batch, result = case
+    last = result.get("ae_to_channels_last")
+    return f"| {name} | {batch} | {written(result['further_class'])} | {written(last) if last else 'not measured'} |"
+
+
+def _where(case: tuple[str, str, Result]) -> str:
+    name, batch, result = case
+    where = result["where"]
+    largest = ", ".join(f"{op['name'].removeprefix('aten::')} {op['share']:.0%}" for op in where["operations"][:6])
+    return f"| {name} | {batch} | {where['share_of_weights']:.0%} | {where['convolution_calls']} | {largest} |"
+
+
+def _authors_loop(data: Result) -> Iterator[str]:
+    found = data["vgg16"]
+    yield from ["## Beside the authors' loop", ""]
+    yield f"VGG-16, {data['batch']} images, gamma {data['gamma']:g}: equipoise on the batch, the loop image by image. "
+    yield f"The two maps differ by {found['relative_error']:.0e} of the largest magnitude."
+    yield from ["", taken(data), ""]
+    names = {"equipoise": "equipoise", "loop": "the authors' loop, written again from the equations"}
+    rows = (f"| {names[key]} | {written(each)} |" for key, each in found["images_per_second"].items())
+    yield from _table("| what | images per second |", rows)
+    yield from [
         "",
-        "Time of two classes less that of one, over that of one, within each round.",
-        "",
-        "| network | batch | one more / first |",
-        "|---|---|---|",
+        f"Images per second of equipoise over those of the loop, within each round: {written(found['speedup'])}.",
     ]
-    for name, batch, result in cases:
-        more = result["further_class"]
-        low, high = more["quartiles"]
-        lines.append(f"| {name} | {batch} | {more['median']:.2f} [{low:.2f}, {high:.2f}] |")
-    return lines
 
 
-def _where(cases: list[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
-    lines = [
-        "## Where AE's time goes",
-        "",
-        "Share of the CPU time; `weights` are convolutions and matrix products, the forward pass among them.",
-        "",
-        "| network | batch | weights | convolution calls | largest operations |",
-        "|---|---|---|---|---|",
-    ]
-    for name, batch, result in cases:
-        where = result["where"]
-        largest = ", ".join(f"{op['name'].removeprefix('aten::')} {op['share']:.0%}" for op in where["operations"][:6])
-        calls = where["convolution_calls"]
-        lines.append(f"| {name} | {batch} | {where['share_of_weights']:.0%} | {calls} | {largest} |")
-    return lines
+def _whole_runs(data: Result) -> Iterator[str]:
+    yield from ["## Composites, data sets, growth", "", taken(data), ""]
+    head = "| network | composite | ours / zennit | ours, seconds | zennit, seconds |"
+    yield from _table(
+        head,
+        (
+            f"| {network} | {name} | {written(one['ours / zennit'])} | {one['seconds']['ours']['median']:.3f} "
+            f"| {one['seconds']['zennit']['median']:.3f} |"
+            for network, composites in data.get("composites", {}).items()
+            for name, one in composites.items()
+        ),
+    )
+    yield from ["", "A data set of photos, explained by AE, in one run:", ""]
+    yield from _table(
+        "| network | photos | seconds | outside the network and the method |",
+        (
+            f"| {network} | {one['images']} | {one['seconds']:.1f} | {one['outside']:.1%} |"
+            for network, one in data.get("overhead", {}).items()
+        ),
+    )
+    yield from ["", "Time at more images and more pixels, over that at one image (a few photos, for a data set):", ""]
+    yield from _table(
+        "| network | times as many images | in one batch, per image | as a data set, per image | 4 times the pixels |",
+        (
+            f"| {network} | {one['times as many']} | {written(one['a batch, per image'])} "
+            f"| {written(one['a data set, per image'])} | {written(one['four times the pixels'])} |"
+            for network, one in data.get("growth", {}).items()
+        ),
+    )
+
+
+def _gpu(data: Result) -> Iterator[str]:
+    device = data["device"]
+    yield from [f"{', '.join(str(value) for value in device.values())}. {taken(data)}", ""]
+    peaks = ", ".join(f"{name} {one['tflop_per_second']:.1f}" for name, one in data["peak"].items())
+    yield f"Peak of a matrix product, in TFLOP/s: {peaks}. The roofline is AE's operations over its time, over that"
+    yield "peak. AE propagates in float32 whatever the network's precision."
+    yield ""
+    head = "| network | precision | batch | method | images per second | units | peak memory, MiB | roofline |"
+    yield from _table(
+        head,
+        (
+            _gpu_row(f"| {name} | {precision} | {batch} | {subject} |", found)
+            for name, precisions in data["models"].items()
+            for precision, batches in precisions.items()
+            for batch, subjects in batches.items()
+            for subject, found in subjects.items()
+        ),
+    )
+
+
+def _gpu_row(start: str, found: Result) -> str:
+    if "fails" in found:
+        return f"{start} does not run: {found['fails']} | | | |"
+    units = written(found["units"]) if "units" in found else ""
+    memory = "" if found["peak_mib"] is None else found["peak_mib"]
+    share = f"{found['roofline']['median']:.0%}" if "roofline" in found else ""
+    return f"{start} {written(found['images_per_second'], 1)} | {units} | {memory} | {share} |"
 
 
 if __name__ == "__main__":
-    found = json.loads((HERE / "results" / "ae_cost.json").read_text())
-    (HERE.parent / "docs" / "benchmarks.md").write_text(page(found))
+    PAGE.write_text(page(load()), encoding="utf-8")

@@ -1,0 +1,128 @@
+"""docs/benchmarks.md is what the results say, losses and gaps among it."""
+
+import json
+
+import aims
+import pytest
+import render
+
+
+def spread(median):
+    return {"median": median, "quartiles": [median - 0.1, median + 0.1], "runs": 7}
+
+
+MACHINE = {"cpu": "A chip", "cores": 2, "torch threads": 2, "python": "3.11.7", "versions": {"torch": "2.14.1"}}
+TAKEN = {
+    "machine": MACHINE, "size": 224, "seed": 0, "rounds": 7,
+    "measured": {"a": {"load": [0.5, 1.5], "commit": "abc"}, "b": {"load": [0.2, 1.2], "commit": "def"}},
+}  # fmt: skip
+
+
+def subject(units, peak):
+    return {"units": spread(units), "seconds": spread(1.0), "peak_mib": peak}
+
+
+def cost(units, last, further, peak):
+    where = {"share_of_weights": 0.8, "operations": [{"name": "aten::mm", "share": 0.5}], "convolution_calls": 9}
+    case = {
+        "captum LRP": {"fails": "TypeError: no rule"}, "gradient": subject(1.0, 100), "ae": subject(units, peak),
+        "further_class": spread(further), "ae_to_channels_last": spread(last), "where": where,
+    }  # fmt: skip
+    return TAKEN | {"models": {"vgg16": {"1": case}}}
+
+
+def whole(ratio, outside, batch, pixels):
+    composite = {"ours / zennit": spread(ratio), "seconds": {"ours": spread(1.0), "zennit": spread(2.0)}}
+    growth = {"times as many": 10, "a batch, per image": spread(batch), "a data set, per image": spread(batch)}
+    return TAKEN | {
+        "composites": {"vgg16": {"epsilon-plus": composite}},
+        "overhead": {"vgg16": {"images": 300, "seconds": 100.0, "outside": outside}},
+        "growth": {"vgg16": growth | {"four times the pixels": spread(pixels)}},
+    }
+
+
+def loop(speedup):
+    found = {"images_per_second": {"equipoise": spread(4.0), "loop": spread(1.0)}, "relative_error": 4e-6}
+    return TAKEN | {"batch": 8, "gamma": 1.0, "vgg16": found | {"speedup": spread(speedup)}}
+
+
+def device(units):
+    ae = {"units": spread(units), "images_per_second": spread(90.0), "peak_mib": 7, "roofline": spread(0.4)}
+    alone = {key: value for key, value in ae.items() if key != "units"}  # the gradient ran out of memory
+    batches = {"1": {"ae": ae}, "32": {"ae": alone}, "128": {"ae": {"fails": "out of memory"}}}
+    return TAKEN | {
+        "device": {"name": "A GPU", "cuda": "13"},
+        "peak": {"tf32": {"tflop_per_second": 300.0}},
+        "models": {"vgg16": {"tf32": batches}},
+    }
+
+
+GOOD = {
+    "ae_cost": cost(3.3, 3.4, 0.55, 160), "authors_loop": loop(2.5), "whole_runs": whole(0.7, 0.1, 0.6, 4.2),
+    "gpu": [device(3.5)],
+}  # fmt: skip
+BAD = {
+    "ae_cost": cost(3.41, 3.5, 0.56, 161), "authors_loop": loop(2.49), "whole_runs": whole(0.71, 0.101, 1.06, 4.21),
+    "gpu": [device(3.51)],
+}  # fmt: skip
+MEASURED = (
+    "AE / forward + backward: vgg16, batch 1",
+    "AE / forward + backward, channels last: vgg16, batch 1",
+    "a further class / the first: vgg16, batch 1",
+    "peak memory of AE / of the gradient: vgg16, batch 1",
+    "images per second of AE / of the authors' loop: vgg16, batch 8",
+    "epsilon-plus / zennit's: vgg16",
+    "share of a data set's time outside the network: vgg16",
+    "time per image at 10 times the images, in one batch: vgg16",
+    "time per image at 10 times the images, as a data set: vgg16",
+    "time at 4 times the pixels: vgg16",
+    "AE / forward + backward at the same precision: A GPU, vgg16, tf32, batch 1",
+)
+
+
+def test_the_page_is_the_one_in_the_docs():
+    assert render.PAGE.read_text() == render.page(render.load()), "run: python benchmarks/render.py"
+
+
+@pytest.mark.parametrize("what", MEASURED)
+def test_each_aim_is_judged_by_its_median(what):
+    (row,) = [line for line in aims.table(GOOD) if line.startswith(f"| {what} |")]
+    assert row.endswith("| yes |")
+    (row,) = [line for line in aims.table(BAD) if line.startswith(f"| {what} |")]
+    assert row.endswith("| **no** |")
+
+
+def test_the_verdicts_are_counted():
+    total = len(aims.aims(BAD))
+    rest = total - len(MEASURED) - 1
+    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 12 are not, and {rest} are not measured."
+
+
+def test_a_row_shows_the_median_the_quartiles_and_the_aim():
+    rows = aims.table(BAD)
+    assert "| AE / forward + backward: vgg16, batch 1 | 3.0 | <= 3.40 | 3.41 [3.31, 3.51] | **no** |" in rows
+    assert "| share of a data set's time outside the network: vgg16 | 0% | <= 10.0% | 10.1% | **no** |" in rows
+    assert any("batch 128 | 3.0 | <= 3.50 | fails: out of memory | **no** |" in row for row in rows)
+
+
+def test_what_was_not_measured_says_so():
+    rows = aims.table({"gpu": []})[4:]
+    assert len(rows) == len(aims.aims({}))
+    assert all(row.endswith("| not measured |  |") for row in rows)
+    assert "No GPU numbers have been taken" in render.page({"gpu": []})
+
+
+def test_the_sections_show_failures_machines_and_commits():
+    text = render.page(BAD)
+    assert "| vgg16 | 1 | captum LRP | does not run: TypeError: no rule | | |" in text
+    assert "| vgg16 | 1 | 0.56 [0.46, 0.66] | 3.50 [3.40, 3.60] |" in text
+    assert "load from 0.2 before to 1.5 after" in text
+    assert "commit abc, def" in text
+    assert "| vgg16 | tf32 | 128 | ae | does not run: out of memory | | | |" in text
+    assert "No GPU numbers" not in text
+
+
+def test_quick_results_are_not_shown(tmp_path):
+    for name in ("ae_cost", "ae_cost_quick", "gpu_a", "gpu_a_quick"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"name": name}))
+    assert render.load(tmp_path) == {"ae_cost": {"name": "ae_cost"}, "gpu": [{"name": "gpu_a"}]}
