@@ -24,7 +24,9 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 bench: $(STAMP)
-	$(VENV)/bin/python benchmarks/ae_cost.py
+	for script in ae_cost authors_loop whole_runs method_cost gpu; do \
+	  $(VENV)/bin/python benchmarks/$$script.py || exit 1; done
+	$(VENV)/bin/python benchmarks/render.py
 
 picture: $(STAMP)
 	$(VENV)/bin/python tools/picture.py

@@ -126,3 +126,14 @@ def test_quick_results_are_not_shown(tmp_path):
     for name in ("ae_cost", "ae_cost_quick", "gpu_a", "gpu_a_quick"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"name": name}))
     assert render.load(tmp_path) == {"ae_cost": {"name": "ae_cost"}, "gpu": [{"name": "gpu_a"}]}
+
+
+def test_make_bench_runs_every_script_and_the_readme_describes_each():
+    recipe = (render.HERE.parent / "Makefile").read_text().partition("\nbench:")[2].partition("\n\n")[0]
+    readme = (render.HERE / "README.md").read_text()
+    scripts = {path.stem for path in render.HERE.glob("*.py") if "\ndef main(" in path.read_text()} - {"branches"}
+    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost"}
+    for name in scripts:
+        assert name in recipe
+        assert f"## `{name}.py`" in readme
+    assert recipe.rstrip().endswith("benchmarks/render.py")
