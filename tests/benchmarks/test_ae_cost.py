@@ -4,6 +4,7 @@ import json
 
 import ae_cost
 import measuring
+import render
 import torch
 
 from helpers import relative_error
@@ -24,6 +25,7 @@ def test_a_quick_run_measures_every_subject(tmp_path, monkeypatch):
     assert found["ae"]["units"]["runs"] == found["ae_to_channels_last"]["runs"] == 3
     assert "no rule" in found["captum LRP"]["fails"]
     assert 0 < found["where"]["share_of_weights"] < 1
+    assert "| efficientnet_lite0 | 1 | gradient, channels last |" in render.page({"ae_cost": data})
 
 
 def test_only_keeps_the_other_networks(tmp_path, monkeypatch):

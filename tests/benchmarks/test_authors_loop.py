@@ -5,6 +5,7 @@ import json
 import authors_loop
 import measuring
 import pytest
+import render
 import torch
 from torch import nn
 
@@ -56,6 +57,7 @@ def test_a_quick_run_writes_its_result(tmp_path, monkeypatch):
     assert data["vgg16"]["speedup"]["runs"] == 2
     assert data["vgg16"]["relative_error"] < 1e-4
     assert set(data["vgg16"]["images_per_second"]) == {"equipoise", "loop"}
+    assert "| the authors' loop, written again from the equations |" in render.page({"authors_loop": data})
 
 
 def test_maps_that_differ_are_not_timed(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import gpu
 import measuring
 import pytest
+import render
 import torch
 
 
@@ -21,6 +22,7 @@ def test_a_quick_run_writes_every_precision(tmp_path):
         assert found["1"]["ae"]["images_per_second"]["median"] > 0
         assert found["1"]["ae"]["roofline"]["median"] > 0
         assert found["1"]["ae"]["peak_mib"] is None
+    assert "| resnet18 | bfloat16 | 1 | ae |" in render.page({"gpu": [data]})
 
 
 def test_memory_that_does_not_suffice_is_a_result(monkeypatch):

@@ -8,6 +8,7 @@ from functools import partial
 import data_set
 import measuring
 import pytest
+import render
 import whole_runs
 
 from equipoise.experiments.subject import Subject
@@ -93,6 +94,7 @@ def test_a_quick_run_measures_every_part(tmp_path, monkeypatch):
     overhead = data["overhead"]["efficientnet_lite0"]
     assert overhead["images"] == 2
     assert 0 < overhead["outside"] < 1
+    assert "| resnet50 | epsilon-plus |" in render.page({"whole_runs": data})
 
 
 def test_only_measures_one_part(tmp_path, monkeypatch):
