@@ -81,12 +81,9 @@ def _table(head: str, rows: Iterator[str]) -> list[str]:
 
 def _ae_cost(data: Result) -> Iterator[str]:
     cases = [(name, batch, result) for name, batches in data["models"].items() for batch, result in batches.items()]
-    yield from [
-        "## Time and memory",
-        "",
-        "In units of one forward and backward pass to the pixels of the same network.",
-    ]
-    yield "AE works with the channels last inside, so the same unit with channels last is measured beside it."
+    yield from ["## Time and memory", ""]
+    yield "In units of one forward and backward pass to the pixels of the same network. On a CPU AE works with the"
+    yield "channels last, whatever the network's layout, so the same unit with channels last is measured beside it."
     yield from ["", taken(data), ""]
     head = "| network | batch | method | units | seconds | peak memory, MiB |"
     yield from _table(head, (row for case in cases for row in _times(*case)))
@@ -127,7 +124,7 @@ def _where(case: tuple[str, str, Result]) -> str:
 def _authors_loop(data: Result) -> Iterator[str]:
     found = data["vgg16"]
     yield from ["## Beside the authors' loop", ""]
-    yield f"VGG-16, {data['batch']} images, gamma {data['gamma']:g}: equipoise on the batch, the loop image by image. "
+    yield f"VGG-16, {data['batch']} images, gamma {data['gamma']:g}: equipoise on the batch, the loop image by image."
     yield f"The two maps differ by {found['relative_error']:.0e} of the largest magnitude."
     yield from ["", taken(data), ""]
     names = {"equipoise": "equipoise", "loop": "the authors' loop, written again from the equations"}
