@@ -159,6 +159,7 @@ def test_the_same_terms_for_every_target_share_their_denominators(monkeypatch):
     assert calls == [1, *per_image * 3], "image by image; what depends on no image is computed once"
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 def test_images_worked_on_in_turn_give_the_same(kind, monkeypatch):
     layer, x = CONVOLUTIONS[kind](), images(kind, n=5)
@@ -168,6 +169,7 @@ def test_images_worked_on_in_turn_give_the_same(kind, monkeypatch):
     widest = 8 * max(x[0].numel(), arrived.value[0, 0].numel())
     for rows in (1, 2, 3, 6, 12, 13):  # each term alone, its targets in turn, all terms of one image, of two
         monkeypatch.setattr(layout, "WORKING_SET", rows * widest)
+        monkeypatch.setattr(layout, "STRIPE", max(1, rows * widest // 3))  # up to three stripes an image
         (apart,) = Equilibrium(gamma=1.5)(step, [arrived])
         torch.testing.assert_close(apart.value, together.value, rtol=1e-10, atol=1e-12)
 
@@ -190,9 +192,9 @@ def test_no_intermediate_exceeds_the_working_set(limit, images, monkeypatch):
 
 
 def test_an_accelerator_works_on_all_at_once():
-    assert layout.rows_at_once(torch.zeros(1, 2**26, device="meta")) > 2**30
-    assert layout.rows_at_once(torch.zeros(1, 2**19), torch.zeros(1, 3)) == 8
-    assert layout.rows_at_once(torch.zeros(1, 2**24)) == 1
+    assert layout.Room.of(torch.zeros(1, 2**26, device="meta")) == layout.Room(2**31, 1)
+    assert layout.Room.of(torch.zeros(1, 2**19), torch.zeros(1, 3)) == layout.Room(8, 1)
+    assert layout.Room.of(torch.zeros(1, 2**24)) == layout.Room(1, 16)
 
 
 class Counted(torch.utils._python_dispatch.TorchDispatchMode):

@@ -8,6 +8,7 @@ out the copy that they make anyway.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from torch import Tensor
 WORKING_SET = 16 * 2**20
 """Bytes of the largest intermediate result, where that is ours to say: below the 32 MiB from which glibc always
 asks the system for memory anew, which then has to be cleared page by page."""
+STRIPE = 4 * 2**20
+"""Bytes of a stripe: of one image's relevance at the first layers, so that its intermediate results stay in cache."""
 
 
 def channels_last(x: Tensor) -> bool:
@@ -45,14 +48,28 @@ def _strides(x: Tensor) -> tuple[int, ...]:
     return (c * h * w, 1, w * c, c)
 
 
-def rows_at_once(*rows: Tensor) -> int:
-    """How many rows `WORKING_SET` holds, at least 1, where ``rows`` are one of each kind.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much of a layer is worked on at once.
 
-    On an accelerator there is no limit: its memory is kept by torch, and it wants large batches.
+    Attributes:
+        rows: How many rows, one image of one target each, at least 1.
+        stripes: How many horizontal stripes a single row is cut into, at least 1.
     """
-    if any(row.device.type != "cpu" for row in rows):
-        return 2**31
-    return max(1, WORKING_SET // max(1, *(row.numel() * row.element_size() for row in rows)))
+
+    rows: int
+    stripes: int
+
+    @classmethod
+    def of(cls, *rows: Tensor) -> Room:
+        """For ``rows``, one of each kind; the widest counts.
+
+        On an accelerator there is no limit: its memory is kept by torch, and it wants large batches.
+        """
+        if any(row.device.type != "cpu" for row in rows):
+            return cls(2**31, 1)
+        widest = max(1, *(row.numel() * row.element_size() for row in rows))
+        return cls(max(1, WORKING_SET // widest), -(-widest // STRIPE))
 
 
 def in_turn(count: int, at_once: int) -> Iterator[slice]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equipoise.engine.layout import settled
+from equipoise.engine.layout import in_turn, settled
 
 _CONVOLUTIONS = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 _TRANSPOSED = {1: torch.conv_transpose1d, 2: torch.conv_transpose2d, 3: torch.conv_transpose3d}
@@ -115,6 +115,35 @@ class LinearMap:
             (gradient,) = torch.autograd.grad(self(x, weight), weight, s)
         return gradient
 
+    def stripes(self, count: int) -> Iterator[Stripe]:
+        """Cut a convolution of images into about ``count`` horizontal stripes, from the top to the bottom.
+
+        Their outputs together are this map's output; their adjoints, added where they overlap, are its adjoint.
+        Other maps, and padding as large as the kernel, come as one stripe.
+        """
+        g = self.geometry
+        if g is None or g.transposed or len(g.stride) != 2 or count <= 1:
+            yield Stripe(self)
+            return
+        stride, reach, height = g.stride[0], g.dilation[0] * (self.kernel[0] - 1) + 1, self.in_shape[1]
+        left, right, top, bottom = (*g.before, *[0] * (4 - len(g.before)))
+        top, bottom = top + g.padding[0], bottom + g.padding[0]
+        outputs = (height + top + bottom - reach) // stride + 1
+        if max(top, bottom) >= reach:
+            yield Stripe(self)
+            return
+        reached = 0
+        for rows in in_turn(outputs, -(-outputs // count)):
+            first, end = rows.start * stride - top, (rows.stop - 1) * stride + reach - top
+            # Rows that no window reads belong to the stripe above them.
+            stop = height if rows.stop == outputs else min(height, max(end, rows.stop * stride - top))
+            start = max(0, first)
+            pads = (left, right, start - first, max(0, end - height))
+            geometry = replace(g, padding=(0, g.padding[1]), before=pads if any(pads) else ())
+            layer = replace(self, geometry=geometry, in_shape=(self.in_shape[0], stop - start, *self.in_shape[2:]))
+            yield Stripe(layer, slice(start, stop), slice(reached - start, stop - start), rows)
+            reached = stop
+
     def of_ones(self, weight: Tensor) -> Tensor:
         """``w 1`` for an image of ones, ``(1, *out)`` up to broadcasting: what every neuron can contribute at most.
 
@@ -138,3 +167,25 @@ class LinearMap:
             for i in range(len(before) // 2):
                 size[-1 - i] += before[2 * i] + before[2 * i + 1]
         return size
+
+
+@dataclass(frozen=True, slots=True)
+class Stripe:
+    """A horizontal stripe of a convolution.
+
+    Attributes:
+        layer: The stripe as a map of its own.
+        inside: The rows of the input that it reads.
+        fresh: Those of them that no stripe above reads, counted from the stripe's first.
+        outside: The rows of the output that it makes.
+    """
+
+    layer: LinearMap
+    inside: slice | None = None
+    fresh: slice | None = None
+    outside: slice | None = None
+
+    @staticmethod
+    def cut(tensor: Tensor, rows: slice | None) -> Tensor:
+        """These rows of ``tensor`` ``(..., height, width)``; all where ``rows`` is ``None``."""
+        return tensor if rows is None else tensor[..., rows, :]

@@ -39,14 +39,24 @@ def per_sample(tensor: Tensor, n: int) -> Shaped[Tensor, "k n size"]:
     Raises:
         ValueError: If ``m`` is no multiple of ``n``.
     """
-    if tensor.shape[1] % max(n, 1):
-        raise ValueError(f"a tensor with {tensor.shape[1]} rows does not belong to a batch of {n} images")
+    rows_per_image(tensor.shape[1], n)
     return tensor.reshape(tensor.shape[0], n, -1)
 
 
-def sums(tensor: Tensor, n: int) -> Float[Tensor, "k n"]:
+def rows_per_image(m: int, n: int) -> int:
+    """How many of the ``m`` rows of a batch each of ``n`` images has: what a network folded into the batch.
+
+    Raises:
+        ValueError: If ``m`` is no multiple of ``n``.
+    """
+    if m % max(n, 1):
+        raise ValueError(f"a tensor with {m} rows does not belong to a batch of {n} images")
+    return m // max(n, 1)
+
+
+def sums(tensor: Tensor, n: int) -> Shaped[Tensor, "k n"]:
     """The sum of each target of each image of ``tensor`` ``(k, m, ...)``, in any memory layout, without a copy."""
-    tensor = tensor.reshape(tensor.shape[0], n, -1, *tensor.shape[2:])
+    tensor = tensor.reshape(tensor.shape[0], n, rows_per_image(tensor.shape[1], n), *tensor.shape[2:])
     return tensor.sum(tuple(range(2, tensor.dim())))
 
 
@@ -82,6 +92,6 @@ def in_range(x: Tensor) -> Tensor:
 def shift_to(C: Tensor, total: Tensor, n: int) -> Tensor:
     """Subtract the same from every entry that is not zero, so that each sample sums to ``total`` ``(k, n)``."""
     reached = C != 0
-    count = per_sample(reached, n).sum(-1)
-    excess = per_sample(C, n).sum(-1) - total
+    count = sums(reached, n)
+    excess = sums(C, n) - total
     return C - reached * over_samples(safe_divide(excess, count.to(C.dtype)), C)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.engine.numerics import per_sample
+from equipoise.engine.numerics import sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Relevance:
         if self.share is None:
             return [None if value is None else Relevance(value) for value in values]
         n = self.share.shape[1]
-        masses = [None if value is None else per_sample(value, n).abs().sum(-1) for value in values]
+        masses = [None if value is None else sums(value.abs(), n) for value in values]
         present = [mass for mass in masses if mass is not None]
         whole = sum(present[1:], start=present[0])
         equal = 1.0 / len(present)

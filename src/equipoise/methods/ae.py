@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
-from equipoise.engine.numerics import over_samples, per_sample, working_dtype
+from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, check_inputs
@@ -151,7 +151,7 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
         sum is exactly zero is not scaled (the balance of Eq. 6 scales it).
     """
     contribution = _unit_peak(contribution_map(trace, layer, seeds), trace.n)
-    total = per_sample(contribution, trace.n).sum(-1).abs()
+    total = sums(contribution, trace.n).abs()
     scale = torch.where(total > 0, 1 / total, 1.0)
     present = per_sample(contribution != 0, trace.n).any(-1)
     return Relevance(contribution * over_samples(scale, contribution), present.to(contribution.dtype))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Relevance, Trace
-from equipoise.engine.numerics import over_samples, per_sample, safe_divide
+from equipoise.engine.numerics import over_samples, safe_divide, sums
 from equipoise.engine.rule import Special
 from equipoise.errors import TargetError
 from equipoise.methods.ae import parse_bounds, reads_pixels
@@ -49,7 +49,7 @@ class Variant:
 
 
 def _total(maps: Tensor) -> Tensor:
-    return over_samples(per_sample(maps, maps.shape[1]).sum(-1), maps)
+    return over_samples(sums(maps, maps.shape[1]), maps)
 
 
 def _scaled_difference(target: Tensor, others: Tensor) -> Tensor:

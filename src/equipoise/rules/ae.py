@@ -18,16 +18,16 @@ The sum is :math:`(\gamma - 2)\tau`. A 1x1 kernel takes :math:`\gamma = 1` and n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.engine.layout import in_turn, laid_out, rows_at_once, rows_like
-from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import in_range, no_zeros_, over_samples, safe_divide, sums
+from equipoise.engine.layout import Room, in_turn, laid_out, rows_like
+from equipoise.engine.linear_map import LinearMap, Stripe
+from equipoise.engine.numerics import in_range, no_zeros_, over_samples, rows_per_image, safe_divide, sums
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.structure import only
@@ -79,76 +79,121 @@ class Equilibrium:
         """
         R = arrived.value
         share = R.new_ones(len(R), n) if arrived.share is None else arrived.share
-        absolute = _Absolute(layer, rows_at_once(x[:1], R[:1, :1]))
-        folded = len(x) // n
-        turns = list(in_turn(n, absolute.room // (3 * folded)))
-        most = absolute.most() if len(turns) > 1 else None
+        room = Room.of(x[:1], R[:1, :1])
+        weight = in_range(torch.abs(layer.weight, out=rows_like(layer.weight, 1)[0]).unsqueeze(0)).squeeze(0)
+        # A shift over the entries where C is not zero has to see all of C.
+        stripes = list(replace(layer, weight=weight).stripes(room.stripes if self.shift_over == "active" else 1))
+        folded = rows_per_image(len(x), n)
+        turns = list(in_turn(n, room.rows // (3 * folded)))
+        most = _most(stripes[0].layer) if len(stripes) == 1 < len(turns) else None
         result = rows_like(x, len(R))
         for images in turns:
             rows = slice(images.start * folded, images.stop * folded)
-            some = absolute.activity(x[rows], most)
-            for targets in in_turn(len(R), absolute.room // (3 * len(some.x))):
-                last = targets.stop == len(R)
-                arriving = R[targets, rows], share[targets, images]
-                self._spread(*arriving, absolute, some, last=last, out=result[targets, rows])
+            some = _Arrived(R[:, rows], share[:, images])
+            self._of_images(x[rows], some, stripes, room=room, most=most, out=result[:, rows])
         return result
 
-    def _spread(
-        self,
-        R: Tensor,
-        share: Float[Tensor, "k n"],
-        absolute: _Absolute,
-        to: _Activity,
-        *,
-        last: bool,
-        out: Tensor,
+    def _of_images(
+        self, x: Tensor, arrived: _Arrived, stripes: Sequence[Stripe], *, room: Room, most: Tensor | None, out: Tensor
     ) -> None:
-        """Carry ``R`` of a few targets to the layer's input, written into ``out``; each part is let go once used."""
-        layer = absolute.layer
+        """The same for images that are worked on together, written into ``out``."""
+        layer, n, striped = stripes[0].layer, arrived.share.shape[1], len(stripes) > 1
         pointwise = layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,))
-        memory = rows_like(R[0], 3 * len(R)).view(3, *R.shape)
-        quotients = self._quotients(R, share, 1.0 if pointwise else self.gamma, to.z, memory, last=last)
-        if absolute.room >= 3 * len(R) * len(to.x):
-            chosen = [_CARRIED.index(term) for term, _ in quotients]
-            parts = iter(absolute.adjoint(memory if len(chosen) == 3 else memory[chosen]))
-        else:
-            parts = (absolute.adjoint(s) for _, s in quotients)
-        if "C" in self.terms:
-            torch.mul(next(parts), to.x, out=out)
-        else:
+        turns = [arrived.of(targets) for targets in in_turn(len(out), room.rows // (3 * len(x)))]
+        # A stripe does not see all that is balanced.
+        factors = [balance(some.R.clamp(min=0), some.R.clamp(max=0), some.share) if striped else None for some in turns]
+        count = sums((x > 0).unsqueeze(0), n) if striped else None
+        if striped:
             out.zero_()
-        if "shift" in self.terms and not pointwise:
-            self._shift(out, share, to.active)
-        if "A" in self.terms:
-            out.add_(next(parts))
-        if "U" in self.terms:
-            torch.lerp(next(parts), out, to.active, out=out)
-        else:
-            out.mul_(to.active)
+        for stripe in stripes:
+            activity = _activity(stripe.cut(x, stripe.inside), stripe.layer, most, room)
+            count = sums(activity.active.unsqueeze(0), n) if count is None else count
+            first = 0
+            for some, factor in zip(turns, factors, strict=True):
+                last = some is turns[-1]
+                z = activity.z if last else dict(activity.z)
+                R = stripe.cut(some.R, stripe.outside)
+                parts = self._parts(
+                    _Arrived(R, some.share, factor), z, stripe.layer, gamma=1.0 if pointwise else self.gamma, room=room
+                )
+                carried = next(parts).mul_(activity.x) if "C" in self.terms else rows_like(activity.x, len(R)).zero_()
+                if "shift" in self.terms and not pointwise:
+                    self._shift(stripe.cut(carried, stripe.fresh), some.share, count)
+                if "A" in self.terms:
+                    carried.add_(next(parts))
+                spot = stripe.cut(out[first : first + len(R)], stripe.inside)
+                whole = carried if striped else spot
+                if "U" in self.terms:
+                    torch.lerp(next(parts), carried, activity.active, out=whole)
+                else:
+                    torch.mul(carried, activity.active, out=whole)
+                if striped:
+                    spot.add_(whole)
+                first += len(R)
 
-    def _shift(self, carried: Tensor, share: Float[Tensor, "k n"], active: Tensor) -> None:
-        """Eq. 12, in place; what it takes from inactive neurons is overwritten afterwards."""
-        n = share.shape[1]
+    def _shift(self, carried: Tensor, share: Float[Tensor, "k n"], count: Tensor) -> None:
+        """Eq. 12, in place; what it takes from inactive neurons is replaced afterwards."""
         if self.shift_over == "active":
-            carried.sub_(over_samples(safe_divide(share, sums(active.unsqueeze(0), n)), carried))
+            carried.sub_(over_samples(safe_divide(share, count.to(share.dtype)), carried))
         else:
-            spread = (carried != 0).to(carried.dtype)
-            carried.sub_(spread.mul_(over_samples(safe_divide(share, sums(spread, n)), carried)))
+            reached = (carried != 0).to(carried.dtype)
+            carried.sub_(reached.mul_(over_samples(safe_divide(share, sums(reached, share.shape[1])), carried)))
+
+    def _parts(
+        self,
+        arrived: _Arrived,
+        z: dict[Term, Tensor],
+        layer: LinearMap,
+        *,
+        gamma: float,
+        room: Room,
+    ) -> Iterator[Tensor]:
+        """What each term carries back, ``(k, m, *in)``: three transposed convolutions, in one if there is room."""
+        R = arrived.R
+        memory = rows_like(R[0], 3 * len(R)).view(3, *R.shape)
+        quotients = self._quotients(arrived, z, gamma, memory)
+        if room.rows >= 3 * R.shape[0] * R.shape[1]:
+            chosen = [_CARRIED.index(term) for term, _ in quotients]
+            yield from layer.adjoint(memory if len(chosen) == 3 else memory[chosen])
+        else:
+            for _, s in quotients:
+                yield layer.adjoint(s)
 
     def _quotients(
-        self, R: Tensor, share: Tensor, gamma: float, z: dict[Term, Tensor], memory: Tensor, *, last: bool
+        self, arrived: _Arrived, z: dict[Term, Tensor], gamma: float, memory: Tensor
     ) -> Iterator[tuple[Term, Tensor]]:
-        """The relevance over each term's denominator, one after the other, in ``memory`` ``(3, k, m, *out)``."""
-        take = z.pop if last else z.__getitem__
+        """The relevance over each term's denominator, which is then let go, in ``memory`` ``(3, k, m, *out)``."""
         both, positive, negative = memory
-        balance_(torch.clamp(R, min=0, out=positive), share)
-        balance_(torch.clamp(R, max=0, out=negative), share)
+        torch.clamp(arrived.R, min=0, out=positive)
+        torch.clamp(arrived.R, max=0, out=negative)
+        factors = arrived.factors or balance(positive, negative, arrived.share)
+        positive.mul_(over_samples(factors[0], positive))
+        negative.mul_(over_samples(factors[1], negative))
         if "C" in self.terms:
-            yield "C", torch.add(negative, positive, alpha=gamma, out=both).div_(take("C"))
+            yield "C", torch.add(negative, positive, alpha=gamma, out=both).div_(z.pop("C"))
         if "A" in self.terms:
-            yield "A", positive.div_(take("A"))
+            yield "A", positive.div_(z.pop("A"))
         if "U" in self.terms:
-            yield "U", negative.div_(take("U"))
+            yield "U", negative.div_(z.pop("U"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """Relevance that arrived at a layer.
+
+    Attributes:
+        R: That of the layer's output, ``(k, m, *out)``.
+        share: Its share of tau, ``(k, n)``.
+        factors: What balances it, where `R` is not all of it; see `balance`.
+    """
+
+    R: Tensor
+    share: Float[Tensor, "k n"]
+    factors: tuple[Tensor, Tensor] | None = None
+
+    def of(self, targets: slice) -> _Arrived:
+        """Some of the targets."""
+        return _Arrived(self.R[targets], self.share[targets])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,44 +211,34 @@ class _Activity:
     z: dict[Term, Tensor]
 
 
-class _Absolute:
-    """A layer with ``|w|``.
+def _most(layer: LinearMap) -> Tensor:
+    """What arrives where every neuron of a window is 1, ``(1, *out)``; infinite where that is nothing."""
+    return no_zeros_(laid_out(layer.of_ones(layer.weight)))
 
-    Args:
-        layer: The layer.
-        room: How many rows are worked on at once.
+
+def _activity(x: Tensor, layer: LinearMap, most: Tensor | None, room: Room) -> _Activity:
+    """What images ``x`` bring to a layer of weights ``|w|``: two convolutions, in one if there is room."""
+    both = rows_like(x, 2)
+    clamped, active = torch.clamp(x, min=0, out=both[0]), torch.gt(both[0], 0, out=both[1])
+    positive = in_range(clamped)
+    if room.rows >= 2 * len(x):
+        if positive is not clamped:
+            clamped.copy_(positive)
+        z, z_active = layer(both.flatten(0, 1)).chunk(2)
+    else:
+        z, z_active = layer(positive), layer(active)
+    most = _most(layer) if most is None else most
+    # The inactive neurons' part of the most. Below rounding it is none: no neuron of the window is inactive.
+    part = torch.addcmul(z.new_ones(()), z_active, most.reciprocal(), value=-1)
+    z_inactive = torch.threshold_(part, 4 * torch.finfo(z.dtype).eps, torch.inf).mul_(most)
+    return _Activity(positive, active, {"C": no_zeros_(z), "A": no_zeros_(z_active), "U": z_inactive})
+
+
+def balance(positive: Tensor, negative: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """What to multiply the two parts of relevance ``(k, m, ...)`` by (Eq. 6).
+
+    Returns:
+        Two factors ``(k, n)``, so that each part totals ``share`` ``(k, n)``; 0 where there is nothing.
     """
-
-    def __init__(self, layer: LinearMap, room: int) -> None:
-        self.layer, self.room = layer, room
-        self._weight = in_range(layer.weight.abs().flatten().unsqueeze(0)).reshape(layer.weight.shape)
-
-    def adjoint(self, s: Tensor) -> Tensor:
-        """``|w|^T s``."""
-        return self.layer.adjoint(s, self._weight)
-
-    def most(self) -> Tensor:
-        """What arrives where every neuron of a window is 1, ``(1, *out)``; infinite where that is nothing."""
-        return no_zeros_(laid_out(self.layer.of_ones(self._weight)))
-
-    def activity(self, x: Tensor, most: Tensor | None) -> _Activity:
-        """What images ``x`` bring to the layer: two convolutions, in one if there is room."""
-        both = rows_like(x, 2)
-        clamped, active = torch.clamp(x, min=0, out=both[0]), torch.gt(x, 0, out=both[1])
-        positive = in_range(clamped)
-        if self.room >= 2 * len(x):
-            if positive is not clamped:
-                clamped.copy_(positive)
-            z, z_active = self.layer(both.flatten(0, 1), self._weight).chunk(2)
-        else:
-            z, z_active = self.layer(positive, self._weight), self.layer(active, self._weight)
-        most = self.most() if most is None else most
-        # The inactive neurons' part of the most. Below rounding it is none: no neuron of the window is inactive.
-        part = torch.addcmul(z.new_ones(()), z_active, most.reciprocal(), value=-1)
-        z_inactive = torch.threshold_(part, 4 * torch.finfo(z.dtype).eps, torch.inf).mul_(most)
-        return _Activity(positive, active, {"C": no_zeros_(z), "A": no_zeros_(z_active), "U": z_inactive})
-
-
-def balance_(part: Tensor, share: Float[Tensor, "k n"]) -> None:
-    """Scale the positive or the negative part of relevance in place to a total of ``share`` (Eq. 6); zero stays."""
-    part.mul_(over_samples(safe_divide(share, sums(part, share.shape[1]).abs()), part))
+    first, second = (safe_divide(share, sums(part, share.shape[1]).abs()) for part in (positive, negative))
+    return first, second

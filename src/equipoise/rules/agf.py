@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample
+from equipoise.engine.numerics import over_samples, per_sample, sums
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Rule, Step
@@ -154,8 +154,8 @@ def _add_residual(C: Tensor, residual: Tensor, n: int) -> Tensor:
     """Their delta shift (Eq. 12): add, and take the residual's sum from every reached entry evenly."""
     reached = C != 0
     residual = residual * reached
-    count = per_sample(reached, n).sum(-1).clamp(min=1)
-    return C + residual - reached * over_samples(per_sample(residual, n).sum(-1) / count, C)
+    count = sums(reached, n).clamp(min=1)
+    return C + residual - reached * over_samples(sums(residual, n) / count, C)
 
 
 def _map_before_flatten(value: Value) -> tuple[int, ...] | None:

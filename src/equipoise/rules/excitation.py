@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import safe_divide
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
-from equipoise.rules.layered import Layered
+from equipoise.rules.layered import Halves, Layered
 from equipoise.rules.structure import only
 
 
@@ -41,9 +42,8 @@ class Excitation(Layered):
         up, down = weight.clamp(min=0), weight.clamp(max=0)
         if self.unclamped:
             return x * layer.adjoint(R / (layer(x, up) + 1e-20), up)
-        positive, negative = x.clamp(min=0), x.clamp(max=0)
-        s = safe_divide(R, layer(positive, up) + layer(negative, down))
-        return positive * layer.adjoint(s, up) + negative * layer.adjoint(s, down)
+        halves = Halves.of(x)
+        return halves.back(layer, (safe_divide(R, halves.through(layer, (up, down))), (up, down)))
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,6 @@ class SharedByValue:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         arrived = only(relevance)
-        points = [step.data(i) for i in range(len(step.call.inputs))]
-        moved = step.vjp([arrived.value / (step.run(points)[0] + self.epsilon)], points)
+        points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
+        moved = step.vjp(lambda made: [arrived.value / (made[0] + self.epsilon)], points)
         return arrived.split([None if g is None else x * g for x, g in zip(points, moved, strict=True)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from equipoise.engine.layout import laid_out
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Rule, Step
@@ -20,7 +21,10 @@ class Derivative:
         if len(step.call.inputs) == 1 and step.call.kind is OpKind.LINEAR and values[0] is not None:
             # Its derivative is its transpose, wherever it is taken: the layer need not be run again.
             return [Relevance(step.linear_map().adjoint(values[0]))]
-        return [None if g is None else Relevance(g) for g in step.vjp(values)]
+        points = None
+        if step.call.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL):
+            points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
+        return [None if g is None else Relevance(g) for g in step.vjp(values, points)]
 
 
 class _Every(Composite):

@@ -6,15 +6,17 @@ A batch norm that follows a convolution alone can be folded into it, numerically
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import safe_divide
+from equipoise.engine.numerics import no_zeros, safe_divide
 from equipoise.engine.operations import OpKind
+from equipoise.engine.portions import Equation, in_portions
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.structure import only
@@ -35,7 +37,8 @@ class stabilized:  # noqa: N801  # reads as the verb it is: stabilized(1e-6)(R, 
 
     def __call__(self, R: Tensor, z: Tensor) -> Tensor:
         """The quotient."""
-        return R / (z + torch.where(z < 0, -self.epsilon, self.epsilon))
+        z = z + 0.0  # of a negative zero a positive one
+        return R / z.add_(torch.copysign(z.new_tensor(self.epsilon), z))
 
 
 STABILIZED = stabilized()
@@ -44,7 +47,7 @@ STABILIZED = stabilized()
 
 def shifted(R: Tensor, z: Tensor) -> Tensor:
     """Division by ``z + 1e-9``, zero where ``z`` is; what several released implementations do."""
-    return torch.where(z == 0, 0.0, R / (z + 1e-9))
+    return R / no_zeros(z).add_(1e-9)
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,23 @@ class Layered:
     Attributes:
         divide: How relevance is divided by a denominator.
         fold: Whether a batch norm behind the layer is folded into its weight and bias.
+        in_portions: Whether the equation is a sum over the layer's outputs that no image's others take part in.
     """
 
     divide: Divide = safe_divide
     fold: bool = True
+    in_portions: ClassVar[bool] = True
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
-        arrived = only(relevance)
+        arrived, x = only(relevance), laid_out(step.data())
         layer, bias = layer_of(step, fold=self.fold)
-        value = self.equation(step.data(), layer, bias, arrived.value)
+        layer = replace(layer, weight=laid_out(layer.weight))
+
+        def equation(inputs: Sequence[Tensor], part: LinearMap, R: Tensor) -> Tensor:
+            return self.equation(inputs[0], part, bias, R)
+
+        value = (in_portions if self.in_portions else _whole)(equation, [x], layer, arrived.value)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
@@ -91,9 +101,46 @@ class Normed:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         arrived = only(relevance)
-        points = [step.data(i) for i in range(len(step.call.inputs))]
-        moved = step.vjp([self.divide(arrived.value, step.run(points)[0])], points)
+        points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
+        moved = step.vjp(lambda made: [self.divide(arrived.value, made[0])], points)
         return arrived.split([None if g is None else x * g for x, g in zip(points, moved, strict=True)])
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The parts of a layer's input by sign, without those that are empty: after a ReLU there is only one.
+
+    Attributes:
+        parts: Each part, and whether it is the positive one.
+    """
+
+    parts: tuple[tuple[Tensor, bool], ...]
+
+    @classmethod
+    def of(cls, x: Tensor) -> Halves:
+        """Of ``x``; of an input of zeros the positive part."""
+        if x.numel() == 0 or bool(x.amin() >= 0):
+            return cls(((x, True),))
+        if bool(x.amax() <= 0):
+            return cls(((x, False),))
+        return cls(((x.clamp(min=0), True), (x.clamp(max=0), False)))
+
+    def through(self, layer: LinearMap, weights: tuple[Tensor, Tensor]) -> Tensor:
+        """The positive part through the first weight, the negative through the second, added."""
+        parts = [layer(part, weights[0 if positive else 1]) for part, positive in self.parts]
+        return sum(parts[1:], start=parts[0])
+
+    def back(self, layer: LinearMap, *terms: tuple[Tensor, tuple[Tensor, Tensor]]) -> Tensor:
+        """What arrives at each part by its weight, times the part, added; for all pairs of ``s`` and weights."""
+        found = []
+        for part, positive in self.parts:
+            moved = [layer.adjoint(s, weights[0 if positive else 1]) for s, weights in terms]
+            found.append(part * sum(moved[1:], start=moved[0]))
+        return sum(found[1:], start=found[0])
+
+
+def _whole(equation: Equation, inputs: Sequence[Tensor], layer: LinearMap, R: Tensor) -> Tensor:
+    return equation(inputs, layer, R)
 
 
 def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:

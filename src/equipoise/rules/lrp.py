@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.rules.layered import STABILIZED, Divide, Layered
+from equipoise.rules.layered import STABILIZED, Divide, Halves, Layered
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,20 @@ class AlphaBeta(Layered):
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
         up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        raising = self._part(x, layer, (up, down), bias.clamp(min=0), R)
+        halves = Halves.of(x)
+        raising = self._part(halves, layer, (up, down), bias.clamp(min=0), R)
         if self.alpha == 1:
             return raising
-        lowering = self._part(x, layer, (down, up), bias.clamp(max=0), R)
-        return self.alpha * raising - (self.alpha - 1) * lowering
+        lowering = self._part(halves, layer, (down, up), bias.clamp(max=0), R)
+        return raising.mul_(self.alpha).sub_(lowering, alpha=self.alpha - 1)
 
-    def _part(self, x: Tensor, layer: LinearMap, weights: tuple[Tensor, Tensor], bias: Tensor, R: Tensor) -> Tensor:
-        positive, negative = x.clamp(min=0), x.clamp(max=0)
-        z = [layer(positive, weights[0]), layer(negative, weights[1])]
-        share = bias if self.bias_share else 0.0
+    def _part(self, x: Halves, layer: LinearMap, weights: tuple[Tensor, Tensor], bias: Tensor, R: Tensor) -> Tensor:
         if self.jointly:
-            both = self.divide(R, z[0] + z[1] + share)
-            return positive * layer.adjoint(both, weights[0]) + negative * layer.adjoint(both, weights[1])
-        return positive * layer.adjoint(self.divide(R, z[0]), weights[0]) + negative * layer.adjoint(
-            self.divide(R, z[1]), weights[1]
-        )
+            z = x.through(layer, weights)
+            return x.back(layer, (self.divide(R, z + bias if self.bias_share else z), weights))
+        alone = [Halves((part,)) for part in x.parts]
+        found = [half.back(layer, (self.divide(R, half.through(layer, weights)), weights)) for half in alone]
+        return sum(found[1:], start=found[0])
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,12 @@ class Gamma(Layered):
         """See `Layered`."""
         w = layer.weight
         up, down = w + self.gamma * w.clamp(min=0), w + self.gamma * w.clamp(max=0)
-        positive, negative = x.clamp(min=0), x.clamp(max=0)
-        z = layer(x) + bias
-        raised = layer(positive, up) + layer(negative, down) + bias + self.gamma * bias.clamp(min=0)
-        lowered = layer(positive, down) + layer(negative, up) + bias + self.gamma * bias.clamp(max=0)
-        s = torch.where(z > 0, self.divide(R, raised), 0.0)
-        t = torch.where(z < 0, self.divide(R, lowered), 0.0)
-        return positive * (layer.adjoint(s, up) + layer.adjoint(t, down)) + negative * (
-            layer.adjoint(s, down) + layer.adjoint(t, up)
-        )
+        halves, z = Halves.of(x), layer(x) + bias
+        raised = halves.through(layer, (up, down)).add_(bias + self.gamma * bias.clamp(min=0))
+        lowered = halves.through(layer, (down, up)).add_(bias + self.gamma * bias.clamp(max=0))
+        s = self.divide(R, raised).mul_(torch.gt(z, 0, out=torch.empty_like(z)))
+        t = self.divide(R, lowered).mul_(torch.lt(z, 0, out=torch.empty_like(z)))
+        return halves.back(layer, (s, (up, down)), (t, (down, up)))
 
 
 @dataclass(frozen=True)

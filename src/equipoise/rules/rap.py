@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, safe_divide, shift_to
+from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Layered, layer_of
@@ -29,6 +30,7 @@ class RelativeAttribution(Layered):
     """
 
     fold: bool = False
+    in_portions: ClassVar[bool] = False  # the shift is over the whole image
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
@@ -37,7 +39,7 @@ class RelativeAttribution(Layered):
         if bool((x < 0).any()):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
         n = x.shape[0]
-        return shift_to(C, per_sample(R, n).sum(-1), n)
+        return shift_to(C, sums(R, n), n)
 
     def _half(self, x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:
         up, down = weight.clamp(min=0), (-weight).clamp(min=0)
@@ -78,5 +80,5 @@ class LastLayerAttribution:
         s, t = safe_divide(bias * part, by_up), safe_divide(bias * (1 - part), by_down)
         c = x * layer.adjoint(R) + positive * (layer.adjoint(R * s, up) + layer.adjoint(R * t, down))
         n = x.shape[0]
-        scale = safe_divide(per_sample(c, n).sum(-1), per_sample(c.abs(), n).sum(-1))
+        scale = safe_divide(sums(c, n), sums(c.abs(), n))
         return c.abs() * over_samples(scale, c)

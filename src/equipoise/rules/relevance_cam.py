@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.rules.layered import Layered
+from equipoise.rules.layered import Halves, Layered
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class DoubledBias(Layered):
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
         up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        positive, negative = x.clamp(min=0), x.clamp(max=0)
+        halves = Halves.of(x)
         twice = 2 * bias if layer.geometry is not None else 0.0
-        s = self.divide(R, layer(positive, up) + layer(negative, down) + twice)
-        return positive * layer.adjoint(s, up) + negative * layer.adjoint(s, down)
+        s = self.divide(R, halves.through(layer, (up, down)) + twice)
+        return halves.back(layer, (s, (up, down)))

@@ -10,12 +10,13 @@ A layer's weight is replaced by the correlation of its input with the relevance 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import per_sample, safe_divide, shift_to
+from equipoise.engine.numerics import safe_divide, shift_to, sums
 from equipoise.rules.layered import Layered
 
 
@@ -28,6 +29,7 @@ class RelativeSection(Layered):
     """
 
     fold: bool = False
+    in_portions: ClassVar[bool] = False  # the shift is over the whole image
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
@@ -37,7 +39,7 @@ class RelativeSection(Layered):
         C = torch.stack(rows)
         if layer.kernel[:1] == (1,) or not layer.kernel:
             return C
-        return shift_to(2 * C, per_sample(R, n).sum(-1), n)
+        return shift_to(2 * C, sums(R, n), n)
 
     def _one(self, x: Tensor, layer: LinearMap, R: Tensor) -> Tensor:
         x = x.clamp(min=0)

@@ -96,14 +96,17 @@ class Split:
         arrived, inputs = only(relevance), step.call.inputs
         if len(inputs) == 1:
             return Pass()(step, relevance)
-        # Where all are zero, each counts as 1.
-        sizes = [laid_out(step.data(i)).abs() for i in range(len(inputs))]
+        sizes = [step.data(i).abs() for i in range(len(inputs))]
         whole = sum(sizes[1:], start=sizes[0])
         nothing = torch.eq(whole, 0, out=torch.empty_like(whole))
-        per_unit = arrived.value / whole.add_(nothing, alpha=len(sizes))
-        parts: list[Tensor | None] = []
-        for size, source in zip(sizes, inputs, strict=True):
-            parts.append(_sum_to(per_unit * (size + nothing), source.shape))
+        whole.add_(nothing, alpha=len(sizes))  # where all are zero, each counts as 1
+        left, parts = arrived.value, []
+        for size in sizes[:-1]:
+            part = arrived.value * laid_out((size + nothing).div_(whole))
+            parts.append(part)
+            left = left - part  # the last gets the rest: one change of layout less
+        parts.append(left)
+        parts = [_sum_to(part, source.shape) for part, source in zip(parts, inputs, strict=True)]
         return arrived.split(parts)
 
 

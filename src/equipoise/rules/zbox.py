@@ -11,6 +11,7 @@ from torch import Tensor
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import safe_divide, working_dtype
+from equipoise.engine.portions import in_portions
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.structure import only
@@ -46,9 +47,13 @@ class ZBox:
         The equation with ``w = w+ + w-``: both parts are then differences from a bound, of one sign.
         """
         positive, negative = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        above, below = x - low, x - high
-        s = safe_divide(R, layer(above, positive) + layer(below, negative))
-        return above * layer.adjoint(s, positive) + below * layer.adjoint(s, negative)
+
+        def equation(inputs: Sequence[Tensor], part: LinearMap, R: Tensor) -> Tensor:
+            above, below = inputs
+            s = safe_divide(R, part(above, positive) + part(below, negative))
+            return above * part.adjoint(s, positive) + below * part.adjoint(s, negative)
+
+        return in_portions(equation, [x - low, x - high], layer, R)
 
     def _bounds_at(self, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
         """The bounds of this layer's input: the image's, taken through what the network did to it first."""
