@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import equipoise
 from equipoise.engine import Relevance, layout, record
 from equipoise.engine.linear_map import Geometry, LinearMap, Stripe
 from equipoise.engine.portions import in_portions
@@ -90,3 +91,31 @@ def test_portions_are_as_many_as_the_room_asks_for(monkeypatch):
     monkeypatch.setattr(layout, "STRIPE", row // 3)
     in_portions(equation, [x[:1]], layer, R[:, :1])
     assert sizes == [(1, 4), (1, 4), (1, 4)]
+
+
+class Branched(nn.Module):
+    """A residual sum of three, both pools, and a sum that broadcasts."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.left, self.right = (nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1) for i in range(3))
+        self.pool, self.mean, self.head = nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.pool(self.stem(x).relu())
+        x = torch.add(self.left(x) + self.right(x), x).relu()
+        x = self.mean(x) + x.mean((2, 3), keepdim=True)
+        return self.head(x.relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["ae", "lrp_composite", "excitation_backprop", "rap"])
+@pytest.mark.parametrize("limit", [1, 800, 3000])
+def test_a_network_gives_the_same_in_portions(method, limit, monkeypatch):
+    model, x = Branched().double().eval(), torch.randn(5, 3, 16, 16, dtype=torch.float64)
+    target = torch.tensor([[0, 1]] * 5)
+    together = equipoise.attribute(model, x, target, method=method)
+    monkeypatch.setattr(layout, "WORKING_SET", limit * 8)
+    monkeypatch.setattr(layout, "STRIPE", limit * 2)
+    apart = equipoise.attribute(model, x, target, method=method)
+    torch.testing.assert_close(apart, together, rtol=1e-9, atol=1e-12)
+    assert float(together.abs().max()) > 0

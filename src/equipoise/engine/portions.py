@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -12,6 +12,12 @@ from equipoise.engine.linear_map import LinearMap
 Equation = Callable[[Sequence[Tensor], LinearMap, Tensor], Tensor]
 """From what is known of the input, each ``(m, *in)``, the layer, and relevance of its output ``(k, m, *out)`` to
 that of its input ``(k, m, *in)``."""
+
+
+def rows_in_turn(*relevance: Tensor) -> Iterator[slice]:
+    """Slices of the rows ``m`` of tensors ``(k, m, ...)``, so that none of their slices is large."""
+    room = Room.of(*(tensor[:1, :1] for tensor in relevance))
+    return in_turn(relevance[0].shape[1], room.rows // max(1, len(relevance[0])))
 
 
 def in_portions(equation: Equation, inputs: Sequence[Tensor], layer: LinearMap, R: Tensor) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.engine.numerics import sums
+from equipoise.engine.layout import Room, in_turn
+from equipoise.engine.numerics import rows_per_image, sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Relevance:
         if self.share is None:
             return [None if value is None else Relevance(value) for value in values]
         n = self.share.shape[1]
-        masses = [None if value is None else sums(value.abs(), n) for value in values]
+        masses = [None if value is None else _mass(value, n) for value in values]
         present = [mass for mass in masses if mass is not None]
         whole = sum(present[1:], start=present[0])
         equal = 1.0 / len(present)
@@ -61,6 +63,14 @@ class Relevance:
             fraction = (mass / whole).where(whole > 0, equal)
             parts.append(Relevance(value, self.share * fraction))
         return parts
+
+
+def _mass(value: Tensor, n: int) -> Tensor:
+    """The absolute sum of each target of each image, ``(k, n)``, a few images at a time."""
+    folded = rows_per_image(value.shape[1], n)
+    at_once = Room.of(value[:, :folded]).rows
+    parts = [value[:, images.start * folded : images.stop * folded] for images in in_turn(n, at_once)]
+    return torch.cat([sums(part.abs(), part.shape[1] // folded) for part in parts], dim=1)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

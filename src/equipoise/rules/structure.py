@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equipoise.engine.layout import laid_out
+from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.numerics import safe_divide
 from equipoise.engine.operations import OpKind
+from equipoise.engine.portions import rows_in_turn
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
@@ -96,18 +97,20 @@ class Split:
         arrived, inputs = only(relevance), step.call.inputs
         if len(inputs) == 1:
             return Pass()(step, relevance)
-        sizes = [step.data(i).abs() for i in range(len(inputs))]
-        whole = sum(sizes[1:], start=sizes[0])
-        nothing = torch.eq(whole, 0, out=torch.empty_like(whole))
-        whole.add_(nothing, alpha=len(sizes))  # where all are zero, each counts as 1
-        left, parts = arrived.value, []
-        for size in sizes[:-1]:
-            part = arrived.value * laid_out((size + nothing).div_(whole))
-            parts.append(part)
-            left = left - part  # the last gets the rest: one change of layout less
-        parts.append(left)
-        parts = [_sum_to(part, source.shape) for part, source in zip(parts, inputs, strict=True)]
-        return arrived.split(parts)
+        R, data = arrived.value, [step.data(i) for i in range(len(inputs))]
+        alike = all(source.shape == R.shape[1:] for source in inputs)
+        parts = [rows_like(R[0], len(R)) for _ in inputs]
+        for rows in rows_in_turn(R) if alike else [slice(None)]:
+            sizes = [part[rows].abs() for part in data]
+            whole = sum(sizes[1:], start=sizes[0])
+            nothing = torch.eq(whole, 0, out=torch.empty_like(whole))
+            whole.add_(nothing, alpha=len(sizes))  # where all are zero, each counts as 1
+            left, last = R[:, rows], parts[-1][:, rows]
+            for size, part in zip(sizes[:-1], parts, strict=False):
+                fraction = laid_out((size + nothing).div_(whole))
+                torch.mul(R[:, rows], fraction, out=part[:, rows])
+                left = torch.sub(left, part[:, rows], out=last)  # the last gets the rest
+        return arrived.split([_sum_to(part, source.shape) for part, source in zip(parts, inputs, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -224,13 +227,19 @@ def _is_function_of(value: Value, source: Value) -> bool:
 def _in_proportion(
     step: Step, arrived: Relevance, positive: Callable[[Tensor], Tensor], signal: int = 0
 ) -> list[Relevance | None]:
-    points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
-    points[signal] = positive(points[signal])
-    source = step.vjp(lambda made: [safe_divide(arrived.value, made[0])], points)[signal]
-    if source is None:
-        raise ValueError("the operation does not depend on its signal")
+    points = [step.data(i) for i in range(len(step.call.inputs))]
+    R, x = arrived.value, points[signal]
+    # A pool of images can be worked on a few images at a time; what else comes here may mix rows.
+    pools = step.call.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL) and len(points) == 1 and len(x) == R.shape[1]
+    value = rows_like(x, len(R))
+    for rows in rows_in_turn(R, x.unsqueeze(0)) if pools else [slice(None)]:
+        points[signal] = positive(laid_out(x[rows]))
+        source = step.vjp(lambda made: [safe_divide(R[:, rows], made[0])], points)[signal]  # noqa: B023  # called at once
+        if source is None:
+            raise ValueError("the operation does not depend on its signal")
+        torch.mul(source, points[signal], out=value[:, rows])
     result: list[Relevance | None] = [None] * len(points)
-    result[signal] = arrived.with_value(points[signal] * source)
+    result[signal] = arrived.with_value(value)
     return result
 
 
