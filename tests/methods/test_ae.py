@@ -11,7 +11,7 @@ import equipoise
 from equipoise.engine import record
 from equipoise.errors import LayerError, OptionError, ShapeError, TargetError, UnknownNameError, UnknownOptionError
 from equipoise.methods.layers import find_layer, list_layers
-from helpers import NETWORKS, TOLERANCE, Functional, Plain, Residual, dense_matrix, make, relative_error
+from helpers import NETWORKS, Functional, Plain, Residual, dense_matrix, make, relative_error
 from oracle import equilibrium, zbox
 
 
