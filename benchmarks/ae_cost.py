@@ -33,6 +33,8 @@ from equipoise.models import build
 
 MODELS = ("vgg16", "resnet50", "efficientnet_lite0")
 BATCHES = (1, 8)
+PEAKS = {"gradient": 5, "ae": 5}
+"""How many processes the memory of a subject is measured in, where not in one."""
 WARMUP = 1
 UNIT = "gradient"
 CHANNELS_LAST = "gradient, channels last"
@@ -125,13 +127,26 @@ def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, Any]:
         result[subject] = {
             "seconds": spread(times),
             "units": spread(ratios(times, seconds[UNIT])),
-            "peak_mib": peak(subject, name, batch, size),
         }
     first, both = seconds["ae"], seconds["ae, two classes"]
     result["further_class"] = spread([(two - one) / one for one, two in zip(first, both, strict=True)])
     result["ae_to_channels_last"] = spread(ratios(first, seconds[CHANNELS_LAST]))
     result["where"] = where(runs["ae"])
     return result
+
+
+def memory(name: str, batch: int, size: int) -> dict[str, Any]:
+    """The peak of every subject that runs, in MiB: several processes of the unit and of AE, one of each other.
+
+    How a process's memory happens to lie changes the peak by a third, so one run of what is judged says little.
+    """
+    found: dict[str, Any] = {}
+    for subject in SUBJECTS:
+        try:
+            found[subject] = spread([peak(subject, name, batch, size) for _ in range(PEAKS.get(subject, 1))])
+        except subprocess.CalledProcessError as error:
+            found[subject] = {"fails": error.stderr.strip().splitlines()[-1]}
+    return found
 
 
 def peak(subject: str, name: str, batch: int, size: int) -> int:
@@ -183,6 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("--only", choices=MODELS, help="measure one network, and keep what the file has of the others")
     options.add_argument("--batch", type=int, choices=BATCHES, help="measure one batch size, likewise")
+    options.add_argument("--memory", action="store_true", help="measure the memory alone")
     options.add_argument("--peak", nargs=4, help=SUPPRESS)
     chosen = options.parse_args(arguments)
     settle()
@@ -193,11 +209,14 @@ def main(arguments: list[str] | None = None) -> None:
     batches, size, rounds = ((1,), 64, 3) if chosen.quick else (BATCHES, SIZE, ROUNDS)
     output = chosen.output or RESULTS / ("ae_cost_quick.json" if chosen.quick else "ae_cost.json")
     settings = {"size": size, "seed": SEED, "rounds": rounds}
-    record = Record(output, settings, go_on=chosen.only is not None or chosen.batch is not None)
+    record = Record(output, settings, go_on=chosen.memory or chosen.only is not None or chosen.batch is not None)
     for name in [chosen.only] if chosen.only else MODELS:
         for batch in [chosen.batch] if chosen.batch else batches:
-            with record.part("models", name, str(batch)) as found:
-                found.update(measure(name, batch, size, rounds))
+            if not chosen.memory:
+                with record.part("models", name, str(batch)) as found:
+                    found.update(measure(name, batch, size, rounds))
+            with record.part("memory", name, str(batch)) as found:
+                found.update(memory(name, batch, size))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def _ae_cost(data: Result) -> Iterator[str]:
     yield "channels last, whatever the network's layout, so the same unit with channels last is measured beside it."
     yield from ["", taken(data), ""]
     head = "| network | batch | method | units | seconds | peak memory, MiB |"
-    yield from _table(head, (row for case in cases for row in _times(*case)))
+    peaks = data.get("memory", {})
+    yield from _table(head, (row for case in cases for row in _times(*case, peaks.get(case[0], {}).get(case[1], {}))))
     yield from ["", "## A further class of the same image, and AE against the gradient with channels last", ""]
     yield from ["Time of two classes less that of one, over that of one, within each round.", ""]
     yield from _table("| network | batch | one more / first | AE / gradient, channels last |", map(_ratios, cases))
@@ -96,7 +97,7 @@ def _ae_cost(data: Result) -> Iterator[str]:
     yield from _table("| network | batch | weights | convolution calls | largest operations |", map(_where, cases))
 
 
-def _times(name: str, batch: str, result: Result) -> Iterator[str]:
+def _times(name: str, batch: str, result: Result, peaks: Result) -> Iterator[str]:
     subjects = [UNIT, CHANNELS_LAST, *(key for key in result if key not in (UNIT, CHANNELS_LAST, *_NO_SUBJECTS))]
     subjects = [subject for subject in subjects if subject in result]
     for subject in sorted(subjects, key=lambda subject: "fails" in result[subject]):
@@ -105,7 +106,8 @@ def _times(name: str, batch: str, result: Result) -> Iterator[str]:
             yield f"| {name} | {batch} | {subject} | does not run: {found['fails']} | | |"
         else:
             seconds = f"{found['seconds']['median']:.3f}"
-            yield f"| {name} | {batch} | {subject} | {written(found['units'])} | {seconds} | {found['peak_mib']} |"
+            peak = written(peaks[subject], 0) if subject in peaks else "not measured"
+            yield f"| {name} | {batch} | {subject} | {written(found['units'])} | {seconds} | {peak} |"
 
 
 def _ratios(case: tuple[str, str, Result]) -> str:

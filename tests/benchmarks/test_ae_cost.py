@@ -24,6 +24,8 @@ def test_a_quick_run_measures_every_subject(tmp_path, monkeypatch):
     assert found["gradient"]["units"]["median"] == 1
     assert found["ae"]["units"]["runs"] == found["ae_to_channels_last"]["runs"] == 3
     assert "no rule" in found["captum LRP"]["fails"]
+    memory = data["memory"]["efficientnet_lite0"]["1"]
+    assert {name: one["runs"] for name, one in memory.items()} == dict.fromkeys(ae_cost.SUBJECTS, 1) | ae_cost.PEAKS
     assert 0 < found["where"]["share_of_weights"] < 1
     assert "| efficientnet_lite0 | 1 | gradient, channels last |" in render.page({"ae_cost": data})
 

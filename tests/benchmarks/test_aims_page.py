@@ -18,17 +18,18 @@ TAKEN = {
 }  # fmt: skip
 
 
-def subject(units, peak):
-    return {"units": spread(units), "seconds": spread(1.0), "peak_mib": peak}
+def subject(units):
+    return {"units": spread(units), "seconds": spread(1.0)}
 
 
 def cost(units, last, further, peak):
     where = {"share_of_weights": 0.8, "operations": [{"name": "aten::mm", "share": 0.5}], "convolution_calls": 9}
     case = {
-        "captum LRP": {"fails": "TypeError: no rule"}, "gradient": subject(1.0, 100), "ae": subject(units, peak),
+        "captum LRP": {"fails": "TypeError: no rule"}, "gradient": subject(1.0), "ae": subject(units),
         "further_class": spread(further), "ae_to_channels_last": spread(last), "where": where,
     }  # fmt: skip
-    return TAKEN | {"models": {"vgg16": {"1": case}}}
+    memory = {"gradient": spread(100), "ae": spread(peak)}
+    return TAKEN | {"models": {"vgg16": {"1": case}}, "memory": {"vgg16": {"1": memory}}}
 
 
 def whole(ratio, outside, batch, pixels):
@@ -103,6 +104,19 @@ def test_a_row_shows_the_median_the_quartiles_and_the_aim():
     assert "| AE / forward + backward: vgg16, batch 1 | 3.0 | <= 3.40 | 3.41 [3.31, 3.51] | **no** |" in rows
     assert "| share of a data set's time outside the network: vgg16 | 0% | <= 10.0% | 10.1% | **no** |" in rows
     assert any("batch 128 | 3.0 | <= 3.50 | fails: out of memory | **no** |" in row for row in rows)
+
+
+def test_what_is_missed_is_explained():
+    text = "\n".join(aims.table(BAD))
+    assert "nine convolutions a layer" in text
+    assert "holes between freed blocks" in text
+    assert "ResNet-50 with the channels last" not in text, "not measured, so not missed"
+    assert "What bounds" not in "\n".join(aims.table({"ae_cost": GOOD["ae_cost"]}))
+
+
+def test_every_explanation_belongs_to_an_aim():
+    names = [aim.what for aim in aims.aims({"gpu": []})]
+    assert all(any(part in name for name in names) for part in aims.BOUNDS)
 
 
 def test_what_was_not_measured_says_so():
