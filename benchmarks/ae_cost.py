@@ -72,11 +72,16 @@ def ae_two_classes(model: nn.Module, images: Tensor) -> Run:
 
 
 def zennit_box(model: nn.Module, images: Tensor) -> Run:
-    """zennit's EpsilonGammaBox, with the canonizer that it has for the network."""
+    """zennit's EpsilonGammaBox between the images' own extremes."""
+    return zennit_run("EpsilonGammaBox", model, images, float(images.min()), float(images.max()))
+
+
+def zennit_run(name: str, model: nn.Module, images: Tensor, lowest: float, highest: float) -> Run:
+    """One of zennit's composites, with the canonizer that it has for the network; a box rule gets the two bounds."""
     resnet = type(model).__name__ == "ResNet"
     canonizer = zennit.torchvision.ResNetCanonizer() if resnet else zennit.canonizers.SequentialMergeBatchNorm()
-    low, high = (torch.full_like(images, value) for value in (float(images.min()), float(images.max())))
-    composite = zennit.composites.EpsilonGammaBox(low=low, high=high, canonizers=[canonizer])
+    bounds = {"low": torch.full_like(images, lowest), "high": torch.full_like(images, highest)}
+    composite = getattr(zennit.composites, name)(canonizers=[canonizer], **(bounds if name.endswith("Box") else {}))
     seeds = images.new_zeros(len(images), 1000)
     seeds[:, 0] = 1
 

@@ -18,12 +18,8 @@ from typing import Any
 
 import data_set
 import torch
-import zennit.attribution
-import zennit.canonizers
-import zennit.composites
-import zennit.torchvision
+from ae_cost import zennit_run
 from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, ratios, settle, spread
-from torch import Tensor, nn
 
 from equipoise.methods import METHODS
 from equipoise.models import build
@@ -51,24 +47,6 @@ FULL = Scale(SIZE, ROUNDS, 300, 5, 10)
 QUICK = Scale(64, 2, 4, 1, 2)
 
 
-def zennit_run(name: str, model: nn.Module, images: Tensor) -> Run:
-    """One of zennit's composites, with the canonizer that it has for the network."""
-    resnet = type(model).__name__ == "ResNet"
-    canonizer = zennit.torchvision.ResNetCanonizer() if resnet else zennit.canonizers.SequentialMergeBatchNorm()
-    bounds = {}
-    if name.endswith("Box"):
-        bounds = {"low": torch.full_like(images, -3.0), "high": torch.full_like(images, 3.0)}
-    composite = getattr(zennit.composites, name)(canonizers=[canonizer], **bounds)
-    seeds = images.new_zeros(len(images), 1000)
-    seeds[:, 0] = 1
-
-    def go() -> Tensor:
-        with zennit.attribution.Gradient(model, composite) as attributor:
-            return attributor(images, seeds)[1]
-
-    return go
-
-
 def composites(network: str, scale: Scale) -> dict[str, Any]:
     """Our time over zennit's for the same composite, interleaved."""
     images = torch.randn(1, 3, scale.size, scale.size, generator=torch.Generator().manual_seed(SEED))
@@ -76,7 +54,7 @@ def composites(network: str, scale: Scale) -> dict[str, Any]:
     for ours, theirs in COMPOSITES.items():
         method = METHODS["lrp_composite"](build(network).requires_grad_(requires_grad=False), composite=ours)
         other = build(network).requires_grad_(requires_grad=False)
-        runs = {"ours": partial(method.attribute, images, 0), "zennit": zennit_run(theirs, other, images)}
+        runs = {"ours": partial(method.attribute, images, 0), "zennit": zennit_run(theirs, other, images, -3.0, 3.0)}
         interleaved(runs, 1)  # warms up
         seconds = interleaved(runs, scale.rounds)
         found[ours] = {

@@ -14,9 +14,9 @@ from equipoise.methods import METHODS
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "methods"
 sys.path.insert(0, str(ROOT / "tools"))
-import method_families  # noqa: E402
-import method_pages  # noqa: E402
-import which_method  # noqa: E402
+import method_families  # noqa: E402  # found through the path set above
+import method_pages  # noqa: E402  # found through the path set above
+import which_method  # noqa: E402  # found through the path set above
 
 sys.path.remove(str(ROOT / "tools"))
 

@@ -13,7 +13,7 @@ import equipoise
 
 TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
-from which_method import SUMS  # noqa: E402
+from which_method import SUMS  # noqa: E402  # found through the path set above
 
 sys.path.remove(str(TOOLS))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 TOOLS = Path(__file__).parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
-from coverage_page import page  # noqa: E402
-from coverage_table import DOCS, VARIANTS, without_rule  # noqa: E402
+from coverage_page import page  # noqa: E402  # found through the path set above
+from coverage_table import DOCS, VARIANTS, without_rule  # noqa: E402  # found through the path set above
 
 sys.path.remove(str(TOOLS))
 

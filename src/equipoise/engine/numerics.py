@@ -18,7 +18,7 @@ def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
 def no_zeros(denominator: Tensor) -> Tensor:
     """``denominator`` with infinity in place of zeros, so that what is divided by it becomes zero there.
 
-    Three vectorized passes: `torch.where` and masks are not, on a CPU, and take ten times as long.
+    Three vectorized passes, which `torch.where` and masks are not on a CPU.
     """
     return torch.copysign(no_zeros_(denominator.abs()), denominator)
 

@@ -16,7 +16,7 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import no_zeros, safe_divide
 from equipoise.engine.operations import OpKind
-from equipoise.engine.portions import Equation, in_portions
+from equipoise.engine.portions import in_portions
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
 from equipoise.rules.structure import only
@@ -73,7 +73,8 @@ class Layered:
         def equation(inputs: Sequence[Tensor], part: LinearMap, R: Tensor) -> Tensor:
             return self.equation(inputs[0], part, bias, R)
 
-        value = (in_portions if self.in_portions else _whole)(equation, [x], layer, arrived.value)
+        R = arrived.value
+        value = in_portions(equation, [x], layer, R) if self.in_portions else equation([x], layer, R)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
@@ -137,10 +138,6 @@ class Halves:
             moved = [layer.adjoint(s, weights[0 if positive else 1]) for s, weights in terms]
             found.append(part * sum(moved[1:], start=moved[0]))
         return sum(found[1:], start=found[0])
-
-
-def _whole(equation: Equation, inputs: Sequence[Tensor], layer: LinearMap, R: Tensor) -> Tensor:
-    return equation(inputs, layer, R)
 
 
 def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
