@@ -48,6 +48,10 @@ class UnsupportedOperationError(EquipoiseError, NotImplementedError):
     """Relevance reached an operation that has no rule; the text says which, where, and what is near."""
 
 
+class RuleNotApplicableError(EquipoiseError):
+    """A rule says of an operation that it is not made for it; `equipoise.engine.propagate` adds which one and where."""
+
+
 class UntracedTensorError(EquipoiseError, RuntimeError):
     """A tensor whose origin the engine did not see, or that was changed behind its back through a view."""
 

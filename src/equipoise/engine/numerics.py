@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from equipoise._typing import Float, Shaped
+from equipoise.errors import RuleNotApplicableError
 
 _SMALLEST, _LARGEST = 1e-12, 1e12
 
@@ -37,7 +38,7 @@ def per_sample(tensor: Tensor, n: int) -> Shaped[Tensor, "k n size"]:
     """View ``(k, m, ...)`` as ``(k, n, size)``, where ``m`` is ``n`` images times what was folded into the batch.
 
     Raises:
-        ValueError: If ``m`` is no multiple of ``n``.
+        RuleNotApplicableError: If ``m`` is no multiple of ``n``.
     """
     rows_per_image(tensor.shape[1], n)
     return tensor.reshape(tensor.shape[0], n, -1)
@@ -47,10 +48,10 @@ def rows_per_image(m: int, n: int) -> int:
     """How many of the ``m`` rows of a batch each of ``n`` images has: what a network folded into the batch.
 
     Raises:
-        ValueError: If ``m`` is no multiple of ``n``.
+        RuleNotApplicableError: If ``m`` is no multiple of ``n``.
     """
     if m % max(n, 1):
-        raise ValueError(f"a tensor with {m} rows does not belong to a batch of {n} images")
+        raise RuleNotApplicableError(f"a tensor with {m} rows does not belong to a batch of {n} images")
     return m // max(n, 1)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float
+from equipoise.engine.canonical import canonicalize
 from equipoise.engine.numerics import per_sample
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Step, describe
 from equipoise.engine.sites import Site
 from equipoise.engine.trace import OpCall, Trace, Value
-from equipoise.errors import UnsupportedOperationError
+from equipoise.errors import RuleNotApplicableError, UnsupportedOperationError
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def propagate(
     Raises:
         UnsupportedOperationError: If relevance reaches an operation without a rule.
     """
+    open_at(trace, [*start, *stop])
     pending = dict(start)
     collected: dict[Value, Relevance] = {}
     ends = {*stop, trace.input}
@@ -120,9 +122,11 @@ def propagate(
             if any(relevance is not None for relevance in arriving):
                 step = Step(call, trace)
                 rule = composite.rule_for(step)
+                if not composite.by_derivative:
+                    _check_images(call, trace)
                 try:
                     passed = rule(step, arriving)
-                except ValueError as error:
+                except RuleNotApplicableError as error:
                     raise UnsupportedOperationError(f"{error}: {describe(call)}") from error
                 if watch is not None:
                     watch.append(_passage(call, rule, arriving, passed, trace.n))
@@ -138,6 +142,24 @@ def propagate(
                         value.tensor = None
     # What leaves the engine lies in memory as torch's tensors do, whatever was fastest inside.
     return {value: relevance.with_value(relevance.value.contiguous()) for value, relevance in collected.items()}
+
+
+def open_at(trace: Trace, values: Iterable[Value]) -> None:
+    """Write the canonical tape anew where ``values`` lie inside one of its calls."""
+    made = {value for call in trace.calls for value in call.outputs}
+    hidden = {value for value in values if value not in made and value.maker is not None}
+    if hidden:
+        trace.barriers |= hidden
+        canonicalize(trace)
+
+
+def _check_images(call: OpCall, trace: Trace) -> None:
+    for value in (*call.outputs, *call.inputs):
+        if value in trace.mixed:
+            raise UnsupportedOperationError(
+                f"the images of a batch are taken apart or mixed by {describe(trace.mixed[value])}, so what belongs to "
+                f"which image is not known; explain the images one at a time: attribute(model, image[None], ...)"
+            )
 
 
 def _passage(

@@ -6,8 +6,8 @@ the model, no autograd graph and no rewritten module is involved.
 
 In-place operations really happen in place. Before one does, values that the tape still needs are
 copied, and the tensor object is bound to a new `Value`. So ``y.add_(x)`` is right whether or not its
-result is used. A tensor that was changed through *another* tensor (a view and its base) is refused
-when it is read.
+result is used. A tensor that was changed through *another* one (a view and its base) gets, when it is
+read, a new `Value` that puts together what was in the memory and what was written since (`Writes`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from equipoise.engine.aliases import Writes
+from equipoise.engine.canonical import canonicalize
 from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_in_place, operation_name
 from equipoise.engine.sites import call_site
 from equipoise.engine.trace import OpCall, Trace, Value, map_nested, tensors_in
@@ -34,10 +36,17 @@ _VIEW_PROPERTY = Operation("property", OpKind.VIEW)
 _ASKS_NOTHING = frozenset({
     "size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex",
     "data_ptr", "_assert", "len", "element_size", "get_device", "storage_offset", "untyped_storage", "repr", "format",
-    "bool", "item", "tolist", "is_inference",
+    "bool", "is_inference", "is_complex", "is_same_size", "is_nonzero", "equal", "allclose", "can_cast",
+    "result_type", "__int__", "stride", "is_set_to", "is_shared", "broadcast_shapes",
 })  # fmt: skip
 
-_LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack"})
+_LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack", "__dlpack__"})
+_BECOMES_A_NUMBER = frozenset({"item", "tolist", "__float__", "__complex__"})
+# They take only the shape, the dtype and the device of the signal.
+_CONSTANTS = frozenset({
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
+    "new_tensor", "new_empty_strided",
+})  # fmt: skip
 
 
 def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None) -> Trace:
@@ -118,9 +127,11 @@ class _Recorder(TorchFunctionMode):
         self._keep = keep
         self._modules = {id(module): name for name, module in model.named_modules()}
         self._thread = threading.get_ident()
-        # What each living tensor object stands for: its value (None: a constant) and its version then.
-        self._known: dict[int, tuple[weakref.ref[Tensor], Value | None, int]] = {}
+        # What each living tensor object stands for: its value (None: a constant), its version and the number of
+        # writes to its memory then.
+        self._known: dict[int, tuple[weakref.ref[Tensor], Value | None, int, int]] = {}
         self._kept: dict[int, list[Value]] = {}  # by storage, for `_rescue`
+        self._writes = Writes()
         self._values = 0
         for tensor in _constants(model):
             self._bind(tensor, None)
@@ -151,6 +162,8 @@ class _Recorder(TorchFunctionMode):
         self.trace.output = value
         self._known.clear()
         self._kept.clear()
+        self._writes.clear()
+        canonicalize(self.trace)
         return self.trace
 
     def __torch_function__(
@@ -174,17 +187,18 @@ class _Recorder(TorchFunctionMode):
         written = kwargs.get("out")
         recorded = {key: item for key, item in kwargs.items() if key != "out"}
         recorded_args, recorded = map_nested(args, note), map_nested(recorded, note)
-        if not read:
+        in_place = is_in_place(func, args, kwargs)
+        if not read or what in _CONSTANTS:
             result = func(*args, **kwargs)
             for tensor in tensors_in(result):
                 self._bind(tensor, None)
+            for tensor in tensors_in(written) if written is not None else ():
+                self._bind(tensor, None)
             return result
-        if what in _LEAVES_TORCH:
-            raise UntracedTensorError(f"{what} at {call_site(self._modules)} takes the signal out of torch's sight")
-        operation = _as_layer(OPERATIONS.get(what), recorded_args)
+        self._refuse_leaving(what, read)
+        operation = OPERATIONS.get(what)
         self._refuse_randomness(operation, args, kwargs)
         self._keep_what_is_needed(operation, read)
-        in_place = is_in_place(func, args, kwargs)
         if in_place:
             written = args[0] if written is None else written
             recorded_args = self._prepare_write(written, recorded_args)
@@ -196,14 +210,33 @@ class _Recorder(TorchFunctionMode):
             )
         results = [args[0]] if what == "setitem" else list(tensors_in(result))
         self._append(OpCall(func, operation, recorded_args, recorded, tuple(read), call_site(self._modules)), results)
+        if in_place:
+            self._note_writes(written)
         return result
 
+    def _refuse_leaving(self, what: str, read: dict[Value, Tensor]) -> None:
+        """Refuse a call whose result is no tensor, so that the signal would be lost without a word."""
+        if what in _LEAVES_TORCH or (what in _BECOMES_A_NUMBER and not all(value.discrete for value in read)):
+            raise UntracedTensorError(
+                f"{what} at {call_site(self._modules)} takes the signal out of torch's sight; keep it a tensor"
+            )
+
     def _prepare_write(self, written: Any, recorded: tuple[Any, ...]) -> tuple[Any, ...]:
-        if isinstance(written, Tensor):
-            self._rescue(written)
-            if recorded and recorded[0] is written:  # a constant that the signal is written into
-                return (written.clone(), *recorded[1:])
+        for tensor in tensors_in(written):
+            self._rescue(tensor)
+            known = self._known.get(id(tensor))
+            if known is not None and known[1] is None:  # a constant that the signal is written into
+                self._writes.remember(tensor)
+            if recorded and recorded[0] is tensor:
+                return (tensor.clone(), *recorded[1:])
         return recorded
+
+    def _note_writes(self, written: Any) -> None:
+        for tensor in tensors_in(written):
+            known = self._known.get(id(tensor))
+            if known is not None and known[1] is not None:
+                self._writes.add(tensor, known[1])
+                self._bind(tensor, known[1])
 
     def _refuse_randomness(self, operation: Operation | None, args: Sequence[Any], kwargs: Any) -> None:
         if operation is not None and operation.refuse is not None:
@@ -212,22 +245,14 @@ class _Recorder(TorchFunctionMode):
                 raise ModelModeError(f"{call_site(self._modules)}: {sentence}; call model.eval() first")
 
     def _append(self, call: OpCall, results: Sequence[Tensor]) -> None:
-        for tensor in results:
-            if not tensor.is_floating_point():
-                self._bind(tensor, None)
-        floating = [tensor for tensor in results if tensor.is_floating_point()]
-        if not floating:
+        if not results:
             return
-        call.index = len(self.trace.calls)
-        _absorb_padding(call)
-        for value in call.inputs:
-            value.first_reader = call.index if value.first_reader is None else value.first_reader
         affine = call.kind in _AFFINE or call.name == "batch_norm"
         joined = call.kind is OpKind.CONCATENATE  # some networks normalize their input color by color
         pixels = joined or (affine and len(call.inputs) == 1)
         pixels = pixels and all(value.pixels for value in call.inputs)
-        call.outputs = tuple(self._new_value(tensor, call, pixels=pixels) for tensor in floating)
-        self.trace.calls.append(call)
+        call.outputs = tuple(self._new_value(tensor, call, pixels=pixels) for tensor in results)
+        self.trace.recorded.append(call)
 
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         result = func(*args, **kwargs)
@@ -243,30 +268,38 @@ class _Recorder(TorchFunctionMode):
         """The value that ``tensor`` stands for, or ``None`` for a constant."""
         known = self._known.get(id(tensor))
         if known is None or known[0]() is not tensor:
-            if not tensor.is_floating_point() or tensor.dim() == 0:
+            if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.dim() == 0:
                 return None
             raise UntracedTensorError(
                 f"a tensor of shape {tuple(tensor.shape)} reached {what} at {call_site(self._modules)} without the "
                 "engine having seen where it came from: a TorchScript function or a custom autograd Function made it, "
                 "or it is a constant that no module holds (make it a buffer)"
             )
-        _, value, version = known
-        if value is not None and tensor._version != version:
+        _, value, version, writes = known
+        if self._writes.count(tensor) > writes:
+            value = self._refreshed(tensor, value, writes)
+        elif value is not None and tensor._version != version:
             raise UntracedTensorError(
                 f"a tensor of shape {tuple(tensor.shape)}, read by {what} at {call_site(self._modules)}, was changed "
-                "in place through another tensor that shares its memory; make that change out of place"
+                "in place in a way that the engine did not see; make that change out of place"
             )
         return value
 
+    def _refreshed(self, tensor: Tensor, value: Value | None, since: int) -> Value:
+        """The value of a tensor whose memory others have written to ``since``."""
+        call = self._writes.overwritten(tensor, value, since, call_site(self._modules))
+        self._append(call, [tensor])
+        return call.outputs[0]
+
     def _new_value(self, tensor: Tensor, producer: OpCall | None, *, pixels: bool) -> Value:
-        value = Value(self._values, tuple(tensor.shape), tensor.dtype, producer, pixels)
+        value = Value(float(self._values), tuple(tensor.shape), tensor.dtype, producer, pixels, maker=producer)
         self._values += 1
         self._bind(tensor, value)
         return value
 
     def _bind(self, tensor: Tensor, value: Value | None) -> None:
         version = 0 if tensor.is_inference() else tensor._version
-        self._known[id(tensor)] = (weakref.ref(tensor), value, version)
+        self._known[id(tensor)] = (weakref.ref(tensor), value, version, self._writes.count(tensor))
 
     def _keep_what_is_needed(self, operation: Operation | None, read: dict[Value, Tensor]) -> None:
         needed = operation is None or operation.kind in self._keep
@@ -284,32 +317,3 @@ class _Recorder(TorchFunctionMode):
         for value in self._kept.pop(tensor.untyped_storage().data_ptr(), []):
             if value.tensor is not None:
                 value.tensor = value.tensor.clone()
-
-
-def _as_layer(operation: Operation | None, args: tuple[Any, ...]) -> Operation | None:
-    """A product of the signal with a constant matrix is a linear layer."""
-    if operation is not None and operation.kind is OpKind.MATMUL and len(args) == 2:
-        signal, other = args
-        if isinstance(signal, Value) and isinstance(other, Tensor) and other.dim() == 2:
-            return _MATRIX_LAYER
-    return operation
-
-
-_MATRIX_LAYER = Operation("matmul", OpKind.LINEAR, ("input", "other"))
-_PADDED_POOLS = frozenset(f"{sort}_pool{d}d" for sort in ("avg", "max") for d in (1, 2, 3))
-
-
-def _absorb_padding(call: OpCall) -> None:
-    """Make an explicit constant pad part of the convolution or pool that reads it."""
-    if not call.inputs or call.inputs[0].producer is None or call.inputs[0].producer.name != "pad":
-        return
-    if call.kind is not OpKind.LINEAR and call.name not in _PADDED_POOLS:
-        return
-    pad = call.inputs[0].producer
-    bound = dict(zip(("input", "pad", "mode", "value"), pad.args, strict=False)) | pad.kwargs
-    amounts = tuple(bound["pad"])
-    fill = bound.get("value") or 0.0
-    expected = fill <= torch.finfo(torch.float16).min if call.kind is OpKind.MAX_POOL else fill == 0
-    spatial = len(amounts) <= 2 * (len(call.inputs[0].shape) - 2)
-    if bound.get("mode", "constant") == "constant" and expected and spatial and min(amounts, default=0) >= 0:
-        call.absorb(pad.inputs[0], amounts)

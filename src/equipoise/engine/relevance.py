@@ -11,6 +11,7 @@ from torch import Tensor
 from equipoise._typing import Float
 from equipoise.engine.layout import Room, in_turn
 from equipoise.engine.numerics import rows_per_image, sums
+from equipoise.errors import RuleNotApplicableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,18 @@ class Relevance:
             fraction = (mass / whole).where(whole > 0, equal)
             parts.append(Relevance(value, self.share * fraction))
         return parts
+
+
+def only(relevance: Sequence[Relevance | None]) -> Relevance:
+    """The relevance of an operation's first output, the only one that most rules know.
+
+    Raises:
+        RuleNotApplicableError: If it arrived at another.
+    """
+    first = relevance[0]
+    if first is None:
+        raise RuleNotApplicableError("relevance arrived at a secondary output only")
+    return first
 
 
 def _mass(value: Tensor, n: int) -> Tensor:

@@ -15,7 +15,7 @@ from equipoise.engine.linear_map import Geometry, LinearMap
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.operations import OPERATIONS, OpKind
 from equipoise.engine.relevance import Relevance
-from equipoise.engine.trace import OpCall, Trace, Value, map_nested
+from equipoise.engine.trace import OpCall, Trace, Value
 from equipoise.errors import UnsupportedOperationError
 
 
@@ -37,9 +37,9 @@ class Step:
         return self.trace.n
 
     def data(self, index: int = 0) -> Tensor:
-        """Input number ``index`` in the working dtype, ``(m, ...)``."""
+        """Input number ``index`` in the working dtype, ``(m, ...)``; a mask as it is."""
         tensor = self.trace.data(self.call.inputs[index])
-        return tensor.to(working_dtype(tensor.dtype))
+        return tensor.to(working_dtype(tensor.dtype)) if tensor.is_floating_point() else tensor
 
     def constant(self, item: Any) -> Tensor | None:
         """An argument that rules treat as constant, in the working dtype; a gate's value counts as one."""
@@ -57,15 +57,13 @@ class Step:
         """
         bound = self.call.bound()
         source = self.call.inputs[0]
-        matrix = self.call.name == "matmul"
-        weight = bound["other"].mT if matrix else bound["weight"]
-        weight = self.constant(weight)
+        weight = self.constant(bound["weight"])
         if bound["input"] is not source or weight is None:
             raise UnsupportedOperationError(
                 f"{describe(self.call)} has a constant input and a weight that is the signal"
             )
         bias = self.constant(bound.get("bias"))
-        if matrix or self.call.name == "linear":
+        if self.call.name == "linear":
             return LinearMap(weight, bias, None, source.shape[1:])
         return LinearMap(weight, bias, _geometry(self.call, bound, weight), source.shape[1:])
 
@@ -86,7 +84,7 @@ class Step:
         """
         points = [self.data(i) for i in range(len(self.call.inputs))] if inputs is None else inputs
         with torch.enable_grad():
-            leaves = [point.detach().requires_grad_() for point in points]
+            leaves = [_leaf(point) for point in points]
             made = self.run(leaves)
         wanted = cotangents([output.detach() for output in made]) if callable(cotangents) else cotangents
         moving = [(output, c) for output, c in zip(made, wanted, strict=True) if c is not None]
@@ -95,29 +93,23 @@ class Step:
         if not moving:  # the operation stops gradients, like detach
             return [None] * len(leaves)
         outputs = [output for output, _ in moving]
+        sources = [leaf for leaf in leaves if leaf.requires_grad]
         rows = [
             torch.autograd.grad(
                 outputs,
-                leaves,
+                sources,
                 [c[row].to(output.dtype) for output, c in moving],
                 retain_graph=row < k - 1,
                 allow_unused=True,
             )
             for row in range(k)
         ]
-        columns = zip(*rows, strict=True)
-        return [None if column[0] is None else _stack(column) for column in columns]
+        columns = iter([None if column[0] is None else _stack(column) for column in zip(*rows, strict=True)])
+        return [next(columns) if leaf.requires_grad else None for leaf in leaves]
 
     def run(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run the operation on ``tensors`` in place of its inputs; constants are cast to their dtype."""
-        call, dtype = self.call, tensors[0].dtype
-        if any(value.dtype != dtype for value in call.inputs):
-
-            def cast(item: Any) -> Any:
-                return item.to(dtype) if isinstance(item, Tensor) and item.is_floating_point() else item
-
-            call = replace(call, args=map_nested(call.args, cast), kwargs=map_nested(call.kwargs, cast))
-        return call.run(*tensors)
+        return self.call.run(*tensors)
 
 
 @runtime_checkable
@@ -154,11 +146,13 @@ class Composite:
         name: For messages and the coverage table.
         rules: The rule of each kind of operation.
         exceptions: Looked at first, in order: rules for a kind where a condition on the step holds.
+        by_derivative: Whether its rules are derivatives, which need not know which entry belongs to which image.
     """
 
     name: str
     rules: Mapping[OpKind, Rule]
     exceptions: tuple[Special, ...] = field(default=())
+    by_derivative: bool = False
 
     def rule_for(self, step: Step) -> Rule:
         """The rule of ``step``.
@@ -178,6 +172,12 @@ class Composite:
     def replacing(self, rules: Mapping[OpKind, Rule]) -> Composite:
         """The same composite with other rules for some kinds."""
         return replace(self, rules={**self.rules, **rules})
+
+
+def _leaf(point: Tensor) -> Tensor:
+    """A tensor to differentiate by; a mask is none."""
+    point = point.detach()
+    return point.requires_grad_() if point.is_floating_point() or point.is_complex() else point
 
 
 def _stack(rows: Sequence[Tensor]) -> Tensor:

@@ -1,9 +1,13 @@
-"""The tape: one forward pass as a list of operations on the signal, in order, with what each read."""
+"""The tape: one forward pass as a list of operations on the signal, in order, with what each read.
+
+A tape holds the operations twice: as they were called (`Trace.recorded`), and in the canonical
+vocabulary (`Trace.calls`), which is what rules see; see `equipoise.engine.canonical`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -44,25 +48,33 @@ class Value:
     """One state of one tensor that depends on the input.
 
     Attributes:
-        index: Position in the order of creation; the network input is 0.
-        shape: Its shape, batch dimension first.
-        dtype: Its dtype in the forward pass.
-        producer: The call that made it; ``None`` for the network input.
+        index: Position in the order of creation; the network input is 0. A value that stands between two
+            recorded ones has a fraction.
+        shape: Its shape.
+        dtype: Its dtype in the forward pass; comparisons make values, too.
+        producer: The call of the canonical tape that makes it; ``None`` for the network input.
         pixels: Whether it is the input image up to slicing, padding and affine maps by constants.
         tensor: The data, where the tape keeps it; see `Trace.data`.
         first_reader: Index of the earliest call that reads it, so the last to need it on the way back.
+        maker: The call that made it as it was recorded.
     """
 
-    index: int
+    index: float
     shape: tuple[int, ...]
     dtype: torch.dtype
     producer: OpCall | None
     pixels: bool
     tensor: Tensor | None = None
     first_reader: int | None = None
+    maker: OpCall | None = None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether it is a mask or an index: nothing to differentiate, so it carries no relevance."""
+        return not (self.dtype.is_floating_point or self.dtype.is_complex)
 
     def __repr__(self) -> str:
-        return f"Value({self.index}, {'x'.join(map(str, self.shape))})"
+        return f"Value({self.index:g}, {'x'.join(map(str, self.shape))})"
 
 
 @dataclass(eq=False, slots=True)
@@ -80,6 +92,7 @@ class OpCall:
         site: Where it was called.
         before: Zeros (or -inf, for a maximum) that an explicit pad put around the first input; the
             pad is part of this call, so padded positions are no neurons.
+        members: The calls that this one stands for, where it stands for several.
     """
 
     function: Callable[..., Any]
@@ -91,6 +104,7 @@ class OpCall:
     outputs: tuple[Value, ...] = ()
     index: int = 0
     before: tuple[int, ...] = ()
+    members: tuple[OpCall, ...] = ()
 
     @property
     def name(self) -> str:
@@ -106,39 +120,56 @@ class OpCall:
         """The arguments by parameter name."""
         return self.operation.bind(self.args, self.kwargs) if self.operation else dict(self.kwargs)
 
-    def absorb(self, source: Value, before: tuple[int, ...]) -> None:
-        """Read ``source`` instead of its zero-padded copy, and pad it here."""
-        padded = self.inputs[0]
+    def reading(self, changes: Mapping[Value, Value]) -> OpCall:
+        """The same call on other inputs, its outputs its own."""
 
         def change(item: Any) -> Any:
-            return source if item is padded else item
+            return changes.get(item, item) if isinstance(item, Value) else item
 
-        self.args, self.kwargs = map_nested(self.args, change), map_nested(self.kwargs, change)
-        self.inputs = (source, *self.inputs[1:])
-        self.before = before
+        inputs = tuple(dict.fromkeys(change(value) for value in self.inputs))
+        return replace(self, args=map_nested(self.args, change), kwargs=map_nested(self.kwargs, change), inputs=inputs)
 
     def run(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run the operation again, out of place, on other tensors in place of `inputs`.
 
         Returns:
-            One tensor for each of `outputs`.
+            One tensor for each of `outputs`. Constants are cast where the tensors have another dtype than had
+            the inputs.
         """
         given: dict[Value, Tensor] = dict(zip(self.inputs, tensors, strict=True))
         if self.before:
             fill = -torch.inf if self.kind is OpKind.MAX_POOL else 0.0
             given[self.inputs[0]] = nn.functional.pad(tensors[0], self.before, value=fill)
-        written = self.args[0] if is_in_place(self.function, self.args, self.kwargs) else None
+        written = self.args[0] if self.args and is_in_place(self.function, self.args, self.kwargs) else None
+        other = next((t.dtype for v, t in given.items() if t.is_floating_point() and t.dtype != v.dtype), None)
 
         def restore(item: Any) -> Any:
             is_written = item is written
-            item = given[item] if isinstance(item, Value) else item
+            if isinstance(item, Value):
+                item = given[item]
+            elif other is not None and isinstance(item, Tensor) and item.is_floating_point():
+                item = item.to(other)  # constants follow the dtype that the signal is given in
             return item.clone() if is_written and isinstance(item, Tensor) else item
 
         args, kwargs = map_nested(self.args, restore), map_nested(self.kwargs, restore)
         result = self.function(*args, **kwargs)
         if operation_name(self.function) == "setitem":
             result = args[0]
-        return tuple(tensor for tensor in tensors_in(result) if tensor.is_floating_point())
+        return tuple(tensors_in(result))
+
+
+def region(members: Sequence[OpCall], entries: Sequence[Value], exit_: Value) -> Callable[..., Tensor]:
+    """A function that runs several calls, from tensors for ``entries`` to one for ``exit_``."""
+
+    def run(*tensors: Tensor) -> Tensor:
+        known = dict(zip(entries, tensors, strict=True))
+        for call in members:
+            made = call.run(*[known[value] for value in call.inputs])
+            known.update(zip(call.outputs, made, strict=True))
+        return known[exit_]
+
+    run.__name__ = "region"
+    return run
 
 
 @dataclass(eq=False)
@@ -148,7 +179,11 @@ class Trace:
     Attributes:
         input: The network input's value.
         output: The value the network returned (the logits).
-        calls: Every operation on the signal, in order.
+        calls: Every operation on the signal in the canonical vocabulary, in order.
+        recorded: Every operation on the signal as it was called, in order.
+        barriers: Values that no canonical call may reach across, since relevance starts or ends there.
+        twins: For values whose images do not come first, those of the canonical tape in which they do.
+        mixed: Values that mix images or hold some of them only, and the calls that made them.
         module_outputs: What each module returned last, by dotted name.
         n: Number of images.
     """
@@ -158,6 +193,10 @@ class Trace:
     input: Value
     calls: list[OpCall] = field(default_factory=list)
     module_outputs: dict[str, Value] = field(default_factory=dict)
+    recorded: list[OpCall] = field(default_factory=list)
+    barriers: set[Value] = field(default_factory=set)
+    twins: dict[Value, Value] = field(default_factory=dict)
+    mixed: dict[Value, OpCall] = field(default_factory=dict)
     output: Value = field(init=False)
 
     @property
@@ -173,7 +212,7 @@ class Trace:
             with torch.no_grad():
                 made = value.producer.run(*[self.data(source) for source in value.producer.inputs])
             for target, tensor in zip(value.producer.outputs, made, strict=True):
-                target.tensor = tensor
+                target.tensor = tensor if target.tensor is None else target.tensor
         assert value.tensor is not None  # noqa: S101  # set just above
         return value.tensor
 
@@ -185,14 +224,15 @@ class Trace:
         return value.producer.run(*inputs)[value.producer.outputs.index(value)]
 
     def ancestors(self, value: Value) -> set[Value]:
-        """Every value that ``value`` depends on, itself included."""
+        """Every recorded value that ``value`` depends on, itself included."""
         found: set[Value] = set()
         pending = [value]
         while pending:
             current = pending.pop()
             if current not in found:
                 found.add(current)
-                pending.extend(current.producer.inputs if current.producer else ())
+                call = current.maker or current.producer
+                pending.extend(call.inputs if call else ())
         return found
 
     def layer(self, name: str) -> Value:

@@ -20,6 +20,7 @@ from equipoise.methods.targets import Target, Targets, resolve_targets
 from equipoise.rules.ae import TERMS, Equilibrium, Term
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
 from equipoise.rules.gradient import GRADIENT
+from equipoise.rules.pooling import Pool
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
 
@@ -259,6 +260,7 @@ def _reference(options: Options) -> Composite:
         {
             **STRUCTURE,
             OpKind.LINEAR: layer,
+            OpKind.MAX_POOL: Pool(),
             OpKind.NORM: NonzeroPass(),
             OpKind.ADD: ResidualBranchOnly(),
             OpKind.CONCATENATE: NonzeroSlices(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -10,19 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
 from equipoise.methods.base import METHODS
 from equipoise.methods.propagation import Propagation, one_hot, resize
 from equipoise.methods.targets import Targets
-from equipoise.rules.gradient import GRADIENT
-
-RECTIFIERS = frozenset({
-    "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
-    "softplus", "threshold", "clamp", "clamp_min", "clip", "hardtanh",
-})  # fmt: skip
-"""The activations that guide: those that stand where a ReLU would."""
-
+from equipoise.rules.gradient import GRADIENT, Derivative
 
 @dataclass(frozen=True)
 class Guided:
@@ -43,18 +37,26 @@ class Guided:
 
 
 @dataclass(frozen=True)
-class _ByName(Composite):
-    """Some activations have their own rule, by name; everything else gets its derivative."""
+class _AtRectifiers(Composite):
+    """Rectifiers, however they are written, have their own rule; everything else gets its derivative."""
 
-    activations: Mapping[str, Rule] = field(default_factory=dict)
+    guide: Rule = field(default_factory=Guided)
 
     def rule_for(self, step: Step) -> Rule:
-        own = self.activations.get(step.call.name) if step.call.kind is OpKind.ACTIVATION else None
-        return own or GRADIENT.rule_for(step)
+        acts = step.call.kind is OpKind.ACTIVATION and step.call.operation is not None and step.call.operation.pointwise
+        return self.guide if acts and behavior(step.call) == "rectifier" else GRADIENT.rule_for(step)
 
 
-_PAPER = _ByName("guided (paper)", {}, activations=dict.fromkeys(RECTIFIERS, Guided()))
-_REFERENCE = _ByName("guided (reference)", {}, activations={"relu": Guided(zeros=True)})
+@dataclass(frozen=True)
+class _AtNamedReLUs(Composite):
+    """What is called a ReLU has its own rule, as in TorchRay; everything else gets torch's derivative."""
+
+    def rule_for(self, step: Step) -> Rule:
+        return Guided(zeros=True) if step.call.name == "relu" else Derivative()
+
+
+_PAPER = _AtRectifiers("guided (paper)", {}, by_derivative=True)
+_REFERENCE = _AtNamedReLUs("guided (reference)", {}, by_derivative=True)
 
 
 @METHODS.register("guided_backprop", aliases=("guided_backpropagation", "GBP"))
@@ -128,7 +130,7 @@ class FullGrad(Propagation):
         """
         biases: list[Tensor] = []
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, found=biases), trace.input)
+        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, by_derivative=True, found=biases), trace.input)
         return [gradient * trace.data(trace.input), *biases]
 
 
@@ -140,7 +142,7 @@ class _BiasTerms(Composite):
 
     def rule_for(self, step: Step) -> Rule:
         call = step.call
-        biased = call.kind is OpKind.LINEAR or call.name == "batch_norm"
+        biased = call.kind is OpKind.LINEAR or call.kind is OpKind.NORM
         return _BiasTerm(self.found) if biased and len(call.inputs) == 1 else GRADIENT.rule_for(step)
 
 

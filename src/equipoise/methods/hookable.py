@@ -95,7 +95,7 @@ def nonlinear_modules(model: nn.Module, trace: Trace) -> Iterator[str]:
     Raises:
         UnsupportedModelError: If it is none that captum has a rule for.
     """
-    for call in trace.calls:
+    for call in trace.recorded:
         if call.kind in _NONLINEAR and call.name != "neg":
             if type(model.get_submodule(call.site.module)) not in _KNOWN:
                 known = ", ".join(kind.__name__ for kind in _KNOWN)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import OpKind, Trace, Value, record
+from equipoise.engine.channels import channel_axis as channel_axis
 from equipoise.errors import LayerError
 
 LastMaps: TypeAlias = Registry[Callable[[Trace], Value]]
@@ -88,25 +89,6 @@ def positions(value: Value) -> int:
     for axis, size in enumerate(value.shape[1:], start=1):
         count *= 1 if axis == channels else size
     return count
-
-
-def channel_axis(value: Value) -> int:
-    """Which axis of a map holds the channels: 1, or the last where a linear layer made the map.
-
-    Networks such as MambaOut keep their maps channels last; the nearest layer of weights above the map,
-    not counting what moves axes, tells.
-    """
-    pending, seen = [value], {value}
-    while pending:
-        call = pending.pop(0).producer
-        if call is None or call.kind is OpKind.VIEW:
-            continue
-        if call.kind is OpKind.LINEAR:
-            return len(value.shape) - 1 if call.name in {"linear", "matmul"} else 1
-        fresh = [source for source in call.inputs if len(source.shape) == len(value.shape) and source not in seen]
-        seen.update(fresh)
-        pending.extend(fresh)
-    return 1
 
 
 def channels_first(tensor: Tensor, value: Value) -> Tensor:

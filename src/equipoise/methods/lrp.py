@@ -103,7 +103,7 @@ class CompositeLRP(Propagation):
             {
                 **STRUCTURE,
                 OpKind.LINEAR: self.recipe.convolution,
-                OpKind.MAX_POOL: Derivative(),
+                OpKind.MAX_POOL: Derivative(share_ties=not self.reference),
                 OpKind.AVERAGE_POOL: norm,
                 OpKind.REDUCE: norm,
                 OpKind.ADD: norm,
@@ -118,7 +118,7 @@ class CompositeLRP(Propagation):
 
 
 def _is_dense(step: Step) -> bool:
-    return step.call.name in {"linear", "matmul"}
+    return step.call.name == "linear"
 
 
 def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Composite:

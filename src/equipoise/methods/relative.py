@@ -20,6 +20,7 @@ from equipoise.methods.targets import Targets
 from equipoise.rules.ae_reference import NonzeroPass
 from equipoise.rules.agf import Beside, GradientTimesInput, Guided, MaskedValue
 from equipoise.rules.layered import Normed, shifted
+from equipoise.rules.pooling import Pool
 from equipoise.rules.rap import LastLayerAttribution, RelativeAttribution
 from equipoise.rules.rsp import RelativeSection
 from equipoise.rules.structure import STRUCTURE, Pass
@@ -108,9 +109,10 @@ class RSP(_ToThePixels):
         layer = find_layer(self.model, trace, self.layer)
         G = contribution_map(trace, layer, targets.seeds)
         peak = over_samples(per_sample(G, trace.n).amax(-1), G)
+        exact: dict[OpKind, Rule] = {OpKind.NORM: NonzeroPass(), OpKind.MAX_POOL: Pool()}
         composite = Composite(
             "rsp",
-            {**STRUCTURE, OpKind.NORM: NonzeroPass() if self.reference else Pass(), OpKind.LINEAR: RelativeSection()},
+            {**STRUCTURE, **(exact if self.reference else {}), OpKind.LINEAR: RelativeSection(flat_kernel=self.reference)},
             (Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),),
         )
         return self.to(trace, {layer: Relevance(shifted(G, peak))}, composite, trace.input)

@@ -23,6 +23,7 @@ from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
+from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
 from equipoise.rules.structure import only
 
@@ -60,7 +61,7 @@ class GradientTimesInput:
         """See `Rule`."""
         gradient = step.vjp([only(relevance).gradient])[0]
         if gradient is None:
-            raise ValueError("the last layer does not depend on its input")
+            raise RuleNotApplicableError("the last layer does not depend on its input")
         return [Relevance(step.data() * gradient, gradient=gradient), *[None] * (len(step.call.inputs) - 1)]
 
 
@@ -72,7 +73,8 @@ class MaskedValue:
         """See `Rule`."""
         cam = only(relevance).value
         points = [step.data(i) for i in range(len(step.call.inputs))]
-        moved = step.vjp([shifted(cam, step.run(points)[0] * (cam != 0))], points)
+        made = step.run(points)
+        moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
         return [None if g is None else Relevance(x * g) for x, g in zip(points, moved, strict=True)]
 
 
@@ -88,7 +90,7 @@ class Guided:
         """See `Rule`."""
         arrived = only(relevance)
         if arrived.gradient is None:
-            raise ValueError("the gradient does not travel beside the relevance")
+            raise RuleNotApplicableError("the gradient does not travel beside the relevance")
         layer, x = step.linear_map(), step.data()
         cam, n = arrived.value, step.n
         gradient = layer.adjoint(arrived.gradient)

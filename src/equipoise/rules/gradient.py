@@ -9,11 +9,19 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Rule, Step
+from equipoise.rules.pooling import TiedMaximum
 
 
 @dataclass(frozen=True)
 class Derivative:
-    """The chain rule. Any differentiable operation; the result is the gradient that autograd would give."""
+    """The chain rule. Any differentiable operation; the result is the gradient that autograd would give.
+
+    Attributes:
+        share_ties: Whether equal maxima of a window share its gradient, however the maximum is written; else the
+            first of them gets it, or all, as torch's operation has it.
+    """
+
+    share_ties: bool = False
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
@@ -21,6 +29,10 @@ class Derivative:
         if len(step.call.inputs) == 1 and step.call.kind is OpKind.LINEAR and values[0] is not None:
             # Its derivative is its transpose, wherever it is taken: the layer need not be run again.
             return [Relevance(step.linear_map().adjoint(values[0]))]
+        if self.share_ties and step.call.kind is OpKind.MAX_POOL and len(step.call.inputs) == 1 and values[0] is not None:
+            shared = TiedMaximum().equation(step, values[0])
+            if shared is not None:
+                return [Relevance(shared)]
         points = None
         if step.call.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL):
             points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]
@@ -35,6 +47,6 @@ class _Every(Composite):
         return _DERIVATIVE
 
 
-_DERIVATIVE = Derivative()
-GRADIENT: Composite = _Every("gradient", dict.fromkeys(OpKind, _DERIVATIVE))
+_DERIVATIVE = Derivative(share_ties=True)
+GRADIENT: Composite = _Every("gradient", dict.fromkeys(OpKind, _DERIVATIVE), by_derivative=True)
 """The classification stage of Attribution Equilibrium, and the gradient methods."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from equipoise.engine.canonical import affine_of
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import no_zeros, safe_divide
-from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import in_portions
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Step
@@ -151,17 +151,11 @@ def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
     trailing = 0 if layer.geometry is None else len(layer.geometry.stride)
     shape = (-1, *[1] * trailing)
     bias = layer.weight.new_zeros(()) if layer.bias is None else layer.bias.reshape(shape)
-    norm = _norm_behind(step) if fold else None
-    if norm is None:
+    found = _norm_behind(step) if fold else None
+    if found is None:
         return layer, bias
-    bound = norm.call.bound()
-
-    def of(name: str, default: float) -> Tensor:
-        tensor = norm.constant(bound.get(name))
-        return layer.weight.new_full((), default) if tensor is None else tensor.to(layer.weight.dtype)
-
-    scale = of("weight", 1.0) / (of("running_var", 1.0) + _eps(bound)).sqrt()
-    bias = (bias - of("running_mean", 0.0).reshape(shape)) * scale.reshape(shape) + of("bias", 0.0).reshape(shape)
+    scale, shift = (part.to(layer.weight.dtype) for part in found)
+    bias = bias * scale.reshape(shape) + shift.reshape(shape)
     transposed = layer.geometry is not None and layer.geometry.transposed
     if transposed and layer.geometry is not None:
         groups = layer.geometry.groups
@@ -172,14 +166,8 @@ def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
     return LinearMap(weight, layer.bias, layer.geometry, layer.in_shape), bias
 
 
-def _eps(bound: dict[str, Any]) -> float:
-    return float(bound.get("eps", 1e-5))
-
-
-def _norm_behind(step: Step) -> Step | None:
-    """The batch norm that is the only reader of a convolution's output."""
+def _norm_behind(step: Step) -> tuple[Tensor, Tensor] | None:
+    """Scale and shift ``(out,)`` of the batch norm that is the only reader of a layer's output."""
     output = step.call.outputs[0]
     readers = [call for call in step.trace.calls if output in call.inputs]
-    if len(readers) == 1 and readers[0].name == "batch_norm" and readers[0].kind is OpKind.NORM:
-        return Step(readers[0], step.trace)
-    return None
+    return affine_of(readers[0]) if len(readers) == 1 else None

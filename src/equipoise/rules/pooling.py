@@ -1,63 +1,223 @@
-"""A maximum pool whose ties share, for the methods defined so."""
+"""Pools: averages share by activity, a maximum pays its winners."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.layout import laid_out, rows_like
+from equipoise.engine.numerics import safe_divide
+from equipoise.engine.operations import OpKind
+from equipoise.engine.portions import rows_in_turn
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import Pool, only
+from equipoise.engine.trace import OpCall
+from equipoise.errors import RuleNotApplicableError
+
+_FLOOR = 1e-9  # lets a pool window without activity pass its relevance
+
+
+@dataclass(frozen=True)
+class Pool:
+    r"""Average and maximum pools, means, sums, interpolation: in proportion to activity.
+
+    .. math:: R_{in} = X \odot J^T (R / pool(X)), \quad X = \max(x, 0) + 10^{-9}
+
+    so a maximum pool's winner takes all, and an average pool's inputs share by their size.
+    """
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived = only(relevance)
+        if sum(not value.discrete for value in step.call.inputs) > 1:
+            raise RuleNotApplicableError("this pool of several signals has no rule")
+        x, R = step.data(), arrived.value
+        others = [step.data(i) for i in range(1, len(step.call.inputs))]
+        value = rows_like(x, len(R))
+        # A pool of images can be worked on a few images at a time; what else comes here may mix rows.
+        alone = not others and len(x) == R.shape[1] and not step.call.members
+        for rows in rows_in_turn(R, x.unsqueeze(0)) if alone else [slice(None)]:
+            point = laid_out(x[rows]).clamp(min=0).add_(_FLOOR)
+            source = step.vjp(lambda made: _quotients(R[:, rows], made), [point, *others])[0]  # noqa: B023  # called at once
+            if source is None:
+                raise RuleNotApplicableError("the operation does not depend on its signal")
+            torch.mul(source, point, out=value[:, rows])
+        return [arrived.with_value(value), *[None] * len(others)]
+
+
+def _quotients(R: Tensor, made: Sequence[Tensor]) -> list[Tensor | None]:
+    """Of the first output; a maximum pool's indices are a second."""
+    return [safe_divide(R, made[0]), *[None] * (len(made) - 1)]
 
 
 @dataclass(frozen=True)
 class TiedMaximum:
     """Maximum pool: a window's relevance is shared equally by all its maxima (Gu et al. 2018, their code).
 
-    Pools without a fixed window (adaptive ones, ``amax``) fall back to the winner of `Pool`.
+    However the maximum is taken: by a pool of any geometry, over axes (``amax``, ``max``), or over axes in turn.
+    Adaptive pools with windows of several sizes, and ``topk`` of more than one, fall back to torch's winner.
     """
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
-        bound = step.call.bound()
-        if "kernel_size" not in bound:
+        arrived = only(relevance)
+        if len(step.call.inputs) != 1:
             return Pool()(step, relevance)
-        arrived, x = only(relevance), step.data()
-        return [arrived.with_value(self.equation(x, step.run([x])[0], arrived.value, bound))]
+        value = self.equation(step, arrived.value)
+        return Pool()(step, relevance) if value is None else [arrived.with_value(value)]
 
-    def equation(self, x: Tensor, pooled: Tensor, R: Tensor, bound: dict[str, Any]) -> Tensor:
-        """Relevance of the input ``(k, m, c, *in)`` from that of the output ``(k, m, c, *out)``."""
-        d = x.dim() - 2
+    def equation(self, step: Step, R: Tensor) -> Tensor | None:
+        """Relevance of the input ``(k, m, *in)`` from that of the output ``(k, m, *out)``; ``None`` if unknown."""
+        call, x = step.call, step.data()
+        windows = _windows(call)
+        if windows is not None:
+            return _shared_in_windows(x, step.run([x])[0], R, windows)
+        total = _sum_instead(call)
+        if total is None:
+            return None
+        best = step.run([x])[0]
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            summed = total(leaf)
 
-        def numbers(name: str, default: Any) -> tuple[int, ...]:
-            given = bound.get(name)
-            given = default if given is None or given == [] else given
-            return (given,) * d if isinstance(given, int) else tuple(given)
+        def spread(s: Tensor) -> Tensor:
+            return torch.autograd.grad(summed, leaf, s, retain_graph=True)[0]
 
-        kernel = numbers("kernel_size", None)
-        stride, padding = numbers("stride", kernel), numbers("padding", 0)
-        dilation = numbers("dilation", 1)
-        reach = [
-            (o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(pooled.shape[2:], stride, dilation, kernel, strict=True)
+        wins = (x == spread(best)).to(R.dtype)
+        with torch.no_grad():
+            count = total(wins)
+        return torch.stack([spread(row / count) for row in R]) * wins
+
+
+def _sum_instead(call: OpCall) -> Callable[[Tensor], Tensor] | None:
+    """A maximum over axes as the sum over the same entries; ``None`` if it is over anything else."""
+    steps: list[Callable[[Tensor], Tensor]] = []
+    for part in call.members or (call,):
+        found = _as_sum(part)
+        if found is None:
+            return None
+        steps.append(found)
+
+    def total(x: Tensor) -> Tensor:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return total
+
+
+def _as_sum(call: OpCall) -> Callable[[Tensor], Tensor] | None:
+    if call.kind in (OpKind.VIEW, OpKind.IDENTITY):
+        return lambda x: call.run(x)[0]
+    bound = call.bound()
+    if call.name in ("amax", "amin", "max", "min"):
+        dims = bound.get("dim", bound.get("axis"))
+        if dims is None or dims == ():
+            dims = tuple(range(len(call.inputs[0].shape)))
+        keep = bool(bound.get("keepdim", False))
+        return lambda x: x.sum(dims, keepdim=keep)
+    if call.name == "topk" and bound.get("k") == 1:
+        axis = bound.get("dim", -1)
+        return lambda x: x.sum(axis, keepdim=True)
+    positions = call.outputs[0].shape[2:]
+    if call.name.startswith("adaptive_max_pool") and math.prod(positions) == 1:
+        axes = tuple(range(-len(positions), 0))
+        return lambda x: x.sum(axes, keepdim=True)
+    return None
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The geometry of a maximum pool, one number per spatial dimension; ``before`` and ``after`` is what pads it."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def _windows(call: OpCall) -> _Windows | None:
+    if call.members:
+        return None
+    bound, size, made = call.bound(), call.inputs[0].shape, call.outputs[0].shape
+    if call.name.startswith("adaptive_max_pool"):
+        d = len(size) - 2
+        even = all(i % o == 0 for i, o in zip(size[2:], made[2:], strict=True))
+        if not even or math.prod(made[2:]) == 1:
+            return None
+        kernel = tuple(i // o for i, o in zip(size[2:], made[2:], strict=True))
+        return _Windows(kernel, kernel, (1,) * d, (0,) * d, (0,) * d)
+    if "kernel_size" not in bound or not call.name.startswith("max_pool"):
+        return None
+    d = int(call.name[len("max_pool")])
+
+    def numbers(name: str, default: Any) -> tuple[int, ...]:
+        given = bound.get(name)
+        given = default if given is None or given == [] else given
+        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
+
+    kernel = numbers("kernel_size", None)
+    stride, padding, dilation = numbers("stride", kernel), numbers("padding", 0), numbers("dilation", 1)
+    lower = [call.before[2 * i] if 2 * i < len(call.before) else 0 for i in range(d)]
+    before = tuple(p + q for p, q in zip(padding, reversed(lower), strict=True))
+    reach = [
+        (o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(made[-d:], stride, dilation, kernel, strict=True)
+    ]
+    after = tuple(max(0, r - i - b) for r, i, b in zip(reach, size[-d:], before, strict=True))
+    return _Windows(kernel, stride, dilation, before, after)
+
+
+def _shared_in_windows(x: Tensor, pooled: Tensor, R: Tensor, windows: _Windows) -> Tensor:
+    d = len(windows.kernel)
+    if windows.kernel == windows.stride and not any((*windows.before, *windows.after)):
+        return _shared_in_tiles(x, pooled, R, windows.kernel)
+    amounts = [side for p, q in zip(reversed(windows.before), reversed(windows.after), strict=True) for side in (p, q)]
+    padded = F.pad(x, amounts, value=-torch.inf)
+    sizes = pooled.shape[-d:]
+    each: list[tuple[Any, ...]] = [
+        (..., *[slice(i * e, i * e + (o - 1) * s + 1, s)
+                for i, e, o, s in zip(offset, windows.dilation, sizes, windows.stride, strict=True)])
+        for offset in product(*[range(k) for k in windows.kernel])
+    ]  # fmt: skip
+    count = torch.zeros_like(pooled)
+    for window in each:
+        count += padded[window] == pooled
+    share = R / count
+    result = R.new_zeros(len(R), *padded.shape)
+    for window in each:
+        result[window] += share * (padded[window] == pooled)
+    inside: tuple[Any, ...] = (
+        ..., *[slice(p, p + size) for p, size in zip(windows.before, x.shape[-d:], strict=True)]
+    )  # fmt: skip
+    return result[inside]
+
+
+def _shared_in_tiles(x: Tensor, pooled: Tensor, R: Tensor, kernel: Sequence[int]) -> Tensor:
+    """The same where windows do not overlap: all of them at once, a few images at a time."""
+    result = rows_like(x, len(R))
+    d = len(kernel)
+    spots = list(product(*[range(k) for k in kernel]))
+    for rows in rows_in_turn(R, x.unsqueeze(0)):
+        part, best = laid_out(x[rows]), laid_out(pooled[rows])
+        covered = [
+            (..., *[slice(i, i + (o - 1) * k + 1, k) for i, o, k in zip(spot, pooled.shape[-d:], kernel, strict=True)])
+            for spot in spots
         ]
-        after = [max(0, r - size - p) for r, size, p in zip(reach, x.shape[2:], padding, strict=True)]
-        amounts = [side for p, q in zip(reversed(padding), reversed(after), strict=True) for side in (p, q)]
-        padded = F.pad(x, amounts, value=-torch.inf)
-        windows: list[tuple[Any, ...]] = [
-            (..., *[slice(i * e, i * e + (o - 1) * s + 1, s)
-                    for i, e, o, s in zip(offset, dilation, pooled.shape[2:], stride, strict=True)])
-            for offset in itertools.product(*[range(k) for k in kernel])
-        ]  # fmt: skip
-        winners = [padded[window] == pooled for window in windows]
-        count = torch.stack(winners).sum(0)
-        result = R.new_zeros(len(R), *padded.shape)
-        for window, wins in zip(windows, winners, strict=True):
-            result[window] += R * wins / count
-        inside: tuple[Any, ...] = (..., *[slice(p, p + size) for p, size in zip(padding, x.shape[2:], strict=True)])
-        return result[inside]
+        count = torch.zeros_like(best)
+        for window in covered:
+            count += part[window] == best
+        share = R[:, rows] / count
+        out = result[:, rows]
+        if any(o * k != size for o, k, size in zip(pooled.shape[-d:], kernel, x.shape[-d:], strict=True)):
+            out.zero_()
+        for window in covered:
+            torch.mul(share, part[window] == best, out=out[window])
+    return result

@@ -24,11 +24,15 @@ from equipoise.rules.layered import Layered
 class RelativeSection(Layered):
     """Positive and negative relevance each by its own correlation, counted twice, then shifted back to the sum.
 
-    A kernel of height 1 takes neither the doubling nor the shift. The correlation belongs to one image
+    A 1x1 kernel takes neither the doubling nor the shift. The correlation belongs to one image
     and one target, so images are treated one by one.
+
+    Attributes:
+        flat_kernel: Whether a kernel of height 1 and any width counts as 1x1, as in the authors' code.
     """
 
     fold: bool = False
+    flat_kernel: bool = False
     in_portions: ClassVar[bool] = False  # the shift is over the whole image
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
@@ -37,7 +41,7 @@ class RelativeSection(Layered):
         n = x.shape[0]
         rows = [torch.cat([self._one(x[i : i + 1], layer, R[k, i : i + 1]) for i in range(n)]) for k in range(len(R))]
         C = torch.stack(rows)
-        if layer.kernel[:1] == (1,) or not layer.kernel:
+        if layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,)):
             return C
         return shift_to(2 * C, sums(R, n), n)
 

@@ -1,0 +1,54 @@
+"""From a tape as it was called to one in the canonical vocabulary, which is all that rules ever see.
+
+A rule must not depend on how a network is written, only on what it computes and which of its constants are
+weights. So every forward pass is brought to one spelling here, once, between the recorder and the rules:
+
+1. words that say several things are said one by one (`spelling`, `contraction`);
+2. images come first in every value (`images`);
+3. layers of weights have channels second and positions after them (`layers`, `patches`);
+4. a function of one signal, entry by entry, is one call (`pointwise`);
+5. scalings and shifts by constants are one affine map, or the bias of their layer (`affine`);
+6. sums, products, maxima and pools of several are one call each (`several`).
+"""
+
+from __future__ import annotations
+
+from equipoise.engine.canonical.affine import affine_of as affine_of
+from equipoise.engine.canonical.affine import join_affine
+from equipoise.engine.canonical.images import images_first
+from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out
+from equipoise.engine.canonical.pointwise import join_chains, join_pointwise
+from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
+from equipoise.engine.canonical.spelling import respell
+from equipoise.engine.canonical.tape import Tape
+from equipoise.engine.trace import Trace
+
+_PASSES = (
+    images_first,
+    lay_out,
+    gather_patches,
+    absorb_padding,
+    unstack,
+    join_pointwise,
+    join_affine,
+    join_chains,
+    join_sums,
+    join_products,
+    join_maxima,
+    join_pools,
+)
+
+
+def canonicalize(trace: Trace) -> None:
+    """Write `Trace.calls` from `Trace.recorded`; no call reaches across `Trace.barriers`."""
+    tape = Tape(trace, trace.recorded)
+    tape.each(respell)
+    for change in _PASSES:
+        change(tape)
+    trace.calls = tape.calls
+    for value in {value for call in trace.calls for value in call.inputs}:
+        value.first_reader = None
+    for index, call in enumerate(trace.calls):
+        call.index = index
+        for value in call.inputs:
+            value.first_reader = index if value.first_reader is None else value.first_reader

@@ -1,0 +1,229 @@
+"""Scalings and shifts by constants: a batch norm, however it is written; a bias belongs to its layer.
+
+A chain of calls that scale and shift each channel by constants is one affine map; after a layer of weights, a mere
+shift is the layer's bias. Where a view stands between a layer and its affine map, the affine map goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.canonical.patches import places
+from equipoise.engine.canonical.pointwise import is_affine
+from equipoise.engine.canonical.tape import Draft, Tape
+from equipoise.engine.operations import Operation, OpKind
+from equipoise.engine.trace import OpCall, Value, region
+
+AFFINE = Operation("affine", OpKind.NORM, ("input", "scale", "shift"), pointwise=True)
+"""``x * scale + shift`` by constants that broadcast over ``x``."""
+
+
+def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The function of `AFFINE`."""
+    return x * scale + shift
+
+
+def join_affine(tape: Tape) -> None:
+    """Write chains of scalings and shifts as one call, and shifts behind a layer as its bias."""
+    tape.each(lambda call: _chain(call, tape))
+    tape.drop_unread()
+    changed = True
+    while changed:
+        changed = False
+
+        def change(call: OpCall) -> Sequence[OpCall] | None:
+            nonlocal changed
+            instead = _as_bias(call, tape) or _before_view(call, tape)
+            changed = changed or instead is not None
+            return instead
+
+        tape.each(change)
+        tape.drop_unread()
+
+
+def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    if not _scales(call):
+        return None
+    out = call.outputs[0]
+    if _weightless(call) or _weights_follow(out, tape):
+        return None  # the last that has weights writes it
+    chain = [call]
+    while True:
+        maker = chain[0].inputs[0].producer
+        if maker is None or not tape.inner(chain[0].inputs[0]) or not _scales(maker):
+            break
+        chain.insert(0, maker)
+    while _weightless(chain[0]):  # a number before the weights belongs to what stands before
+        chain.pop(0)
+    chain = _after_bias(chain)
+    if len(chain) == 1 and chain[0].name in ("batch_norm", "affine"):
+        return None
+    source = chain[0].inputs[0]
+    found = _coefficients(chain, source, out)
+    if found is None:
+        return None
+    scale, shift = found
+    members = tuple(part for item in chain for part in (item.members or (item,)))
+    return [OpCall(affine, AFFINE, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
+
+
+def _weights_follow(value: Value, tape: Tape) -> bool:
+    """Whether the chain of scalings that ``value`` is part of goes on and has weights later."""
+    while tape.inner(value):
+        (reader,) = tape.readers(value)
+        if not _scales(reader):
+            return False
+        if not _weightless(reader):
+            return True
+        value = reader.outputs[0]
+    return False
+
+
+def _after_bias(chain: list[OpCall]) -> list[OpCall]:
+    """Without leading shifts before a named batch norm: those are the layer's bias."""
+    for place, call in enumerate(chain):
+        if call.name == "batch_norm" and place and all(part.kind is OpKind.ADD for part in chain[:place]):
+            return chain[place:]
+    return chain
+
+
+def _scales(call: OpCall) -> bool:
+    if call.operation is None or not call.operation.pointwise or len(call.inputs) != 1 or len(call.outputs) != 1:
+        return False
+    return call.inputs[0].shape == call.outputs[0].shape and not call.before and is_affine(call)
+
+
+def _weightless(call: OpCall) -> bool:
+    """Whether a call scales by numbers alone, or not at all."""
+    items = [item for part in (call.members or (call,)) for item in (*part.args, *part.kwargs.values())]
+    return call.name != "batch_norm" and not any(isinstance(item, Tensor) and item.dim() > 0 for item in items)
+
+
+def _coefficients(chain: Sequence[OpCall], source: Value, out: Value) -> tuple[Tensor, Tensor] | None:
+    """Scale and shift of a chain, no larger than its constants are."""
+    size = [1] * len(source.shape)
+    if any(part.name == "batch_norm" for call in chain for part in (call.members or (call,))):
+        size[1] = source.shape[1]
+    tensors = [item for call in chain for part in (call.members or (call,)) for item in part.args]
+    device = next((item.device for item in tensors if isinstance(item, Tensor)), None)
+    run = region(tuple(chain), (source,), out)
+    try:
+        with torch.no_grad():
+            zero = torch.zeros(size, dtype=torch.float64, device=None if device is None or device.type == "mps" else device)
+            shift = run(zero)
+            scale = run(zero + 1) - shift
+    except RuntimeError:
+        return None  # a constant that does not broadcast: the chain stays as it is
+    if shift.dim() != len(source.shape):
+        return None
+    same = bool((scale == scale.flatten()[0]).all()) and chain_adds_only(chain)
+    dtype = source.dtype if source.dtype.is_floating_point else torch.float32
+    scale = torch.ones_like(scale) if same else scale
+    return scale.to(dtype), shift.to(dtype)
+
+
+def chain_adds_only(chain: Sequence[OpCall]) -> bool:
+    """Whether calls only shift, so that the scale is exactly 1."""
+    parts = [part for call in chain for part in (call.members or (call,))]
+    return all(part.name in ("add", "sub") or part.kind is OpKind.IDENTITY for part in parts) and all(
+        part.kind is OpKind.IDENTITY or isinstance(part.bound().get("input"), Value) for part in parts
+    )
+
+
+def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    """A layer and the shift of its channels that follows, as a layer with a bias."""
+    if call.name != "affine" or call.kind is not OpKind.NORM:
+        return None
+    source = call.inputs[0]
+    layer = source.producer
+    if layer is None or layer.kind is not OpKind.LINEAR or not tape.inner(source) or len(layer.inputs) != 1:
+        return None
+    scale, shift = call.args[1], call.args[2]
+    if not bool((scale == 1).all()):
+        return None
+    bias = per_channel(shift, source)
+    bound = layer.bound()
+    if bias is None:
+        return None
+    known = bound.get("bias")
+    whole = bias.to(bound["weight"].dtype) if known is None else known + bias.to(known.dtype)
+    args, kwargs = layer.args, dict(layer.kwargs)
+    if "bias" in kwargs or len(args) < 3:
+        kwargs["bias"] = whole
+    else:
+        args = (*args[:2], whole, *args[3:])
+    return [replace(layer, args=args, kwargs=kwargs, outputs=call.outputs)]
+
+
+def per_channel(constant: Tensor, value: Value) -> Tensor | None:
+    """A constant that broadcasts over ``value`` ``(n, c, *positions)`` as ``(c,)``; ``None`` if it varies elsewhere."""
+    size = constant.shape
+    if len(size) != len(value.shape) or any(extent != 1 for axis, extent in enumerate(size) if axis != 1):
+        return None
+    return constant.reshape(-1).expand(value.shape[1])
+
+
+def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    """An affine map of a view as a view of an affine map, if a layer of weights stands before the view."""
+    if call.kind is not OpKind.NORM or call.name != "affine":
+        return None
+    moved = call.inputs[0]
+    view = moved.producer
+    if view is None or view.kind is not OpKind.VIEW or len(view.inputs) != 1 or len(view.outputs) != 1:
+        return None
+    source = view.inputs[0]
+    behind = source.producer
+    if not tape.inner(moved) or not tape.inner(source) or behind is None:
+        return None
+    if behind.kind is not OpKind.LINEAR and behind.kind is not OpKind.VIEW:
+        return None
+    if moved.shape[0] != source.shape[0] or torch.Size(moved.shape).numel() != torch.Size(source.shape).numel():
+        return None
+    pulled = [_pulled_back(constant, moved, source) for constant in call.args[1:]]
+    if pulled[0] is None or pulled[1] is None:
+        return None
+    draft = Draft(call)
+    scaled = draft.apply(AFFINE, affine, source, *pulled, shape=source.shape)
+    draft.calls.append(replace(view.reading({source: scaled}), outputs=call.outputs))
+    return draft.calls
+
+
+def _pulled_back(constant: Tensor, moved: Value, source: Value) -> Tensor | None:
+    """The constant of ``moved`` as one of ``source``, of which it is a view; smallest shape that broadcasts."""
+    if constant.numel() == 1:
+        return constant.reshape([1] * len(source.shape))
+    if constant.shape[0] != 1:
+        return None
+    numbers = places(moved, source)
+    if numbers is None or numbers.unique().numel() != numbers.numel() or not bool((numbers > 0).all()):
+        return None
+    flat = constant.new_empty(numbers.numel())
+    flat[(numbers - 1).flatten().to(flat.device)] = constant.expand(1, *moved.shape[1:])[0].reshape(-1)
+    pulled = flat.reshape(1, *source.shape[1:])
+    for axis in range(1, pulled.dim()):
+        first = pulled.narrow(axis, 0, 1)
+        if bool((pulled == first).all()):
+            pulled = first
+    return pulled.clone()
+
+
+def affine_of(call: OpCall) -> tuple[Tensor, Tensor] | None:
+    """Scale and shift ``(c,)`` of a batch norm, named or written by hand; ``None`` if it is no map of channels."""
+    bound = call.bound()
+    if call.name == "affine" and call.kind is OpKind.NORM:
+        value = call.inputs[0]
+        found = [per_channel(constant, value) for constant in call.args[1:]]
+        return None if found[0] is None or found[1] is None else (found[0], found[1])
+    if call.name != "batch_norm" or bound.get("running_var") is None:
+        return None
+    one = torch.ones((), dtype=bound["running_var"].dtype, device=bound["running_var"].device)
+    weight, bias = bound.get("weight"), bound.get("bias")
+    scale = (one if weight is None else weight.detach()) / (bound["running_var"] + float(bound.get("eps", 1e-5))).sqrt()
+    shift = (0 * one if bias is None else bias.detach()) - bound["running_mean"] * scale
+    return scale, shift
+
+

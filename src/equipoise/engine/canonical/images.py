@@ -1,0 +1,293 @@
+"""Which axis of each value counts the images, and values whose images do not come first.
+
+Rules balance and shift per image, so they want rows of ``(n * folded, ...)``, each image's together. Networks put
+tokens or frames first and fold axes into each other. What a view does to the images is found by moving their numbers.
+A value whose images do not come first gets a twin in which they do; calls are written anew to read and make twins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.canonical.tape import Tape
+from equipoise.engine.operations import OpKind
+from equipoise.engine.trace import OpCall, Trace, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the images are: entry ``i`` along ``axis`` belongs to image ``(i // after) % n``.
+
+    Attributes:
+        axis: Of the value.
+        after: How many entries of one image follow each other there.
+    """
+
+    axis: int
+    after: int
+
+
+_LOST = None
+_RESHAPES = frozenset({"reshape", "view", "flatten", "unflatten", "reshape_as", "view_as", "ravel"})
+_BY_DIM = frozenset({"chunk", "split", "narrow", "select", "cat", "unbind", "unsafe_chunk", "tensor_split", "flip",
+                     "split_with_sizes", "index_select", "gather"})  # fmt: skip
+_PER_ROW = frozenset({"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"})
+_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp", "argmax", "argmin",
+                         "linalg_vector_norm", "var_mean", "std_mean", "topk"})  # fmt: skip
+_OVER_ONE_AXIS = frozenset({"softmax", "log_softmax", "softmin"})
+
+
+def images_first(tape: Tape) -> None:
+    """Give every value whose images do not come first a twin in which they do, and note those whose images are mixed."""
+    trace, n = tape.trace, tape.n
+    trace.mixed.clear()
+    if n <= 1:
+        return
+    layouts: dict[Value, Layout | None] = {trace.input: Layout(0, 1)}
+    odd = False
+    for call in tape.calls:
+        for value, layout in zip(call.outputs, _layouts(call, layouts, trace), strict=True):
+            layouts[value] = layout
+            if layout is _LOST:
+                trace.mixed[value] = call
+            odd = odd or layout is _LOST or not _standard(value, layout, n)
+    if odd:
+        _Twins(tape, layouts).write()
+
+
+def _standard(value: Value, layout: Layout, n: int) -> bool:
+    return layout.axis == 0 and layout.after * n == value.shape[0]
+
+
+def _layouts(call: OpCall, layouts: dict[Value, Layout | None], trace: Trace) -> list[Layout | None]:
+    known = [(value, layouts.get(value)) for value in call.inputs]
+    if any(layout is _LOST for _, layout in known):
+        return [_LOST] * len(call.outputs)
+    inputs = [(value, layout) for value, layout in known if layout is not None]
+    if call.kind in (OpKind.VIEW, OpKind.CONCATENATE):
+        if _keeps_first(call, inputs, trace.n):
+            return [Layout(0, out.shape[0] // trace.n) for out in call.outputs]
+        return _probed(call, inputs, trace)
+    return [_computed(call, inputs, out) for out in call.outputs]
+
+
+def _keeps_first(call: OpCall, inputs: Sequence[tuple[Value, Layout]], n: int) -> bool:
+    """Whether a view surely leaves images that come first where they are."""
+    if not all(_standard(value, layout, n) for value, layout in inputs):
+        return False
+    value, out = inputs[0][0], call.outputs[0]
+    if not out.shape or out.shape[0] != value.shape[0]:
+        return False
+    rank = len(value.shape)
+    numbers = [item for item in (*call.args[1:], *call.kwargs.values())]
+    if call.name in _RESHAPES or call.name in _PER_ROW:
+        return True
+    if call.name in _BY_DIM:
+        dims = [call.kwargs.get("dim", call.kwargs.get("axis")), *numbers]
+        dim = call.kwargs.get("dim", call.kwargs.get("axis", _dim_argument(call)))
+        return isinstance(dim, int) and dim % rank != 0 and bool(dims)
+    if call.name == "permute":
+        order = numbers[0] if numbers and isinstance(numbers[0], tuple | list) else numbers
+        return bool(order) and isinstance(order[0], int) and order[0] % rank == 0
+    if call.name in ("transpose", "swapaxes", "swapdims") and len(numbers) == 2:
+        return all(isinstance(dim, int) and dim % rank != 0 for dim in numbers)
+    if call.name in ("expand", "expand_as", "broadcast_to"):
+        return len(out.shape) == rank
+    if call.name == "pad":
+        amounts = numbers[0] if numbers else ()
+        return isinstance(amounts, tuple | list) and len(amounts) < 2 * rank
+    if call.name == "unsqueeze":
+        return bool(numbers) and isinstance(numbers[0], int) and numbers[0] % (rank + 1) != 0
+    if call.name == "getitem":
+        first = numbers[0][0] if isinstance(numbers[0], tuple) and numbers[0] else numbers[0]
+        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and len(numbers[0]) - 1 < rank
+    return False
+
+
+def _dim_argument(call: OpCall) -> object:
+    place = {"chunk": 2, "split": 2, "narrow": 1, "select": 1, "cat": 1, "unbind": 1, "unsafe_chunk": 2,
+             "tensor_split": 2, "flip": 1, "split_with_sizes": 2, "index_select": 1, "gather": 1}[call.name]  # fmt: skip
+    return call.args[place] if len(call.args) > place else 0
+
+
+def _computed(call: OpCall, inputs: Sequence[tuple[Value, Layout]], out: Value) -> Layout | None:
+    value, layout = max(inputs, key=lambda pair: len(pair[0].shape))
+    rank = len(value.shape)
+    if call.name in _REDUCTIONS:
+        return _reduced(call, rank, layout, out)
+    if call.name in _OVER_ONE_AXIS:
+        dim = call.bound().get("dim")
+        return _LOST if not isinstance(dim, int) or dim % rank == layout.axis else layout
+    if call.operation is not None and call.operation.pointwise:
+        aligned = {Layout(own.axis + len(out.shape) - len(one.shape), own.after) for one, own in inputs}
+        return aligned.pop() if len(aligned) == 1 else _LOST
+    if call.kind is OpKind.LINEAR:
+        last = rank - 1 if call.name == "linear" else 1
+        return layout if layout.axis < last else _LOST
+    if len(out.shape) > layout.axis and out.shape[layout.axis] == value.shape[layout.axis]:
+        return layout
+    return _LOST
+
+
+def _reduced(call: OpCall, rank: int, layout: Layout, out: Value) -> Layout | None:
+    bound = call.bound()
+    dims = bound.get("dim", bound.get("axis"))
+    if call.name == "topk":
+        dims = -1 if dims is None else dims
+        return layout if dims % rank != layout.axis else _LOST
+    if dims is None:
+        dims = call.args[1] if len(call.args) > 1 and isinstance(call.args[1], int | tuple | list) else None
+    if dims is None or isinstance(dims, Tensor) or dims == () or dims == []:
+        return _LOST
+    axes = {dims % rank} if isinstance(dims, int) else {int(dim) % rank for dim in dims}
+    if layout.axis in axes:
+        return _LOST
+    if len(out.shape) == rank:
+        return layout
+    return Layout(layout.axis - sum(axis < layout.axis for axis in axes), layout.after)
+
+
+def _numbered(value: Value, layout: Layout, n: int, start: int) -> Tensor:
+    """A tensor of the shape of ``value`` with the number of each entry's image, from ``start``."""
+    size = value.shape[layout.axis]
+    row = (torch.arange(size) // layout.after) % n + start
+    shape = [1] * len(value.shape)
+    shape[layout.axis] = size
+    return row.to(torch.float32).reshape(shape).expand(value.shape)
+
+
+def _probed(call: OpCall, inputs: Sequence[tuple[Value, Layout]], trace: Trace) -> list[Layout | None]:
+    def run(start: int) -> tuple[Tensor, ...]:
+        tensors = [
+            trace.data(value) if value.discrete else _numbered(value, layout, trace.n, start) for value, layout in inputs
+        ]
+        with torch.no_grad():
+            return call.run(*tensors)
+
+    try:
+        first, second = run(1), run(1 + 2 * trace.n)
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return [_LOST] * len(call.outputs)
+    return [_found(a, b, trace.n) for a, b in zip(first, second, strict=True)]
+
+
+def _found(a: Tensor, b: Tensor, n: int) -> Layout | None:
+    """The layout of numbers ``a``; where ``b`` has the same there are constants."""
+    moved = a != b
+    if not bool(moved.any()):
+        return Layout(0, max(a.shape[0] // n, 1)) if a.dim() and a.shape[0] % n == 0 else _LOST
+    for axis, size in enumerate(a.shape):
+        if size % n or size == 0:
+            continue
+        others = [dim for dim in range(a.dim()) if dim != axis]
+        profile = torch.where(moved, a, 0.0)
+        profile = profile.amax(others) if others else profile
+        shape = [1] * a.dim()
+        shape[axis] = size
+        if not bool(((a == profile.reshape(shape)) | ~moved).all()):
+            continue
+        for after in range(1, size // n + 1):
+            if size % (after * n) == 0:
+                pattern = (torch.arange(size) // after) % n + 1
+                if bool(((profile == pattern) | (profile == 0)).all()):
+                    return Layout(axis, after)
+    return _LOST
+
+
+class _Twins:
+    """Writes a tape anew on values whose images come first."""
+
+    def __init__(self, tape: Tape, layouts: dict[Value, Layout | None]) -> None:
+        self.tape, self.layouts, self.n = tape, layouts, tape.n
+        self.twins = tape.trace.twins
+
+    def write(self) -> None:
+        self.tape.each(self._change)
+
+    def _odd(self, value: Value) -> Layout | None:
+        layout = self.layouts.get(value)
+        return None if layout is None or _standard(value, layout, self.n) else layout
+
+    def _change(self, call: OpCall) -> Sequence[OpCall] | None:
+        odd_in = [value for value in call.inputs if self._odd(value) is not None]
+        odd_out = [value for value in call.outputs if self._odd(value) is not None]
+        if not odd_in and not odd_out:
+            return None
+        outputs = tuple(self._twin(value) for value in call.outputs)
+        inputs = {value: self._twin(value) for value in call.inputs}
+        if self._row_by_row(call):
+            changed = call.reading(inputs)
+            changed.outputs = outputs
+            return [changed]
+        function = self._wrapped(call)
+        sources = tuple(inputs[value] for value in call.inputs)
+        return [OpCall(function, call.operation, sources, {}, sources, call.site, outputs, members=(call,))]
+
+    def _row_by_row(self, call: OpCall) -> bool:
+        """Whether the call does the same to the twins: it sees each row, or each entry, alone."""
+        if call.kind in (OpKind.VIEW, OpKind.CONCATENATE) or call.name in _REDUCTIONS or call.name in _OVER_ONE_AXIS:
+            return False
+        layouts = [self.layouts.get(value) for value in (*call.inputs, *call.outputs)]
+        rows = all(layout is not None and layout.axis == 0 for layout in layouts)
+        if call.kind is OpKind.LINEAR and call.name == "linear":
+            return True
+        items = (*call.args, *call.kwargs.values())
+        if rows:
+            return not any(isinstance(item, Tensor) and item.dim() > 0 and item.shape[0] not in (1, call.inputs[0].shape[1])
+                           for item in items) or call.kind in (OpKind.LINEAR, OpKind.NORM)  # fmt: skip
+        pointwise = call.operation is not None and call.operation.pointwise
+        alike = all(value.shape == call.outputs[0].shape for value in call.inputs)
+        return pointwise and alike and not any(isinstance(item, Tensor) and item.dim() > 0 for item in items)
+
+    def _twin(self, value: Value) -> Value:
+        layout = self._odd(value)
+        if layout is None:
+            return value
+        if value not in self.twins:
+            shape = _first(torch.empty(value.shape, device="meta"), layout, self.n).shape
+            self.twins[value] = Value(value.index, tuple(shape), value.dtype, None, value.pixels)
+        return self.twins[value]
+
+    def _wrapped(self, call: OpCall) -> Callable[..., Tensor | tuple[Tensor, ...]]:
+        into = [(value.shape, self._odd(value)) for value in call.inputs]
+        out = [self._odd(value) for value in call.outputs]
+        n = self.n
+
+        def run(*tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+            given = [
+                tensor if layout is None else _back(tensor, shape, layout, n)
+                for tensor, (shape, layout) in zip(tensors, into, strict=True)
+            ]
+            made = call.run(*given)
+            made = tuple(t if layout is None else _first(t, layout, n) for t, layout in zip(made, out, strict=True))
+            return made if len(made) > 1 else made[0]
+
+        run.__name__ = "images_first"
+        return run
+
+
+def _first(tensor: Tensor, layout: Layout, n: int) -> Tensor:
+    """``tensor`` with its images first; what was folded with them stays folded if that was the first axis."""
+    axis, after = layout.axis, layout.after
+    before = tensor.shape[axis] // (n * after)
+    split = tensor.unflatten(axis, (before, n, after)).movedim(axis + 1, 0)
+    if axis == 0:
+        return split.flatten(0, 2)
+    return split.flatten(axis + 1, axis + 2) if before * after > 1 else split.squeeze(axis + 2).squeeze(axis + 1)
+
+
+def _back(tensor: Tensor, shape: Sequence[int], layout: Layout, n: int) -> Tensor:
+    """The inverse of `_first`, for a tensor whose shape was ``shape``."""
+    axis, after = layout.axis, layout.after
+    before = shape[axis] // (n * after)
+    if axis == 0:
+        split = tensor.unflatten(0, (n, before, after))
+    else:
+        split = tensor.reshape(n, *shape[:axis], before, after, *shape[axis + 1 :])
+    return split.movedim(0, axis + 1).reshape(tuple(shape))
+
+

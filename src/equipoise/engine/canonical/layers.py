@@ -1,0 +1,148 @@
+"""Layers of weights in one form: channels second, positions after them; a dense layer has no positions.
+
+A 1x1 convolution, a linear layer on maps whose channels come last and one on rows that are positions are the same
+map; so are a convolution whose kernel covers its whole input and a linear layer on the flattened input, and a
+linear layer on patches cut from a map and a convolution of that map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from equipoise.engine.canonical.patches import as_convolution
+from equipoise.engine.canonical.tape import Draft, Tape
+from equipoise.engine.operations import OpKind
+from equipoise.engine.trace import OpCall, Value
+
+_CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+def lay_out(tape: Tape) -> None:
+    """Bring every layer of weights of the tape to its form."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.LINEAR or call.members:
+            return None
+        bound = call.bound()
+        x, weight = bound.get("input"), bound.get("weight")
+        if not isinstance(x, Value) or not isinstance(weight, Tensor) or len(call.inputs) > 1:
+            return None
+        if call.name == "linear":
+            return _linear(call, x, weight, bound.get("bias"), tape.n)
+        return _convolution(call, bound, tape.n)
+
+    tape.each(change)
+
+
+def _linear(call: OpCall, x: Value, weight: Tensor, bias: Any, n: int) -> Sequence[OpCall] | None:
+    out = call.outputs[0]
+    rows = x.shape[0]
+    if len(x.shape) == 2 and rows == n:
+        return None
+    draft = Draft(call)
+    if len(x.shape) == 1:
+        y = draft.apply("linear", F.linear, draft.view(x, lambda t: t.unsqueeze(0)), weight, bias)
+        draft.view(y, lambda t: t.squeeze(0), out)
+        return draft.calls
+    _dense(draft, x, (weight, bias), n, out)
+    return draft.calls
+
+
+def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value) -> None:
+    """A linear layer on the last axis of ``x``; what is neither images nor channels is positions."""
+    weight, bias = layer
+    size = x.shape[:-1]
+    images = size[0] if len(size) > 1 or n < 1 or size[0] % n else n
+    positions = math.prod(size) // max(images, 1)
+    width = len(weight)
+    if positions == 1:
+        flat = draft.view(x, lambda t: t.reshape(images, -1)) if len(size) > 1 else x
+        y = draft.apply("linear", F.linear, flat, weight, bias, out=out if len(size) == 1 else None)
+        if len(size) > 1:
+            draft.view(y, lambda t: t.reshape(*size, width), out)
+        return
+    d = len(size) - 1
+    kernel: Tensor
+    if d in _CONVOLUTIONS:
+        moved = draft.view(x, lambda t: t.movedim(-1, 1))
+        kernel = weight.reshape(*weight.shape, *[1] * d)
+        y = draft.apply(f"conv{d}d", _CONVOLUTIONS[d], moved, kernel, bias, shape=(images, width, *size[1:]))
+        draft.view(y, lambda t: t.movedim(1, -1), out)
+        return
+    moved = draft.view(x, lambda t: t.reshape(images, positions, -1).movedim(-1, 1))
+    y = draft.apply("conv1d", F.conv1d, moved, weight.unsqueeze(-1), bias, shape=(images, width, positions))
+    draft.view(y, lambda t: t.movedim(1, -1).reshape(*size, width), out)
+
+
+def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall] | None:
+    x, weight, out = bound["input"], bound["weight"], call.outputs[0]
+    d = weight.dim() - 2
+    if len(x.shape) == d + 1:
+        draft = Draft(call)
+        single = draft.view(x, lambda t: t.unsqueeze(0))
+        args = tuple(single if item is x else item for item in call.args)
+        kwargs = {key: single if item is x else item for key, item in call.kwargs.items()}
+        if "input" in kwargs:
+            args = (kwargs.pop("input"), *args)
+        y = draft.apply(call.operation or call.name, call.function, *args, **kwargs)
+        draft.view(y, lambda t: t.squeeze(0), out)
+        return draft.calls
+    covers = tuple(weight.shape[2:]) == x.shape[2:] and math.prod(out.shape[2:]) == 1
+    plain = not call.before and _none(bound.get("padding", 0)) and bound.get("groups", 1) == 1
+    if not covers or not plain or "transpose" in call.name or len(out.shape) != d + 2:
+        return None
+    draft = Draft(call)
+    flat = draft.view(x, lambda t: t.flatten(1))
+    rows, width = x.shape[0], len(weight)
+    y = Value(out.index - 1 / 2048, (rows, width), out.dtype, None, pixels=False)
+    _dense(draft, flat, (weight.flatten(1), bound.get("bias")), n, y)
+    y.producer = draft.calls[-1]
+    draft.view(y, lambda t: t.reshape(rows, width, *[1] * d), out)
+    return draft.calls
+
+
+def _none(padding: Any) -> bool:
+    return padding == "valid" or padding == 0 or (not isinstance(padding, str | int) and not any(padding))
+
+
+def gather_patches(tape: Tape) -> None:
+    """Make linear layers on patches of a map convolutions of the map."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.LINEAR or not call.name.startswith("conv") or call.members or call.before:
+            return None
+        return as_convolution(call, tape)
+
+    tape.each(change)
+
+
+def absorb_padding(tape: Tape) -> None:
+    """Make an explicit constant pad part of the convolution or pool that reads it: padded positions are no neurons."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if not call.inputs or call.before or (call.kind is not OpKind.LINEAR and call.name not in _PADDED_POOLS):
+            return None
+        pad = call.inputs[0].producer
+        if pad is None or pad.name != "pad" or pad.members:
+            return None
+        bound = dict(zip(("input", "pad", "mode", "value"), pad.args, strict=False)) | pad.kwargs
+        amounts = tuple(bound["pad"])
+        fill = bound.get("value") or 0.0
+        expected = fill <= torch.finfo(torch.float16).min if call.kind is OpKind.MAX_POOL else fill == 0
+        spatial = len(amounts) <= 2 * (len(call.inputs[0].shape) - 2)
+        plain = bound.get("mode", "constant") == "constant" and min(amounts, default=0) >= 0
+        if not (plain and expected and spatial):
+            return None
+        return [replace(call.reading({call.inputs[0]: pad.inputs[0]}), before=amounts)]
+
+    tape.each(change)
+
+
+_PADDED_POOLS = frozenset(f"{sort}_pool{d}d" for sort in ("avg", "max") for d in (1, 2, 3))

@@ -1,0 +1,153 @@
+"""Entries that were moved before a layer: found by moving their numbers, so by what a view does, not by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from equipoise.engine.canonical.tape import Draft, Tape, members_between
+from equipoise.engine.operations import OpKind
+from equipoise.engine.trace import OpCall, Value, region
+from equipoise.errors import UnsupportedOperationError
+
+
+def source_of_views(value: Value) -> Value:
+    """The value whose entries ``value`` holds, moved, copied or padded with a constant."""
+    while value.producer is not None and value.producer.kind in (OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE):
+        sources = [source for source in value.producer.inputs if not source.discrete]
+        if len(sources) != 1 or len(value.producer.inputs) != 1:
+            break
+        value = sources[0]
+    return value
+
+
+def places(value: Value, source: Value) -> Tensor | None:
+    """For each entry of the first image of ``value``, which entry of its image of ``source`` it is, from 1; 0: none.
+
+    ``None`` if that is no copy of entries, such as where a constant other than zero stands.
+    """
+    members = members_between(value, [source])
+    numbers = torch.arange(1, math.prod(source.shape) + 1, dtype=torch.float64).reshape(source.shape)
+    try:
+        with torch.no_grad():
+            found = region(members, [source], value)(numbers)
+            # A constant would stay where all numbers are moved on.
+            again = region(members, [source], value)(torch.where(numbers > 0, numbers + 0.5, numbers))
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    moved = again - found
+    if not bool(((moved == 0.5) | ((moved == 0) & (found == 0))).all()):
+        return None
+    return found[0].round().long()
+
+
+def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    """A layer of a 1x1 kernel on patches as the convolution that it is.
+
+    Raises:
+        UnsupportedOperationError: If it reads windows that overlap, in an order that no convolution has.
+    """
+    bound = call.bound()
+    x, weight = bound.get("input"), bound.get("weight")
+    if not isinstance(x, Value) or not isinstance(weight, Tensor) or math.prod(weight.shape[2:]) != 1:
+        return None
+    if x.producer is None or x.producer.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
+        return None
+    source = source_of_views(x)
+    if source is x or len(source.shape) not in (3, 4, 5) or source.shape[0] != x.shape[0] or x.shape[0] != tape.n:
+        return None
+    more = math.prod(x.shape) > math.prod(source.shape)
+    deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
+    if not more and not deeper or bound.get("groups", 1) != 1:
+        return None
+    found = places(x, source)
+    geometry = None if found is None else _geometry(found, source.shape[1:])
+    if geometry is None:
+        if more and found is not None and found.unique().numel() < found.numel() // 2:
+            raise UnsupportedOperationError(
+                f"a layer of weights at {call.site} reads overlapping windows of {source.shape} that were laid side by "
+                "side in an order that equipoise does not know as a convolution; write it as one (torch's conv2d)"
+            )
+        return None
+    return _written(call, source, bound, geometry)
+
+
+def _written(call: OpCall, source: Value, bound: dict[str, Any], geometry: _Geometry) -> Sequence[OpCall]:
+    weight: Tensor = bound["weight"]
+    d = len(source.shape) - 2
+    kernel = weight.new_zeros(len(weight), source.shape[1], *geometry.kernel)
+    flat = weight.reshape(len(weight), -1)
+    kernel.index_put_(
+        (torch.arange(len(weight)).unsqueeze(1), geometry.channel.unsqueeze(0),
+         *[offset.unsqueeze(0) for offset in geometry.offsets]), flat, accumulate=True,
+    )  # fmt: skip
+    draft = Draft(call)
+    before = tuple(side for pair in reversed(geometry.padding) for side in pair)
+    x = source
+    if any(before):
+        x = draft.apply("pad", F.pad, x, before)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[d - 1]
+    size = (source.shape[0], len(weight), *geometry.size)
+    y = draft.apply(f"conv{d}d", convolve, x, kernel, bound.get("bias"), geometry.stride, shape=size)
+    shape = call.outputs[0].shape
+    draft.view(y, lambda t: t.reshape(shape), call.outputs[0])
+    return draft.calls
+
+
+class _Geometry:
+    """A convolution read off the places of its patches' entries."""
+
+    def __init__(self, size: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        self.size, self.stride = size, stride
+        self.kernel: tuple[int, ...] = ()
+        self.padding: list[tuple[int, int]] = []
+        self.channel = torch.empty(0, dtype=torch.long)
+        self.offsets: list[Tensor] = []
+
+
+def _geometry(found: Tensor, shape: Sequence[int]) -> _Geometry | None:
+    """The convolution whose patches ``found`` ``(features, *positions)`` are; ``None`` if they are no patches."""
+    features = found.shape[0]
+    flat = found.reshape(features, -1) - 1  # -1 where a pad is
+    inside = flat >= 0
+    spots = []
+    rest = flat.clamp(min=0)
+    for extent in reversed(shape[1:]):
+        spots.insert(0, rest % extent)
+        rest = rest // extent
+    channel = torch.where(inside, rest, -1).amax(1)
+    if bool((channel < 0).any()) or not bool(((rest == channel.unsqueeze(1)) | ~inside).all()):
+        return None
+    full = [int(row) for row in inside.all(1).nonzero().flatten()]
+    if not full:
+        return None
+    grid = [spot[full[0]] for spot in spots]
+    size = tuple(len(axis.unique()) for axis in grid)
+    if math.prod(size) != flat.shape[1]:
+        return None
+    steps = [axis.unique().diff() for axis in grid]
+    if any(len(step) and bool((step != step[0]).any()) for step in steps):
+        return None
+    stride = tuple(int(step[0]) if len(step) else 1 for step in steps)
+    counters = torch.meshgrid(*[torch.arange(count) for count in size], indexing="ij")
+    result = _Geometry(size, stride)
+    result.channel = channel
+    for spot, counter, step, extent in zip(spots, counters, stride, shape[1:], strict=True):
+        offset = spot - counter.flatten() * step
+        first = torch.where(inside, offset, offset.new_tensor(10**9)).amin(1)
+        if not bool(((offset == first.unsqueeze(1)) | ~inside).all()):
+            return None
+        low = int(first.amin())
+        reach = int(first.amax()) - low + 1
+        end = (counter.max().item() * step) + low + reach
+        if low > 0:  # what lies before the first window is skipped by a larger kernel of zeros
+            reach, low = reach + low, 0
+        result.offsets.append(first - low)
+        result.kernel = (*result.kernel, reach)
+        result.padding.append((-low, max(0, int(end) - extent)))
+    return result

@@ -1,0 +1,170 @@
+"""Functions of one signal, entry by entry, as one call each, however many calls wrote them.
+
+``x * sigmoid(x)``, ``where(x > 0, x, 0)`` and ``0.5 * (x + |x|)`` fork at ``x`` and join again; between
+fork and join every entry depends on the same entry of ``x`` alone. The tape gets one call from fork to join: an
+activation. Where the way also leads over statistics of ``x``, such as a mean or a norm, it is a normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equipoise.engine.canonical.tape import Tape, joined, members_between
+from equipoise.engine.operations import Operation, OpKind
+from equipoise.engine.trace import OpCall, Value
+
+_LINEAR_WORDS = frozenset({"add", "sub", "rsub", "neg", "mul", "div", "lerp", "addcmul", "addcdiv", "batch_norm"})
+_STATISTICS = frozenset({
+    "mean", "sum", "amax", "amin", "var", "std", "var_mean", "std_mean", "norm", "linalg_vector_norm", "linalg_norm",
+    "logsumexp", "softmax", "log_softmax", "layer_norm", "instance_norm", "group_norm", "normalize", "vector_norm",
+    "max", "min",
+})  # fmt: skip
+_ARRANGING = frozenset({
+    "unsqueeze", "squeeze", "view", "reshape", "expand", "expand_as", "getitem", "broadcast_to", "unflatten", "flatten",
+})  # fmt: skip
+
+
+def join_pointwise(tape: Tape) -> None:
+    """Write one call from fork to join, wherever a signal forks and joins entry by entry."""
+    alike: dict[Value, tuple[Value, ...]] = {}  # entry by entry the same place, nearest first
+    local: dict[Value, tuple[Value, ...]] = {}  # the same, statistics of the signal included
+    barriers = tape.trace.barriers
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if len(call.outputs) != 1:
+            for value in call.outputs:
+                alike[value] = local[value] = (value,)
+            _note_statistics(call, local)
+            return None
+        out = call.outputs[0]
+        alike[out] = (out, *_common(call, alike, barriers)) if _entry_by_entry(call) else (out,)
+        local[out] = (out, *_common(call, local, barriers)) if _stays_local(call) else (out,)
+        if len(call.inputs) < 2 or not call.operation or not call.operation.pointwise or out.discrete:
+            return None
+        if len(alike[out]) > 1:
+            return [_activation(call, alike[out][1])]
+        for source in local[out][1:]:
+            if source.shape == out.shape and not source.discrete:
+                return [_normalization(call, source)]
+        return None
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _common(call: OpCall, chains: dict[Value, tuple[Value, ...]], barriers: set[Value]) -> tuple[Value, ...]:
+    """The values that all inputs of a call are functions of, nearest first."""
+    own = [(value,) if value in barriers else chains.get(value, (value,)) for value in call.inputs]
+    return tuple(value for value in own[0] if all(value in other for other in own[1:]))
+
+
+def _entry_by_entry(call: OpCall) -> bool:
+    pointwise = call.operation is not None and call.operation.pointwise
+    return pointwise and all(value.shape == call.outputs[0].shape for value in call.inputs)
+
+
+def _stays_local(call: OpCall) -> bool:
+    if call.operation is not None and call.operation.pointwise:
+        return True
+    name = call.name
+    return name in _STATISTICS or (name in _ARRANGING and len(call.inputs) == 1)
+
+
+def _note_statistics(call: OpCall, local: dict[Value, tuple[Value, ...]]) -> None:
+    if call.name in _STATISTICS and len(call.inputs) == 1:
+        for value in call.outputs:
+            local[value] = (value, *local.get(call.inputs[0], (call.inputs[0],)))
+
+
+def is_affine(call: OpCall) -> bool:
+    """Whether a call of one signal, entry by entry, is affine in it: scaled and shifted by constants."""
+    if call.kind is OpKind.IDENTITY:
+        return not call.inputs[0].discrete
+    if call.members:
+        return call.operation is not None and call.operation.name == "affine"
+    if call.name not in _LINEAR_WORDS or len(call.inputs) != 1:
+        return False
+    signal = call.inputs[0]
+    uses = sum(item is signal for item in (*call.args, *call.kwargs.values()))
+    if call.name == "div":
+        return call.bound().get("input") is signal and uses == 1 and not call.bound().get("rounding_mode")
+    return uses == 1 or call.name in ("add", "sub", "rsub")
+
+
+def _all_affine(members: Sequence[OpCall]) -> bool:
+    for call in members:
+        if len(call.inputs) == 1 and is_affine(call):
+            continue
+        if call.kind is OpKind.ADD and call.name in ("add", "sub", "rsub"):
+            continue
+        return False
+    return True
+
+
+def _activation(call: OpCall, source: Value) -> OpCall:
+    members = members_between(call.outputs[0], [source])
+    affine = _all_affine(members)
+    operation = Operation(
+        "affine" if affine else _name(members),
+        OpKind.MULTIPLY if affine else OpKind.ACTIVATION,
+        ("input",),
+        pointwise=True,
+    )
+    return joined(call, members, [source], operation)
+
+
+def _normalization(call: OpCall, source: Value) -> OpCall:
+    members = members_between(call.outputs[0], [source])
+    return joined(call, members, [source], Operation(_name(members), OpKind.NORM, ("input",)))
+
+
+def _name(members: Sequence[OpCall]) -> str:
+    return "+".join(dict.fromkeys(member.name for member in members))
+
+
+def join_chains(tape: Tape) -> None:
+    """Write one call for several activations and scalings by numbers that follow each other."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if not _by_numbers(call):
+            return None
+        chain = [call]
+        while True:
+            source = chain[0].inputs[0]
+            maker = source.producer
+            if maker is None or not tape.inner(source) or not _by_numbers(maker):
+                break
+            chain.insert(0, maker)
+        acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
+        if len(acting) < 2 or all(is_affine(part) for part in acting):
+            return None
+        follower = tape.readers(call.outputs[0])
+        if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]):
+            return None  # the last of the chain writes it
+        operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
+        return [joined(call, chain, [chain[0].inputs[0]], operation)]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _by_numbers(call: OpCall) -> bool:
+    """Whether a call is a function of one signal, entry by entry, that is the same for each entry."""
+    if call.operation is None or not call.operation.pointwise or len(call.inputs) != 1 or len(call.outputs) != 1:
+        return False
+    signal, out = call.inputs[0], call.outputs[0]
+    if signal.shape != out.shape or signal.discrete or out.discrete or not out.dtype.is_floating_point:
+        return False
+    if call.members:
+        return all(_numbers_only(part) for part in call.members)
+    return _numbers_only(call)
+
+
+def _numbers_only(call: OpCall) -> bool:
+    items = (*call.args, *call.kwargs.values())
+    return call.name != "batch_norm" and not any(_is_weight(item) for item in items)
+
+
+def _is_weight(item: object) -> bool:
+    shape = getattr(item, "shape", None)
+    return shape is not None and not isinstance(item, Value) and len(shape) > 0

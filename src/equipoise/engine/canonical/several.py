@@ -1,0 +1,310 @@
+"""Sums, products and maxima of several signals as one call each, whatever the order they were written in.
+
+``(a + b) + c`` and ``stack([a, b, c]).sum(0)`` are one sum of three; a sum or a maximum of slices of one signal is a
+pool of it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise.engine.canonical.patches import source_of_views
+from equipoise.engine.canonical.tape import Draft, Tape, joined, members_between, through_identity
+from equipoise.engine.operations import Operation, OpKind
+from equipoise.engine.trace import OpCall, Value
+
+_SUM = Operation("add", OpKind.ADD)
+_PRODUCT = Operation("mul", OpKind.MULTIPLY)
+
+
+def unstack(tape: Tape) -> None:
+    """Write the sum, mean or maximum over an axis along which signals were stacked as that of the signals."""
+    tape.each(_unstacked)
+    tape.drop_unread()
+
+
+def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
+    words = {"sum": "add", "mean": "add", "amax": "maximum", "amin": "minimum", "max": "maximum", "min": "minimum"}
+    if call.name not in words or len(call.inputs) != 1 or call.members:
+        return None
+    stack = call.inputs[0].producer
+    if stack is None or stack.name != "stack" or len(stack.inputs) != len(_parts(stack)) or len(stack.inputs) < 2:
+        return None
+    bound = call.bound()
+    rank = len(call.inputs[0].shape)
+    dims = bound.get("dim", bound.get("axis"))
+    if dims is None or isinstance(dims, Tensor):
+        return None
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    along = stack.bound().get("dim", 0)
+    if len(axes) != 1 or axes[0] % rank != along % rank or bound.get("keepdim", False):
+        return None
+    parts = _parts(stack)
+    draft = Draft(call)
+    out = call.outputs[0]
+    word = words[call.name]
+    if word != "add":
+        draft.apply(word, _folded(getattr(torch, word)), *parts, out=out)
+    elif call.name == "mean":
+        total = draft.apply(_SUM, _folded(operator.add), *parts, shape=out.shape)
+        draft.apply("mul", operator.mul, total, 1 / len(parts), out=out)
+    else:
+        draft.apply(_SUM, _folded(operator.add), *parts, out=out)
+    return None if len(call.outputs) > 1 and word == "add" else draft.calls
+
+
+def _parts(stack: OpCall) -> Sequence[object]:
+    parts = stack.bound().get("tensors", ())
+    return parts if isinstance(parts, tuple | list) else ()
+
+
+def _folded(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    def fold(*tensors: Tensor) -> Tensor:
+        result = tensors[0]
+        for tensor in tensors[1:]:
+            result = function(result, tensor)
+        return result
+
+    fold.__name__ = getattr(function, "__name__", "fold")
+    return fold
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A summand: a signal, times a number."""
+
+    value: Value
+    factor: float
+
+
+def join_sums(tape: Tape) -> None:
+    """Write sums of sums as one; a sum of slices of one signal as a pool."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.ADD or len(call.inputs) < 2 or call.members:
+            return None
+        out = call.outputs[0]
+        if any(_is_sum(reader) for reader in tape.readers(out)) and tape.inner(out):
+            return None  # the outermost sum writes it
+        if tape.inner(out) and _scaled_into_sum(tape, out):
+            return None
+        terms = [term for value in call.inputs for term in _terms(tape, value, 1.0, out)]
+        if _is_pool(terms, tape):
+            source = source_of_views(terms[0].value)
+            members = members_between(out, [source])
+            return [joined(call, members, [source], Operation("sum_of_slices", OpKind.AVERAGE_POOL))]
+        if len(terms) == len(call.inputs) and all(term.factor == 1 for term in terms):
+            return None
+        if len({id(term.value) for term in terms}) != len(terms):
+            return None  # a signal twice: the pieces keep their order
+        return _written_sum(call, terms)
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _written_sum(call: OpCall, terms: Sequence[_Term]) -> Sequence[OpCall]:
+    entries = list(dict.fromkeys(term.value for term in terms))
+    constant = members_between(call.outputs[0], entries)
+    draft = Draft(call)
+    scaled = [
+        term.value if term.factor == 1 else draft.apply("mul", operator.mul, term.value, term.factor) for term in terms
+    ]
+    # Constants among the summands stay where they are: what is left of the sum at zero signals.
+    rest = _constant_part(constant)
+    if rest:
+        whole = joined(call, constant, entries, _SUM)
+        return [whole] if all(term.factor == 1 for term in terms) else [call]
+    draft.apply(_SUM, _folded(operator.add), *scaled, out=call.outputs[0])
+    return draft.calls
+
+
+def _constant_part(members: Sequence[OpCall]) -> bool:
+    """Whether a sum has summands that are constants."""
+    return any(call.kind is OpKind.ADD and len(call.inputs) < 2 for call in members)
+
+
+def _is_sum(call: OpCall) -> bool:
+    return call.kind is OpKind.ADD and len(call.inputs) >= 2 and not call.members
+
+
+def _number(call: OpCall) -> float | None:
+    """By which number a call scales its one signal; ``None`` if it does anything else."""
+    if call.kind is OpKind.IDENTITY and len(call.inputs) == 1 and not call.inputs[0].discrete:
+        return 1.0
+    if call.members or len(call.inputs) != 1 or call.name not in ("mul", "div", "neg"):
+        return None
+    if call.name == "neg":
+        return -1.0
+    bound = call.bound()
+    a, b = bound.get("input"), bound.get("other")
+    other = b if isinstance(a, Value) else a
+    if isinstance(other, Tensor) and other.dim() == 0:
+        other = float(other)
+    if isinstance(other, bool) or not isinstance(other, int | float) or bound.get("rounding_mode"):
+        return None
+    if call.name == "div":
+        return 1 / other if isinstance(a, Value) and other else None
+    return float(other)
+
+
+def _scaled_into_sum(tape: Tape, value: Value) -> bool:
+    """Whether a sum is only scaled by a number and then is a summand of another."""
+    readers = tape.readers(value)
+    while len(readers) == 1 and tape.inner(value) and _number(readers[0]) is not None:
+        value = readers[0].outputs[0]
+        readers = tape.readers(value)
+        if len(readers) == 1 and tape.inner(value) and _is_sum(readers[0]):
+            return True
+    return False
+
+
+def _terms(tape: Tape, value: Value, factor: float, out: Value) -> list[_Term]:
+    """The summands that ``value`` is made of, if it is an inner sum; else itself."""
+    inside, scale = value, factor
+    while tape.inner(inside) and inside.producer is not None:
+        maker = inside.producer
+        if _is_sum(maker) and maker.outputs[0].shape == out.shape:
+            return [term for source in maker.inputs for term in _terms(tape, source, scale, out)]
+        number = _number(maker)
+        if number is None or (maker.kind is OpKind.IDENTITY and maker.inputs[0].dtype != inside.dtype):
+            break
+        inside, scale = maker.inputs[0], scale * number
+    return [_Term(value, factor)]
+
+
+def _is_pool(terms: Sequence[_Term], tape: Tape) -> bool:
+    """Whether all summands are equally weighted slices of one signal, which share no entry."""
+    first = source_of_views(through_identity(terms[0].value))
+    if any(term.factor != terms[0].factor for term in terms) or terms[0].factor <= 0:
+        return False
+    for term in terms:
+        if term.value is first or source_of_views(through_identity(term.value)) is not first:
+            return False
+    if first.producer is None or first.discrete:
+        return False
+    return math.prod(first.shape) >= len(terms) * math.prod(terms[0].value.shape)
+
+
+def join_products(tape: Tape) -> None:
+    """Write products of products as one."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if not _is_product(call) or len(call.inputs) < 2:
+            return None
+        out = call.outputs[0]
+        if tape.inner(out) and all(_is_product(reader) for reader in tape.readers(out)):
+            return None
+        factors: list[Value] = []
+        for value in call.inputs:
+            factors.extend(_factors(tape, value, call))
+        if len(factors) == len(call.inputs) or len(set(factors)) != len(factors):
+            return None
+        return [joined(call, members_between(out, factors), factors, _PRODUCT)]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _is_product(call: OpCall) -> bool:
+    return call.kind is OpKind.MULTIPLY and not call.members and call.name in ("mul", "div")
+
+
+def _factors(tape: Tape, value: Value, call: OpCall) -> list[Value]:
+    maker = value.producer
+    below = call.name == "div" and call.bound().get("other") is value
+    if maker is None or below or not tape.inner(value):
+        return [value]
+    if not _is_product(maker) or (maker.name == "div" and len(maker.inputs) > 1):
+        return [value]
+    return [factor for source in maker.inputs for factor in _factors(tape, source, maker)]
+
+
+def join_maxima(tape: Tape) -> None:
+    """Write maxima of maxima as one; a maximum of slices of one signal as a pool."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.MAXIMUM or len(call.inputs) < 2 or call.members:
+            return None
+        out = call.outputs[0]
+        if tape.inner(out) and all(_same_maximum(reader, call) for reader in tape.readers(out)):
+            return None
+        parts: list[Value] = []
+        for value in call.inputs:
+            parts.extend(_maxima(tape, value, call))
+        if len(parts) == len(call.inputs) or len(set(parts)) != len(parts):
+            return None
+        operation = Operation(call.name, OpKind.MAXIMUM)
+        return [joined(call, members_between(out, parts), parts, operation)]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _same_maximum(call: OpCall, other: OpCall) -> bool:
+    return call.kind is OpKind.MAXIMUM and call.name == other.name and not call.members and len(call.inputs) > 1
+
+
+def _maxima(tape: Tape, value: Value, call: OpCall) -> list[Value]:
+    maker = value.producer
+    if maker is None or not tape.inner(value) or not _same_maximum(maker, call):
+        return [value]
+    return [part for source in maker.inputs for part in _maxima(tape, source, call)]
+
+
+def join_pools(tape: Tape) -> None:
+    """Write averages of averages, and maxima of maxima, of one signal as one pool."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        kind = _pool_kind(call)
+        if kind is None:
+            return None
+        following = tape.readers(call.outputs[0])
+        if len(following) == 1 and tape.inner(call.outputs[0]) and _leads_to_pool(tape, call.outputs[0], kind):
+            return None  # the last of them writes it
+        chain, value = [call], call.inputs[0]
+        pending: list[OpCall] = []
+        while tape.inner(value) and value.producer is not None:
+            maker = value.producer
+            if _pool_kind(maker) == kind:
+                chain = [maker, *reversed(pending), *chain]
+                pending = []
+            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1:
+                pending.append(maker)
+            else:
+                break
+            value = maker.inputs[0]
+        if len(chain) == 1:
+            return None
+        operation = Operation("pool_of_pools", OpKind.AVERAGE_POOL if kind == "mean" else OpKind.MAX_POOL)
+        return [joined(call, chain, [chain[0].inputs[0]], operation)]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _pool_kind(call: OpCall) -> str | None:
+    if call.members or len(call.inputs) != 1 or call.before:
+        return None
+    if call.kind in (OpKind.AVERAGE_POOL, OpKind.REDUCE) and call.name not in ("interpolate", "upsample"):
+        return "mean"
+    if call.name in ("amax", "max") and call.kind is OpKind.MAX_POOL and call.bound().get("dim", call.bound().get("axis")) is not None:
+        return "max"
+    return None
+
+
+def _leads_to_pool(tape: Tape, value: Value, kind: str) -> bool:
+    while tape.inner(value):
+        (reader,) = tape.readers(value)
+        if _pool_kind(reader) == kind:
+            return True
+        if reader.kind not in (OpKind.VIEW, OpKind.IDENTITY) or len(reader.inputs) != 1 or len(reader.outputs) != 1:
+            return False
+        value = reader.outputs[0]
+    return False

@@ -1,0 +1,194 @@
+"""Words of torch that say several things at once, said one by one.
+
+``a - b`` is a sum with ``-b``; ``lerp``, ``addcmul`` and ``alpha=`` are products and sums; ``max(a, b)`` is
+a maximum of two signals where ``max(a, 1)`` is one over an axis; ``torch.batch_norm`` takes its arguments
+in another order than `torch.nn.functional.batch_norm`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from equipoise.engine.canonical.contraction import MATRIX_PRODUCTS
+from equipoise.engine.canonical.tape import Draft
+from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_operator
+from equipoise.engine.trace import OpCall, Value
+
+Speller = Callable[[OpCall, Draft], "bool | None"]
+"""Writes a call anew; returns False to leave it as it is."""
+
+
+def respell(call: OpCall) -> Sequence[OpCall] | None:
+    """The call in plain words; ``None`` if it is plain already."""
+    speller = _SPELLERS.get(call.name)
+    if speller is None or call.members:
+        return None
+    draft = Draft(call)
+    if speller(call, draft) is False:
+        return None
+    return draft.calls
+
+
+def _scaled(draft: Draft, value: Any, factor: Any) -> Any:
+    """``value * factor``, where either may be a signal, a constant or a number."""
+    if isinstance(factor, int | float) and factor == 1:
+        return value
+    if isinstance(value, Value) or isinstance(factor, Value):
+        return draft.apply("mul", torch.mul, value, factor)
+    return value * factor
+
+
+def _add(call: OpCall, draft: Draft) -> bool | None:
+    bound = call.bound()
+    a, b, alpha = bound.get("input"), bound.get("other"), bound.get("alpha", 1)
+    if call.name == "rsub":
+        a, b = b, a
+    if not (isinstance(a, Value) and isinstance(b, Value)) or a is b:
+        return False
+    factor = alpha if call.name == "add" else -alpha
+    if factor == 1 and not _in_place(call):
+        return False
+    draft.apply("add", torch.add, a, _scaled(draft, b, factor), out=call.outputs[0])
+    return None
+
+
+def _in_place(call: OpCall) -> bool:
+    return getattr(call.function, "__name__", "").startswith("__i") or getattr(call.function, "__name__", "").endswith("_")
+
+
+def _lerp(call: OpCall, draft: Draft) -> bool | None:
+    bound = call.bound()
+    a, b, w = bound["input"], bound["end"], bound["weight"]
+    if len(call.inputs) == 1:
+        return False
+    rest = draft.apply("rsub", torch.rsub, w, 1) if isinstance(w, Value) else 1 - w
+    draft.apply("add", torch.add, _scaled(draft, a, rest), _scaled(draft, b, w), out=call.outputs[0])
+    return None
+
+
+def _addcmul(call: OpCall, draft: Draft) -> bool | None:
+    bound = call.bound()
+    if len(call.inputs) == 1 and not (isinstance(bound["tensor1"], Value) and isinstance(bound["tensor2"], Value)):
+        return False
+    t, u = bound["tensor1"], bound["tensor2"]
+    if isinstance(t, Value) or isinstance(u, Value):
+        name, function = ("div", torch.div) if call.name == "addcdiv" else ("mul", torch.mul)
+        product: Any = draft.apply(name, function, t, u)
+    else:
+        product = t / u if call.name == "addcdiv" else t * u
+    product = _scaled(draft, product, bound.get("value", 1))
+    draft.apply("add", torch.add, bound["input"], product, out=call.outputs[0])
+    return None
+
+
+def _extreme(call: OpCall, draft: Draft) -> bool | None:
+    bound = call.bound()
+    other = bound.get("other", bound.get("dim"))
+    if not isinstance(other, Value | Tensor):
+        return False
+    name = "maximum" if call.name == "max" else "minimum"
+    if not (isinstance(bound["input"], Value) and isinstance(other, Value)):
+        x, constant = (bound["input"], other) if isinstance(bound["input"], Value) else (other, bound["input"])
+        draft.apply(_CLAMP, getattr(torch, name), x, constant, out=call.outputs[0])
+        return None
+    draft.apply(name, getattr(torch, name), bound["input"], other, out=call.outputs[0])
+    return None
+
+
+def _where(call: OpCall, draft: Draft) -> bool | None:
+    """A choice of the larger of two signals by their comparison is their maximum."""
+    bound = call.bound()
+    if call.function is torch.Tensor.where:  # the method names the first choice first
+        bound = dict(zip(("input", "condition", "other"), call.args, strict=False)) | call.kwargs
+    test = bound["condition"]
+    maker = test.maker if isinstance(test, Value) else None
+    if maker is None or maker.name not in _LARGER_FIRST or len(maker.args) < 2:
+        return False
+    a, b = (bound.get("input", bound.get("self")), bound.get("other"))
+    pair = [maker.args[0], maker.args[1]]
+    if not (isinstance(a, Value) and isinstance(b, Value)) or {id(a), id(b)} != {id(item) for item in pair}:
+        return False
+    larger = _LARGER_FIRST[maker.name] == (a is pair[0])
+    name = "maximum" if larger else "minimum"
+    draft.apply(name, getattr(torch, name), a, b, out=call.outputs[0])
+    return None
+
+
+_LARGER_FIRST = {"gt": True, "ge": True, "lt": False, "le": False}
+
+
+def _larger(call: OpCall, draft: Draft) -> bool | None:
+    """The larger of a signal and a constant is a function of the signal."""
+    if len(call.inputs) > 1:
+        return False
+    function = torch.maximum if call.name == "maximum" else torch.minimum
+    bound = call.bound()
+    x = call.inputs[0]
+    constant = bound["other"] if bound["input"] is x else bound["input"]
+    draft.apply(_CLAMP, function, x, constant, out=call.outputs[0])
+    return None
+
+
+_CLAMP = Operation("clamp", OpKind.ACTIVATION, ("input",), pointwise=True)
+
+
+def _quotient(call: OpCall, draft: Draft) -> bool | None:
+    """A constant over a signal is a function of the signal."""
+    bound = call.bound()
+    if isinstance(bound["input"], Value) or bound.get("rounding_mode"):
+        return False
+    draft.apply("rdiv", _over, bound["other"], bound["input"], out=call.outputs[0])
+    return None
+
+
+def _over(x: Tensor, c: Any) -> Tensor:
+    return c / x
+
+
+def _batch_norm(call: OpCall, draft: Draft) -> bool | None:
+    if call.function is not torch.batch_norm and not is_operator(call.function):
+        return False
+    x, weight, bias, mean, var, training, _, eps = (*call.args, *call.kwargs.values())[:8]
+    draft.apply("batch_norm", F.batch_norm, x, mean, var, weight, bias, training, 0.0, eps, out=call.outputs[0])
+    return None
+
+
+def _convolution(call: OpCall, draft: Draft) -> bool | None:
+    x, weight, bias, stride, padding, dilation, transposed, extra, groups = call.args
+    d = len(stride)
+    if transposed:
+        name = f"conv_transpose{d}d"
+        args = (stride, padding, extra, groups, dilation)
+    else:
+        name = f"conv{d}d"
+        args = (stride, padding, dilation, groups)
+    draft.apply(name, getattr(F, name), x, weight, bias, *args, out=call.outputs[0])
+    return None
+
+
+def _glu(call: OpCall, draft: Draft) -> bool | None:
+    x = call.inputs[0]
+    dim = dict(zip(("input", "dim"), call.args, strict=False)).get("dim", call.kwargs.get("dim", -1))
+    half = x.shape[dim] // 2
+    signal = draft.view(x, lambda t: t.narrow(dim, 0, half))
+    gate = draft.apply("sigmoid", torch.sigmoid, draft.view(x, lambda t: t.narrow(dim, half, half)))
+    draft.apply("mul", operator.mul, signal, gate, out=call.outputs[0])
+    return None
+
+
+
+
+_SPELLERS: dict[str, Speller] = {
+    "add": _add, "sub": _add, "rsub": _add, "lerp": _lerp, "addcmul": _addcmul, "addcdiv": _addcmul,
+    "max": _extreme, "min": _extreme, "where": _where, "maximum": _larger,
+    "minimum": _larger, "div": _quotient, "batch_norm": _batch_norm,
+    "convolution": _convolution, "glu": _glu,
+    **MATRIX_PRODUCTS,
+}  # fmt: skip
+assert set(_SPELLERS) - {"convolution", "glu"} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word

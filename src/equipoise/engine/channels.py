@@ -1,0 +1,52 @@
+"""Which axis of a map holds the channels."""
+
+from __future__ import annotations
+
+import torch
+
+from equipoise.engine.operations import OpKind
+from equipoise.engine.trace import OpCall, Value
+
+
+def channel_axis(value: Value) -> int:
+    """The axis of the channels of a map: where the nearest layer of weights puts them, and views carry them.
+
+    Networks such as MambaOut keep their maps channels last; there it is the last axis.
+    """
+    seen: set[Value] = set()
+
+    def find(current: Value) -> int:
+        call = current.producer or current.maker
+        if call is None or current in seen or len(current.shape) < 2:
+            return 1
+        seen.add(current)
+        if call.kind is OpKind.LINEAR:
+            return len(current.shape) - 1 if call.name == "linear" else 1
+        if call.kind is OpKind.VIEW and len(call.inputs) == 1 and not call.inputs[0].discrete:
+            return _moved(call, current, find(call.inputs[0]))
+        alike = [source for source in call.inputs if len(source.shape) == len(current.shape) and not source.discrete]
+        return find(max(alike, key=lambda source: torch.Size(source.shape).numel())) if alike else 1
+
+    return find(value)
+
+
+def _moved(call: OpCall, value: Value, axis: int) -> int:
+    """Where a view puts an axis: found by moving the numbers of its entries."""
+    source = call.inputs[0]
+    if len(source.shape) <= axis or source.shape[axis] == 1:
+        return 1 if len(source.shape) <= axis or len(value.shape) != len(source.shape) else axis
+    size = source.shape[axis]
+    shape = [1] * len(source.shape)
+    shape[axis] = size
+    numbers = torch.arange(size, dtype=torch.float32).reshape(shape).expand(source.shape)
+    try:
+        with torch.no_grad():
+            made = call.run(numbers)[call.outputs.index(value)]
+    except (RuntimeError, TypeError, ValueError):
+        return 1
+    for place, extent in enumerate(made.shape):
+        if place and extent > 1:
+            first = made.movedim(place, 0).flatten(1)
+            if bool((first == first[:, :1]).all()) and bool((first[1:, 0] != first[:-1, 0]).any()):
+                return place
+    return 1
