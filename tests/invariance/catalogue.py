@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from families import Family, NotAsked
 from spelled_gates import GATES
+from spelled_layers import LAYERS
 from spelled_pointwise import POINTWISE
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (*GATES, *POINTWISE)}
-assert len(FAMILIES) == len((*GATES, *POINTWISE)), "a name occurs once"
+FAMILIES: dict[str, Family] = {family.name: family for family in (*GATES, *POINTWISE, *LAYERS)}
+assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS)), "a name occurs once"
 
 PAIRS: list[tuple[str, str]] = [(name, spelling) for name, family in FAMILIES.items() for spelling in family.spellings]
 """Every family with each of its spellings."""
