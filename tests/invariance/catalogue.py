@@ -9,9 +9,11 @@ from families import Family, NotAsked
 from spelled_gates import GATES
 from spelled_layers import LAYERS
 from spelled_pointwise import POINTWISE
+from spelled_pools import MOVED, POOLS
+from spelled_sums import SUMS
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (*GATES, *POINTWISE, *LAYERS)}
-assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS)), "a name occurs once"
+FAMILIES: dict[str, Family] = {family.name: family for family in (*GATES, *POINTWISE, *LAYERS, *SUMS, *POOLS, *MOVED)}
+assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS, *SUMS, *POOLS, *MOVED)), "a name occurs once"
 
 PAIRS: list[tuple[str, str]] = [(name, spelling) for name, family in FAMILIES.items() for spelling in family.spellings]
 """Every family with each of its spellings."""
