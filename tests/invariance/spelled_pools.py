@@ -396,13 +396,15 @@ def _into_larger(x: Tensor) -> Tensor:
 
 
 REFLECT = Family(
-    "reflection padding", MOVES, build=PAD.build, given=PAD.given,
-    base=lambda f, x: f(F.pad(x, (1, 1, 1, 1), mode="reflect")),
+    "reflection padding", MOVES, given=PAD.given,
+    build=lambda: Weights(a=nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")),
+    base=lambda f, x: F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), f.weight, f.bias),
     spellings={
-        "nn.ReflectionPad2d": lambda f, x: f(nn.ReflectionPad2d(1)(x)),
-        "index": lambda f, x: f(x[:, :, _mirrored(8)][:, :, :, _mirrored(10)]),
-        "flips": lambda f, x: f(_flipped(_flipped(x, 2), 3)),
-        "padding_mode": lambda f, x: _padded_mode(f, x),
+        "nn.ReflectionPad2d": lambda f, x: F.conv2d(nn.ReflectionPad2d(1)(x), f.weight, f.bias),
+        "index": lambda f, x: F.conv2d(
+            x[:, :, _mirrored(8)][:, :, :, _mirrored(10)], f.weight, f.bias),
+        "flips": lambda f, x: F.conv2d(_flipped(_flipped(x, 2), 3), f.weight, f.bias),
+        "padding_mode": lambda f, x: f(x),
     },
 )  # fmt: skip
 
@@ -414,12 +416,6 @@ def _mirrored(size: int) -> list[int]:
 def _flipped(x: Tensor, axis: int) -> Tensor:
     size = x.shape[axis]
     return torch.cat([x.narrow(axis, 1, 1), x, x.narrow(axis, size - 2, 1)], axis)
-
-
-def _padded_mode(f: nn.Conv2d, x: Tensor) -> Tensor:
-    conv = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect").to(x.dtype)
-    conv.weight, conv.bias = f.weight, f.bias
-    return conv(x)
 
 
 IDENTITY = Family(

@@ -75,7 +75,7 @@ def main() -> None:
     by_method: dict[str, Counter[str]] = {method: Counter() for method in methods}
     began = time.perf_counter()
     out = sys.stdout.write
-    out(f"{'':44}" + "".join(f"{m[: WIDTH - 1]:>{WIDTH}}" for m in ["forward", *methods]) + "\n")
+    out(f"{'':52}" + "".join(f"{m[: WIDTH - 1]:>{WIDTH}}" for m in ["forward", *methods]) + "\n")
     for family in FAMILIES.values():
         if chosen.family not in family.name:
             continue
@@ -85,7 +85,7 @@ def main() -> None:
             bad = any(o is not None and o.bad(TOLERANCE[dtype]) for o in row.values())
             cells = {m: shown(row.get(m), TOLERANCE[dtype]) for m in ["forward", *methods]}
             if not chosen.wrong or bad:
-                out(f"  {name or '(base)':42}" + "".join(f"{cells[m]:>{WIDTH}}" for m in ["forward", *methods]) + "\n")
+                out(f"  {name or '(base)':50}" + "".join(f"{cells[m]:>{WIDTH}}" for m in ["forward", *methods]) + "\n")
             for method in methods:
                 kind = {".": "same", "r": "refused", "-": "unfit", "!": "crashed"}.get(cells[method], "different")
                 if name:
