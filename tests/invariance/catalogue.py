@@ -18,7 +18,12 @@ assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS, *SUMS, *POOLS, *MOVED)
 PAIRS: list[tuple[str, str]] = [(name, spelling) for name, family in FAMILIES.items() for spelling in family.spellings]
 """Every family with each of its spellings."""
 
+REFUSED: dict[str, tuple[str, ...]] = {}
+"""The spellings that a method refuses by name where it explains the base: family to spellings."""
+
 NOT_ASKED = (
-    NotAsked("average pool", "depthwise convolution with a kernel of equal weights", "weights are learnt, a mean is not"),
+    NotAsked(
+        "average pool", "depthwise convolution with a kernel of equal weights", "weights are learnt, a mean is not"
+    ),
     NotAsked("one convolution", "the sum of two convolutions of half the input channels", "the halves are two signals"),
 )

@@ -33,6 +33,11 @@ def scale(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.zeros(shape))
 
 
+def signal(_p: Any, x: Tensor) -> tuple[Tensor]:
+    """The arguments of spellings without parameters."""
+    return (x,)
+
+
 @dataclass(frozen=True)
 class Frame:
     """The network around the spelled part.
@@ -89,7 +94,7 @@ NORM = Frame(_stem, _relu_tail)
 """A map of both signs in, one out that is rectified then: for normalizations."""
 HEAD = Frame(_maps, lambda channels: nn.Linear(channels, CLASSES))
 """A rectified map in, a vector of features out."""
-LOGITS = Frame(_maps, lambda channels: nn.Identity())
+LOGITS = Frame(_maps, lambda _: nn.Identity())
 """A rectified map in, the class scores out."""
 PIXELS = Frame(nn.Identity, lambda channels: nn.Sequential(nn.Conv2d(channels, CHANNELS, 3, padding=1), nn.ReLU(),
                                                            *_tail(CHANNELS)))  # fmt: skip

@@ -1,14 +1,13 @@
 """Gates: a product of the signal with a factor that depends on the image by another path."""
 
-# ruff: noqa: E731  # a spelling is one line
+# ruff: noqa: PLW0108  # a helper stands below the family that uses it
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from families import BLOCK, Family, Weights, scale
+from torch import Tensor, nn
 
 SECTION = "Gates"
 
@@ -219,7 +218,8 @@ CBAM_SPATIAL = Family(
     spellings={
         "authors": lambda conv, x: x * torch.sigmoid(
             conv(torch.cat((torch.max(x, 1)[0].unsqueeze(1), torch.mean(x, 1).unsqueeze(1)), dim=1))),
-        "stack, expand_as": lambda conv, x: x * torch.sigmoid(conv(torch.stack([x.amax(1), x.mean(1)], 1))).expand_as(x),
+        "stack, expand_as": lambda conv, x: x * torch.sigmoid(
+            conv(torch.stack([x.amax(1), x.mean(1)], 1))).expand_as(x),
         "max(dim).values, repeat": lambda conv, x: x * torch.sigmoid(
             conv(torch.cat([x.max(1, keepdim=True).values, x.sum(1, keepdim=True) / 8], 1))).repeat(1, 8, 1, 1),
         "einsum": lambda conv, x: torch.einsum(
@@ -308,7 +308,8 @@ TWO = Family(
 )  # fmt: skip
 
 RESIDUAL = Family(
-    "a gate beside a residual", SECTION, build=_dense, given=lambda p, x: (x, torch.sigmoid(_score(p, x))[:, :, None, None]),
+    "a gate beside a residual", SECTION, build=_dense,
+    given=lambda p, x: (x, torch.sigmoid(_score(p, x))[:, :, None, None]),
     base=lambda x, g: x + x * g,
     spellings={
         "x * (1 + g)": lambda x, g: x * (1 + g),
@@ -329,7 +330,8 @@ def _iadd(x: Tensor, y: Tensor) -> Tensor:
 
 
 POSITIONS = Family(
-    "a gate per entry", SECTION, build=lambda: Weights(conv=nn.Conv2d(8, 8, 3, padding=1)), given=lambda p, x: (x, p.conv(x)),
+    "a gate per entry", SECTION, build=lambda: Weights(conv=nn.Conv2d(8, 8, 3, padding=1)),
+    given=lambda p, x: (x, p.conv(x)),
     base=lambda x, v: x * v.sigmoid(),
     spellings={
         "gate first": lambda x, v: v.sigmoid() * x,
@@ -429,7 +431,8 @@ def _context(p, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 CONTEXT = Family(
-    "global context: a softmax over positions", SECTION, build=lambda: Weights(conv=nn.Conv2d(8, 1, 1), l=nn.Linear(8, 8)),
+    "global context: a softmax over positions", SECTION,
+    build=lambda: Weights(conv=nn.Conv2d(8, 1, 1), l=nn.Linear(8, 8)),
     given=lambda p, x: (p.l, x, *_context(p, x)),
     base=lambda f, x, y, v: x + f((y * v.softmax(2)).sum(2))[:, :, None, None],
     spellings={

@@ -1,12 +1,13 @@
 """Layers of weights: a linear map of the signal with learnt numbers, its bias, and normalizations."""
 
+# ruff: noqa: PLW0108  # a helper stands below the family that uses it
+
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from families import CLIP, LAYER, LINE, LOGITS, NORM, SPECTROGRAM, Family, Weights, scale, signal
 from torch import Tensor, nn
-
-from families import CLIP, LAYER, LINE, LOGITS, NORM, SPECTROGRAM, Family, Weights, scale
 
 SECTION = "Layers of weights"
 
@@ -53,9 +54,11 @@ POINT = Family(
         "linear on rows": lambda x, w, b: _unrows(F.linear(_rows(x), w, b), x),
         "linear on transposed axes": lambda x, w, b: F.linear(x.transpose(1, 3), w, b).transpose(1, 3),
         "matmul from the right": lambda x, w, b: (x.permute(0, 2, 3, 1) @ w.t() + b).permute(0, 3, 1, 2),
-        "matmul from the right, tokens": lambda x, w, b: _first(torch.matmul(_last(x).flatten(1, 2), w.T) + b).view_as(x),
+        "matmul from the right, tokens": lambda x, w, b: _first(
+            torch.matmul(_last(x).flatten(1, 2), w.T) + b).view_as(x),
         "matmul from the left": lambda x, w, b: (w @ x.flatten(2) + b[:, None]).view_as(x),
-        "torch.matmul from the left": lambda x, w, b: torch.matmul(w, x.flatten(2)).add(b[:, None]).unflatten(2, (8, 10)),
+        "torch.matmul from the left": lambda x, w, b: torch.matmul(
+            w, x.flatten(2)).add(b[:, None]).unflatten(2, (8, 10)),
         "matmul from the left, unsqueezed": lambda x, w, b: (w[None] @ x.flatten(2) + b[None, :, None]).view_as(x),
         "matmul along the height": lambda x, w, b: (w @ x.transpose(1, 2) + b[:, None]).transpose(1, 2),
         "mm": lambda x, w, b: _unrows(torch.mm(_rows(x), w.t()) + b, x),
@@ -63,7 +66,8 @@ POINT = Family(
         "addmm from the left": lambda x, w, b: torch.addmm(
             b[:, None], w, x.transpose(0, 1).flatten(1)).view(8, len(x), 8, 10).transpose(0, 1),
         "bmm": lambda x, w, b: (torch.bmm(w.expand(len(x), -1, -1), x.flatten(2)) + b[:, None]).view_as(x),
-        "bmm, repeated": lambda x, w, b: (torch.bmm(w[None].repeat(len(x), 1, 1), x.flatten(2)) + b[:, None]).view_as(x),
+        "bmm, repeated": lambda x, w, b: (
+            torch.bmm(w[None].repeat(len(x), 1, 1), x.flatten(2)) + b[:, None]).view_as(x),
         "baddbmm": lambda x, w, b: torch.baddbmm(b[None, :, None], w.expand(len(x), -1, -1), x.flatten(2)).view_as(x),
         "einsum": lambda x, w, b: torch.einsum("nchw,oc->nohw", x, w) + b[:, None, None],
         "einsum, weight first": lambda x, w, b: torch.einsum("oc,nchw->nohw", w, x) + b[:, None, None],
@@ -101,7 +105,7 @@ POINT = Family(
         "bias as a channel of ones": lambda x, w, b: F.conv2d(
             torch.cat([x, torch.ones_like(x[:, :1])], 1), torch.cat([w, b[:, None]], 1)[:, :, None, None]),
         "aten.convolution.default": lambda x, w, b: torch.ops.aten.convolution.default(
-            x, w[:, :, None, None], b, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),  # noqa: FBT003  # aten's order
+            x, w[:, :, None, None], b, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),  # aten's order
         "aten.linear.default": lambda x, w, b: _first(torch.ops.aten.linear.default(_last(x), w, b)),
         "bilinear": lambda x, w, b: _first(
             F.bilinear(torch.ones_like(_last(x)[..., :1]), _last(x).contiguous(), w[:, None], b)),
@@ -158,7 +162,7 @@ CONV = Family(
             y := F.conv2d(x, w, padding=1), b[:, None, None], out=torch.empty_like(y)),
         "larger kernel of zeros": lambda x, w, b: F.conv2d(x, F.pad(w, (1, 1, 1, 1)), b, padding=2),
         "torch.convolution": lambda x, w, b: torch.convolution(
-            x, w, b, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),  # noqa: FBT003  # torch's order
+            x, w, b, [1, 1], [1, 1], [1, 1], False, [0, 0], 1),  # torch's order
         "aten.conv2d.default": lambda x, w, b: torch.ops.aten.conv2d.default(x, w, b, [1, 1], [1, 1]),
         "channels_last in memory": lambda x, w, b: F.conv2d(
             x.contiguous(memory_format=torch.channels_last), w, b, padding=1).contiguous(),
@@ -270,7 +274,8 @@ DEPTHWISE = Family(
         "Tensor.unfold, einsum": lambda x, w, b: torch.einsum(
             "nchwij,cij->nchw", F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1), w[:, 0]) + b[:, None, None],
         "Tensor.unfold, product, sum": lambda x, w, b: (
-            F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1) * w[:, 0, None, None]).sum((-2, -1)) + b[:, None, None],
+            F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1) * w[:, 0, None, None]
+        ).sum((-2, -1)) + b[:, None, None],
         "unfold, product, sum": lambda x, w, b: (
             F.unfold(x, 3, padding=1).view(-1, 8, 9, 80) * w.view(8, 9, 1)).sum(2).view_as(x) + b[:, None, None],
         "channel by channel": lambda x, w, b: torch.cat(
@@ -398,7 +403,7 @@ BATCH_NORM = Family(
         "instance norm on running statistics": lambda x, m, v, w, b: F.instance_norm(
             x, m, v, w, b, use_input_stats=False),
         "aten": lambda x, m, v, w, b: torch.ops.aten.batch_norm.default(
-            x, w, b, m, v, False, 0.1, EPS, False),  # noqa: FBT003  # aten's order
+            x, w, b, m, v, False, 0.1, EPS, False),  # aten's order
         "aten without training": lambda x, m, v, w, b: torch.ops.aten._native_batch_norm_legit_no_training(
             x, w, b, m, v, 0.1, EPS)[0],
     },
@@ -468,7 +473,7 @@ RMS_NORM = Family(
 )  # fmt: skip
 
 UNIT = Family(
-    "unit vectors", SECTION, frame=NORM, given=lambda p, x: (x,),
+    "unit vectors", SECTION, frame=NORM, given=signal,
     base=lambda x: F.normalize(x, dim=1),
     spellings={
         "x / norm": lambda x: x / x.norm(dim=1, keepdim=True),
@@ -482,7 +487,7 @@ UNIT = Family(
 
 def _spectrogram(add) -> Family:
     return Family(
-        "a spectrogram without channels", SECTION, frame=SPECTROGRAM, out=1, given=lambda p, x: (x,),
+        "a spectrogram without channels", SECTION, frame=SPECTROGRAM, out=1, given=signal,
         base=lambda x: x.unsqueeze(1),
         spellings=add,
     )  # fmt: skip

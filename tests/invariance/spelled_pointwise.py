@@ -1,20 +1,21 @@
 """Pointwise functions of one signal: one activation each, however written."""
 
+# ruff: noqa: PLW0108  # a helper stands below the family that uses it
+
 from __future__ import annotations
 
 import math
 
 import torch
 import torch.nn.functional as F
+from families import SIGNED, Family, Weights, scale, signal
 from torch import Tensor, nn
-
-from families import SIGNED, Family, Weights, scale
 
 SECTION = "Pointwise functions of one signal"
 
 
 def _family(name, base, spellings, build=Weights, **more) -> Family:
-    given = more.pop("given", lambda p, x: (x,))
+    given = more.pop("given", signal)
     return Family(name, SECTION, base=base, spellings=spellings, build=build, given=given, frame=SIGNED, **more)
 
 
@@ -27,13 +28,13 @@ def _set(x: Tensor) -> Tensor:
 RELU = _family("ReLU", F.relu, {
     "torch.relu": torch.relu,
     "Tensor.relu": lambda x: x.relu(),
-    "nn.ReLU": lambda x: nn.ReLU()(x),
+    "nn.ReLU": nn.ReLU(),
     "inplace=True": lambda x: F.relu(x.clone(), inplace=True),
     "inplace on the convolution's result": lambda x: F.relu(x, inplace=True),
     "relu_": lambda x: x.clone().relu_(),
     "aten.relu.default": torch.ops.aten.relu.default,
     "threshold": lambda x: F.threshold(x, 0.0, 0.0),
-    "nn.Threshold": lambda x: nn.Threshold(0.0, 0.0)(x),
+    "nn.Threshold": nn.Threshold(0.0, 0.0),
     "x * (x > 0)": lambda x: x * (x > 0),
     "(x > 0) * x": lambda x: (x > 0) * x,
     "x * (x > 0).float()": lambda x: x * (x > 0).to(x.dtype),
@@ -70,7 +71,7 @@ RELU = _family("ReLU", F.relu, {
 })  # fmt: skip
 
 RELU6 = _family("ReLU6", F.relu6, {
-    "nn.ReLU6": lambda x: nn.ReLU6()(x),
+    "nn.ReLU6": nn.ReLU6(),
     "clamp": lambda x: x.clamp(0, 6),
     "clip": lambda x: torch.clip(x, 0, 6),
     "hardtanh": lambda x: F.hardtanh(x, 0.0, 6.0),
@@ -84,8 +85,8 @@ RELU6 = _family("ReLU6", F.relu6, {
 })  # fmt: skip
 
 LEAKY = _family("leaky ReLU", lambda x: F.leaky_relu(x, 0.1), {
-    "nn.LeakyReLU": lambda x: nn.LeakyReLU(0.1)(x),
-    "inplace": lambda x: F.leaky_relu(x.clone(), 0.1, True),  # noqa: FBT003  # positions are how some write it
+    "nn.LeakyReLU": nn.LeakyReLU(0.1),
+    "inplace": lambda x: F.leaky_relu(x.clone(), 0.1, True),  # positions are how some write it
     "where": lambda x: torch.where(x > 0, x, 0.1 * x),
     "maximum(x, 0.1 * x)": lambda x: torch.maximum(x, 0.1 * x),
     "torch.max(0.1 * x, x)": lambda x: torch.max(0.1 * x, x),
@@ -105,7 +106,7 @@ PRELU = _family("PReLU", lambda x, a: F.prelu(x, a), {
 }, build=lambda: Weights(a=scale(8)), given=lambda p, x: (x, p.a))  # fmt: skip
 
 SILU = _family("SiLU", F.silu, {
-    "nn.SiLU": lambda x: nn.SiLU()(x),
+    "nn.SiLU": nn.SiLU(),
     "inplace": lambda x: F.silu(x.clone(), inplace=True),
     "x * sigmoid(x)": lambda x: x * torch.sigmoid(x),
     "sigmoid(x) * x": lambda x: x.sigmoid() * x,
@@ -119,7 +120,7 @@ SILU = _family("SiLU", F.silu, {
 })  # fmt: skip
 
 HARDSWISH = _family("hardswish", F.hardswish, {
-    "nn.Hardswish": lambda x: nn.Hardswish()(x),
+    "nn.Hardswish": nn.Hardswish(),
     "x * relu6(x + 3) / 6": lambda x: x * F.relu6(x + 3) / 6,
     "x * (relu6(x + 3) / 6)": lambda x: x * (F.relu6(x + 3.0, inplace=True) / 6.0),
     "relu6(x + 3) * x / 6": lambda x: F.relu6(x + 3).mul(x).mul(1 / 6),
@@ -130,7 +131,7 @@ HARDSWISH = _family("hardswish", F.hardswish, {
 })  # fmt: skip
 
 GELU = _family("GELU", F.gelu, {
-    "nn.GELU": lambda x: nn.GELU()(x),
+    "nn.GELU": nn.GELU(),
     "erf": lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
     "x * (0.5 * (1 + erf))": lambda x: x * (0.5 * (1.0 + torch.erf(x * 0.7071067811865476))),
     "x * ndtr(x)": lambda x: x * torch.special.ndtr(x),
@@ -152,7 +153,7 @@ QUICK_GELU = _family("quick GELU", lambda x: x * torch.sigmoid(1.702 * x), {
 })  # fmt: skip
 
 MISH = _family("mish", F.mish, {
-    "nn.Mish": lambda x: nn.Mish()(x),
+    "nn.Mish": nn.Mish(),
     "x * tanh(softplus(x))": lambda x: x * torch.tanh(F.softplus(x)),
     "x * tanh(log(1 + exp(x)))": lambda x: x * torch.tanh(torch.log(1 + torch.exp(x))),
     "x * tanh(log1p(exp(x)))": lambda x: x * x.exp().log1p().tanh(),
@@ -165,11 +166,11 @@ SOFTPLUS = _family("softplus", F.softplus, {
     "-logsigmoid(-x)": lambda x: -F.logsigmoid(-x),
     "logaddexp": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
     "relu(x) + log1p(exp(-|x|))": lambda x: F.relu(x) + torch.log1p(torch.exp(-x.abs())),
-    "nn.Softplus": lambda x: nn.Softplus()(x),
+    "nn.Softplus": nn.Softplus(),
 })  # fmt: skip
 
 ELU = _family("ELU", F.elu, {
-    "nn.ELU": lambda x: nn.ELU()(x),
+    "nn.ELU": nn.ELU(),
     "where exp": lambda x: torch.where(x > 0, x, torch.exp(x) - 1),
     "where expm1": lambda x: torch.where(x > 0, x, torch.expm1(x)),
     "relu(x) + clamp(exp(x) - 1)": lambda x: F.relu(x) + (x.exp() - 1).clamp(max=0),
@@ -184,14 +185,14 @@ SELU = _family("SELU", F.selu, {
 
 TANH = _family("tanh", torch.tanh, {
     "F.tanh": lambda x: x.tanh(),
-    "nn.Tanh": lambda x: nn.Tanh()(x),
+    "nn.Tanh": nn.Tanh(),
     "2 * sigmoid(2 * x) - 1": lambda x: 2 * torch.sigmoid(2 * x) - 1,
     "sinh / cosh": lambda x: torch.sinh(x) / torch.cosh(x),
     "exponentials": lambda x: (x.exp() - (-x).exp()) / (x.exp() + (-x).exp()),
 })  # fmt: skip
 
 SIGMOID = _family("sigmoid", torch.sigmoid, {
-    "nn.Sigmoid": lambda x: nn.Sigmoid()(x),
+    "nn.Sigmoid": nn.Sigmoid(),
     "1 / (1 + exp(-x))": lambda x: 1 / (1 + torch.exp(-x)),
     "reciprocal": lambda x: torch.reciprocal(1 + torch.exp(-x)),
     "tanh": lambda x: 0.5 * (torch.tanh(0.5 * x) + 1),

@@ -1,28 +1,25 @@
 """Maxima, means, and what moves entries: pools, resizing, shuffles, padding, views."""
 
+# ruff: noqa: PLW0108  # a helper stands below the family that uses it
+
 from __future__ import annotations
 
 import warnings
 
 import torch
 import torch.nn.functional as F
+from families import BLOCK, HEAD, NORM, PIXELS, Family, Weights, signal
 from torch import Tensor, nn
-
-from families import BLOCK, HEAD, NORM, PIXELS, Family, Weights
 
 MAXIMA, MEANS, MOVES = "Maxima", "Means", "What moves entries"
 INFINITE = float("-inf")
 
 
-def _signal(p, x):
-    return (x,)
-
-
 def _both(section, name, base, spellings, **more) -> tuple[Family, Family]:
     """The family, and the same on whole numbers, where many maxima are equal."""
-    one = Family(name, section, base=base, spellings=spellings, **{"given": _signal, **more})
+    one = Family(name, section, base=base, spellings=spellings, **{"given": signal, **more})
     ties = Family(f"{name}, with ties", section, base=base, spellings=spellings, integers=True,
-                  **{"given": _signal, **more})  # fmt: skip
+                  **{"given": signal, **more})  # fmt: skip
     return one, ties
 
 
@@ -43,9 +40,9 @@ def _below(x: Tensor, size: int) -> Tensor:
 
 
 POOL = _both(MAXIMA, "2x2 max pool", lambda x: F.max_pool2d(x, 2), {
-    "nn.MaxPool2d": lambda x: nn.MaxPool2d(2, 2)(x),
+    "nn.MaxPool2d": nn.MaxPool2d(2, 2),
     "return_indices": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
-    "nn.MaxPool2d, return_indices": lambda x: nn.MaxPool2d(2, return_indices=True)(x)[0],
+    "nn.MaxPool2d, return_indices": nn.MaxPool2d(2, return_indices=True)[0],
     "ceil_mode": lambda x: F.max_pool2d(x, 2, ceil_mode=True),
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, (4, 5)),
     "max_pool3d": lambda x: F.max_pool3d(x[:, :, None], (1, 2, 2))[:, :, 0],
@@ -98,7 +95,7 @@ PYRAMID = _both(MAXIMA, "5x5 max pool (SPPF)", lambda x: F.max_pool2d(x, 5, 1, 2
 
 GLOBAL = _both(MAXIMA, "global max pool", lambda x: x.amax((2, 3)), {
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
-    "nn.AdaptiveMaxPool2d": lambda x: nn.AdaptiveMaxPool2d(1)(x)[:, :, 0, 0],
+    "nn.AdaptiveMaxPool2d": nn.AdaptiveMaxPool2d(1)[:, :, 0, 0],
     "adaptive_max_pool2d, return_indices": lambda x: F.adaptive_max_pool2d(x, 1, return_indices=True)[0].flatten(1),
     "max_pool2d": lambda x: F.max_pool2d(x, x.shape[2:]).squeeze(-1).squeeze(-1),
     "flatten, amax": lambda x: x.flatten(2).amax(2),
@@ -190,7 +187,7 @@ LOSER = Family(
 )  # fmt: skip
 
 AVERAGE = Family(
-    "global average pool", MEANS, frame=HEAD, given=_signal, base=lambda x: x.mean((2, 3)),
+    "global average pool", MEANS, frame=HEAD, given=signal, base=lambda x: x.mean((2, 3)),
     spellings={
         "adaptive_avg_pool2d, flatten": lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1),
         "nn.AdaptiveAvgPool2d, view": lambda x: nn.AdaptiveAvgPool2d((1, 1))(x).view(x.size(0), -1),
@@ -229,9 +226,9 @@ AVERAGE = Family(
 )  # fmt: skip
 
 AVERAGE_CELLS = Family(
-    "2x2 average pool", MEANS, given=_signal, base=lambda x: F.avg_pool2d(x, 2),
+    "2x2 average pool", MEANS, given=signal, base=lambda x: F.avg_pool2d(x, 2),
     spellings={
-        "nn.AvgPool2d": lambda x: nn.AvgPool2d(2, 2)(x),
+        "nn.AvgPool2d": nn.AvgPool2d(2, 2),
         "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (4, 5)),
         "slices / 4": lambda x: sum(_corners(x)) / 4,
         "slices * 0.25": lambda x: ((c := _corners(x))[0] + c[1] + c[2] + c[3]) * 0.25,
@@ -253,7 +250,7 @@ AVERAGE_CELLS = Family(
 )  # fmt: skip
 
 AVERAGE_OVERLAPPING = Family(
-    "3x3 average pool, stride 2", MEANS, given=_signal, base=lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "3x3 average pool, stride 2", MEANS, given=signal, base=lambda x: F.avg_pool2d(x, 3, 2, 1),
     spellings={
         "F.pad": lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2),
         "Tensor.unfold, mean": lambda x: _windows(F.pad(x, (1, 1, 1, 1)), 3, 2).mean((-2, -1)),
@@ -263,12 +260,12 @@ AVERAGE_OVERLAPPING = Family(
 )  # fmt: skip
 
 UP = Family(
-    "nearest-neighbour upsampling", MEANS, given=_signal, base=lambda x: F.interpolate(x, scale_factor=2),
+    "nearest-neighbour upsampling", MEANS, given=signal, base=lambda x: F.interpolate(x, scale_factor=2),
     spellings={
         "size=": lambda x: F.interpolate(x, size=(16, 20)),
         "mode='nearest-exact'": lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"),
-        "nn.Upsample": lambda x: nn.Upsample(scale_factor=2)(x),
-        "nn.UpsamplingNearest2d": lambda x: nn.UpsamplingNearest2d(scale_factor=2)(x),
+        "nn.Upsample": nn.Upsample(scale_factor=2),
+        "nn.UpsamplingNearest2d": nn.UpsamplingNearest2d(scale_factor=2),
         "repeat_interleave": lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3),
         "expand, reshape": lambda x: x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2).reshape(-1, 8, 16, 20),
         "repeat, reshape": lambda x: x[:, :, :, None, :, None].repeat(1, 1, 1, 2, 1, 2).view(-1, 8, 16, 20),
@@ -300,11 +297,11 @@ def _quiet(function, *args, **options):
 
 
 BILINEAR = Family(
-    "bilinear upsampling", MEANS, given=_signal,
+    "bilinear upsampling", MEANS, given=signal,
     base=lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
     spellings={
         "size=": lambda x: F.interpolate(x, size=(16, 20), mode="bilinear"),
-        "nn.Upsample": lambda x: nn.Upsample(scale_factor=2, mode="bilinear")(x),
+        "nn.Upsample": nn.Upsample(scale_factor=2, mode="bilinear"),
         "F.upsample": lambda x: _quiet(F.upsample, x, scale_factor=2, mode="bilinear"),
         "trilinear": lambda x: F.interpolate(x[:, :, None], scale_factor=(1, 2, 2), mode="trilinear").squeeze(2),
         "matrices": lambda x: torch.einsum("ph,nchw,qw->ncpq", _lines(8, x), x, _lines(10, x)),
@@ -334,7 +331,8 @@ SHUFFLE = Family(
         "slices": lambda x: torch.stack([x[:, :4], x[:, 4:]], 2).flatten(1, 2),
         "chunk, stack": lambda x: torch.stack(x.chunk(2, 1), dim=2).reshape(x.shape),
         "channel by channel": lambda x: torch.cat([x[:, i : i + 1] for i in (0, 4, 1, 5, 2, 6, 3, 7)], 1),
-        "permutation matrix": lambda x: (torch.eye(8, dtype=x.dtype)[[0, 4, 1, 5, 2, 6, 3, 7]] @ x.flatten(2)).view_as(x),
+        "permutation matrix": lambda x: (
+            torch.eye(8, dtype=x.dtype)[[0, 4, 1, 5, 2, 6, 3, 7]] @ x.flatten(2)).view_as(x),
         "buffer": lambda x: _shuffled(x),
         "pixel_shuffle's axes": lambda x: x.flatten(2).view(-1, 2, 4, 80).permute(0, 2, 1, 3).reshape(x.shape),
     },
@@ -374,7 +372,8 @@ PAD = Family(
     base=lambda f, x: F.conv2d(F.pad(x, (0, 1, 0, 1)), f.weight, f.bias, stride=2),
     spellings={
         "nn.ZeroPad2d": lambda f, x: F.conv2d(nn.ZeroPad2d((0, 1, 0, 1))(x), f.weight, f.bias, stride=2),
-        "constant_pad_nd": lambda f, x: F.conv2d(torch.constant_pad_nd(x, (0, 1, 0, 1), 0.0), f.weight, f.bias, stride=2),
+        "constant_pad_nd": lambda f, x: F.conv2d(
+            torch.constant_pad_nd(x, (0, 1, 0, 1), 0.0), f.weight, f.bias, stride=2),
         "channels, too": lambda f, x: F.conv2d(F.pad(x, (0, 1, 0, 1, 0, 0)), f.weight, f.bias, stride=2),
         "cat": lambda f, x: F.conv2d(_more(x), f.weight, f.bias, stride=2),
         "buffer": lambda f, x: F.conv2d(_into_larger(x), f.weight, f.bias, stride=2),
@@ -419,14 +418,15 @@ def _flipped(x: Tensor, axis: int) -> Tensor:
 
 
 IDENTITY = Family(
-    "what changes nothing", MOVES, build=lambda: Weights(a=nn.Conv2d(8, 8, 1)), given=lambda p, x: (p.a(x),), frame=NORM,
+    "what changes nothing", MOVES, build=lambda: Weights(a=nn.Conv2d(8, 8, 1)), given=lambda p, x: (p.a(x),),
+    frame=NORM,
     base=lambda x: x,
     spellings={
         "dropout in eval mode": lambda x: F.dropout(x, 0.5, training=False),
-        "nn.Dropout": lambda x: nn.Dropout(0.5).eval()(x),
-        "nn.Dropout2d": lambda x: nn.Dropout2d(0.5).eval()(x),
-        "feature_dropout": lambda x: torch.feature_dropout(x, 0.5, False),  # noqa: FBT003  # torch's order
-        "nn.Identity": lambda x: nn.Identity()(x),
+        "nn.Dropout": nn.Dropout(0.5).eval(),
+        "nn.Dropout2d": nn.Dropout2d(0.5).eval(),
+        "feature_dropout": lambda x: torch.feature_dropout(x, 0.5, False),  # torch's order
+        "nn.Identity": nn.Identity(),
         "clone": lambda x: x.clone(),
         "contiguous": lambda x: x.contiguous(memory_format=torch.channels_last),
         "to": lambda x: x.to(x.dtype),
@@ -434,7 +434,7 @@ IDENTITY = Family(
         "x + 0": lambda x: x + 0,
         "x / 1": lambda x: x / 1,
         "0 + x": lambda x: 0 + x,
-        "--x": lambda x: -(-x),
+        "-(-x)": lambda x: x.neg().neg(),
         "x ** 1": lambda x: x**1,
         "2 * x - x": lambda x: 2 * x - x,
         "permuted and back": lambda x: x.permute(2, 3, 0, 1).permute(2, 3, 0, 1),
@@ -500,7 +500,7 @@ def _normalized(x: Tensor, m: Tensor, s: Tensor) -> Tensor:
 
 
 SWAPPED = Family(
-    "colors in the other order", MOVES, frame=PIXELS, out=3, given=_signal, base=lambda x: x.flip(1),
+    "colors in the other order", MOVES, frame=PIXELS, out=3, given=signal, base=lambda x: x.flip(1),
     spellings={
         "index": lambda x: x[:, [2, 1, 0]],
         "cat": lambda x: torch.cat([x[:, 2:], x[:, 1:2], x[:, :1]], 1),

@@ -1,14 +1,15 @@
 """Sums, weighted sums, concatenations and writes into a buffer."""
 
+# ruff: noqa: PLW0108  # a helper stands below the family that uses it
+
 from __future__ import annotations
 
 from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from families import BLOCK, CLIP, Family, Weights, scale
+from torch import Tensor, nn
 
 SECTION = "Sums and concatenations"
 
