@@ -93,7 +93,7 @@ LEAKY = _family("leaky ReLU", lambda x: F.leaky_relu(x, 0.1), {
     "relu(x) - 0.1 * relu(-x)": lambda x: F.relu(x) - 0.1 * F.relu(-x),
     "clamps": lambda x: x.clamp(min=0) + 0.1 * x.clamp(max=0),
     "0.1 * x + 0.9 * relu(x)": lambda x: 0.1 * x + 0.9 * F.relu(x),
-    "mask": lambda x: x * ((x > 0) + 0.1 * (x <= 0)),
+    "mask": lambda x: x * ((x > 0).to(x.dtype) + 0.1 * (x <= 0).to(x.dtype)),
     "prelu with a constant": lambda x: F.prelu(x, x.new_full((1,), 0.1)),
     "rrelu in eval mode": lambda x: F.rrelu(x, 0.1, 0.1),
 })  # fmt: skip

@@ -42,7 +42,7 @@ def _below(x: Tensor, size: int) -> Tensor:
 POOL = _both(MAXIMA, "2x2 max pool", lambda x: F.max_pool2d(x, 2), {
     "nn.MaxPool2d": nn.MaxPool2d(2, 2),
     "return_indices": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
-    "nn.MaxPool2d, return_indices": nn.MaxPool2d(2, return_indices=True)[0],
+    "nn.MaxPool2d, return_indices": lambda x: nn.MaxPool2d(2, return_indices=True)(x)[0],
     "ceil_mode": lambda x: F.max_pool2d(x, 2, ceil_mode=True),
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, (4, 5)),
     "max_pool3d": lambda x: F.max_pool3d(x[:, :, None], (1, 2, 2))[:, :, 0],
@@ -95,7 +95,7 @@ PYRAMID = _both(MAXIMA, "5x5 max pool (SPPF)", lambda x: F.max_pool2d(x, 5, 1, 2
 
 GLOBAL = _both(MAXIMA, "global max pool", lambda x: x.amax((2, 3)), {
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
-    "nn.AdaptiveMaxPool2d": nn.AdaptiveMaxPool2d(1)[:, :, 0, 0],
+    "nn.AdaptiveMaxPool2d": lambda x: nn.AdaptiveMaxPool2d(1)(x)[:, :, 0, 0],
     "adaptive_max_pool2d, return_indices": lambda x: F.adaptive_max_pool2d(x, 1, return_indices=True)[0].flatten(1),
     "max_pool2d": lambda x: F.max_pool2d(x, x.shape[2:]).squeeze(-1).squeeze(-1),
     "flatten, amax": lambda x: x.flatten(2).amax(2),
