@@ -23,7 +23,27 @@ REFUSED: dict[str, tuple[str, ...]] = {}
 
 NOT_ASKED = (
     NotAsked(
-        "average pool", "depthwise convolution with a kernel of equal weights", "weights are learnt, a mean is not"
+        "an average pool",
+        "a depthwise convolution with learnt weights that happen to be equal",
+        "a mean has no weights",
     ),
-    NotAsked("one convolution", "the sum of two convolutions of half the input channels", "the halves are two signals"),
+    NotAsked(
+        "a convolution",
+        "the sum of two convolutions of half the channels each",
+        "the halves are two signals, and summed",
+    ),
+    NotAsked(
+        "two layers of weights in a row", "one layer with the product of their weights", "what lies between are neurons"
+    ),
+    NotAsked(
+        "a batch norm", "the same scale and shift inside the weights of its convolution", "these are other weights"
+    ),
+    NotAsked("a batch norm", "a depthwise 1x1 convolution", "it is a layer of weights that mixes nothing"),
+    NotAsked("`maximum(a, b)`", "`relu(a - b) + b`", "the difference is a signal of its own"),
+    NotAsked(
+        "a max pool with equal maxima, explained by torch's own gradient (`gradient`, integrated gradients, ...)",
+        "another spelling of the pool",
+        "there torch itself picks one of them or shares, call by call",
+    ),
 )
+"""Pairs that a table of invariance must not promise."""
