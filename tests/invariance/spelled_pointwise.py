@@ -149,7 +149,7 @@ QUICK_GELU = _family("quick GELU", lambda x: x * torch.sigmoid(1.702 * x), {
     "sigmoid first": lambda x: torch.sigmoid(1.702 * x) * x,
     "exp": lambda x: x / (1 + torch.exp(-1.702 * x)),
     "silu": lambda x: F.silu(1.702 * x) / 1.702,
-    "in place": lambda x: (1.702 * x).sigmoid_().mul_(x),
+    "in place": lambda x: x.clone().mul_((1.702 * x).sigmoid_()),
 })  # fmt: skip
 
 MISH = _family("mish", F.mish, {
