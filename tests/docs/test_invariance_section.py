@@ -20,6 +20,5 @@ def test_every_function_and_refusal_is_in_it():
     section = invariance_page.section()
     for name, family in invariance_page.FAMILIES.items():
         assert f"| {name} | {len(family.spellings)} |" in section
-    for name, spellings in invariance_page.REFUSED.items():
-        assert set(spellings) <= set(invariance_page.FAMILIES[name].spellings)
+    for spellings in invariance_page.REFUSED.values():
         assert invariance_page.listed(spellings) in section

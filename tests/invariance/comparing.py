@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from families import Family, Network
+from families import Family
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -42,6 +42,9 @@ TAPE = tuple(name for name in METHODS.names() if name not in RUNS)
 
 FEW = ("ae", "grad_cam", "contrastive_eb", "lrp_composite", "guided_backprop", "full_grad", "rap", "rsp", "agf")
 """One of each kind among them: each has rules of its own for layers, norms, activations, biases or starts."""
+
+EXPORTED = "exported"
+"""The spelling that every family has beside those of the catalogue."""
 
 TOGETHER = ("ae", "agf", "rsp", "contrastive_eb")
 """The methods that add up over an image, which a wrong batch axis would show in."""
@@ -203,7 +206,14 @@ class Study:
             spelling: Its name.
             alone: The methods that explain an image alone, too.
         """
-        model = self.family.network(spelling, self.dtype)
+        return self._row(spelling, self.family.network(spelling, self.dtype), alone)
+
+    def exported(self) -> Row:
+        """Compare what ``torch.export`` makes of the base spelling: its calls in torch's own small vocabulary."""
+        program = torch.export.export(self.model, (self.images,))
+        return self._row(EXPORTED, program.module(), ())
+
+    def _row(self, spelling: str, model: nn.Module, alone: Iterable[str]) -> Row:
         with torch.no_grad():
             logits = model(self.images)
         row = Row(self.family.name, spelling, self.dtype, difference(logits, self.logits))
@@ -221,7 +231,7 @@ class Study:
             row.wrong.append("something is left on the model")
         return row
 
-    def _recording(self, model: Network, logits: Tensor) -> list[str]:
+    def _recording(self, model: nn.Module, logits: Tensor) -> list[str]:
         try:
             found = record(model, self.images).logits
         except EquipoiseError:

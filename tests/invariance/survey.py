@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from catalogue import FAMILIES
-from comparing import FEW, RUNS, TAPE, TOGETHER, TOLERANCE, Outcome, Row, Study
+from comparing import EXPORTED, FEW, RUNS, TAPE, TOGETHER, TOLERANCE, Outcome, Row, Study
 
 from equipoise.methods import METHODS
 
@@ -48,12 +48,13 @@ def default_rows() -> list[Row]:
     for number, family in enumerate(FAMILIES.values()):
         study = Study(family, FEW)
         rows += [study.examine(spelling, alone=["ae"]) for spelling in family.spellings]
-        # One spelling of each family, another one for each of what follows.
+        rows.append(study.exported())
         names = sorted(family.spellings)
-        rest = Study(family, [m for m in others if m not in RUNS or not family.integers])
-        rows.append(rest.examine(names[number % len(names)]))
         single = Study(family, FEW, torch.float32)
         rows.append(single.examine(names[-1 - number % len(names)]))
+        if number % 3 == 0:
+            rest = Study(family, [m for m in others if m not in RUNS or not family.integers])
+            rows.append(rest.examine(names[number % len(names)]))
     return rows
 
 
@@ -156,6 +157,8 @@ def main() -> None:
         for spelling in family.spellings:
             if chosen.spelling in spelling:
                 table.row(study.examine(spelling, alone=TOGETHER if chosen.alone else ()))
+        if chosen.spelling in EXPORTED:
+            table.row(study.exported())
     table.end()
     if chosen.refused:
         for name, spellings in table.refused.items():
