@@ -143,7 +143,7 @@ def state_of(model: nn.Module) -> list[Any]:
         for name, module in model.named_modules()
     ]
     tensors = [
-        (name, id(t), t._version, t.requires_grad, t.grad)
+        (name, id(t), t._version, t.requires_grad, t.grad is None)
         for name, t in [*model.named_parameters(), *model.named_buffers()]
     ]
     return [hooks, tensors, torch.is_grad_enabled()]

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 from catalogue import FAMILIES, PAIRS, REFUSED
-from comparing import EXPORTED, RUNS, TAPE, Row
+from comparing import EXPORTED, RUNS, TAPE, Row, Study, names_what_it_refuses, state_of
+from families import SIGNED, Family, signal
 
 from equipoise.methods import METHODS
 
@@ -79,3 +82,25 @@ def test_the_catalogue_is_large():
     assert len(PAIRS) >= 60
     assert all(family.spellings for family in FAMILIES.values())
     assert all(set(spellings) <= {*FAMILIES[name].spellings, EXPORTED} for name, spellings in REFUSED.items())
+
+
+def test_what_is_wrong_is_seen():
+    spellings = {
+        "doubled": lambda x: 2 * F.relu(x),
+        "fails": lambda x: x.no_such_name if torch.is_grad_enabled() else F.relu(x),
+    }
+    family = Family("made up", "", F.relu, spellings, given=signal, frame=SIGNED)
+    study = Study(family, ["grad_cam", "gradient"])
+    assert [fault.split(": ")[0] for fault in study.examine("doubled").faults()] == [
+        "doubled",
+        "doubled, grad_cam",
+        "doubled, gradient",
+    ]
+    assert study.examine("fails").faults()[0].startswith("fails, gradient: AttributeError")
+    model = family.network("doubled")
+    before = state_of(model)
+    assert state_of(model) == before
+    model.p.register_forward_hook(print)
+    assert state_of(model) != before
+    assert names_what_it_refuses("no rule for relu(3x8x8x10) in the model", model, study.images)
+    assert not names_what_it_refuses("no rule for a relumax in the model", model, study.images)
