@@ -1,0 +1,171 @@
+"""What every method makes of every spelling, as a table: ``python tests/invariance/survey.py``.
+
+.  the same map     r  refused     !  crashed     a number: how far the map is off, in percent
+b  an image alone gets another map than in a batch     -  the method does not fit the base spelling
+
+A row of the base says whether the methods give a map at all. Below a row stands what else is wrong with a spelling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from catalogue import FAMILIES
+from comparing import EXPORTED, FEW, RUNS, TAPE, TOGETHER, TOLERANCE, Outcome, Row, Study
+
+from equipoise.methods import METHODS
+
+WIDTH = 6
+KINDS = {".": "same", "r": "refused", "-": "unfit", "!": "crashed"}
+GROUPS = {"all": METHODS.names(), "tape": TAPE, "few": FEW, "runs": RUNS}
+
+
+def shown(outcome: Outcome | None, tolerance: float) -> str:
+    """A cell of the table."""
+    if outcome is None:
+        return "-"
+    if outcome.crash or outcome.refusal:
+        return "!" if outcome.crash else "r"
+    if not outcome.bad(tolerance):
+        return "."
+    percent = 100 * max(outcome.error, outcome.alone)
+    return ("b" if outcome.error <= tolerance else "") + f"{percent:.{1 if percent < 1e-3 or percent > 99 else 2}g}"
+
+
+def default_rows() -> list[Row]:
+    """What the tests ask by default: every spelling in float64, some in float32 and by the other methods."""
+    rows: list[Row] = []
+    others = tuple(method for method in METHODS.names() if method not in FEW)
+    for number, family in enumerate(FAMILIES.values()):
+        study = Study(family, FEW)
+        rows += [study.examine(spelling, alone=["ae"]) for spelling in family.spellings]
+        rows.append(study.exported())
+        names = sorted(family.spellings)
+        single = Study(family, FEW, torch.float32)
+        rows.append(single.examine(names[-1 - number % len(names)]))
+        if number % 3 == 0:
+            rest = Study(family, [m for m in others if m not in RUNS or not family.integers])
+            rows.append(rest.examine(names[number % len(names)]))
+    return rows
+
+
+def every_row(dtype: torch.dtype) -> list[Row]:
+    """Every spelling by every method; equal maxima have no one gradient, so methods that run the network skip them."""
+    rows = []
+    for family in FAMILIES.values():
+        study = Study(family, TAPE if family.integers else METHODS.names(), dtype)
+        rows += [study.examine(spelling, alone=TAPE) for spelling in family.spellings]
+    return rows
+
+
+PLANS = {
+    "default": default_rows,
+    "float64": lambda: every_row(torch.float64),
+    "float32": lambda: every_row(torch.float32),
+}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="", help="part of the name of the families wanted")
+    parser.add_argument("--spelling", default="", help="part of the name of the spellings wanted")
+    parser.add_argument("--methods", default="tape", help=f"names with commas between, or {', '.join(GROUPS)}")
+    parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="an image alone, too, by methods that add up over images")
+    parser.add_argument("--wrong", action="store_true", help="only rows with something wrong")
+    parser.add_argument("--refused", action="store_true", help="print the refused spellings as catalogue.REFUSED")
+    parser.add_argument("--verbose", action="store_true", help="the sentences of refusals and crashes, too")
+    parser.add_argument("--plan", choices=PLANS, help="what the tests ask; with --into")
+    parser.add_argument("--into", type=Path, help="write the rows of the plan to this file")
+    return parser.parse_args()
+
+
+class Table:
+    """Prints rows and counts what is in them."""
+
+    def __init__(self, methods: list[str], tolerance: float, *, wrong: bool, verbose: bool) -> None:
+        self.methods, self.tolerance, self.wrong, self.verbose = methods, tolerance, wrong, verbose
+        self.counts = {method: Counter[str]() for method in methods}
+        self.refused: dict[str, list[str]] = {}
+        self.line("", dict(zip(methods, (m[: WIDTH - 1] for m in methods), strict=True)), "forw")
+
+    def line(self, name: str, cells: dict[str, str], forward: str) -> None:
+        """One line of the table."""
+        sys.stdout.write(f"  {name:48}" + "".join(f"{c:>{WIDTH}}" for c in [forward, *cells.values()]) + "\n")
+
+    def base(self, study: Study) -> None:
+        """The row of the base spelling."""
+        sys.stdout.write(f"{study.family.name}\n")
+        if not self.wrong:
+            bases = {m: b if isinstance(b, Outcome) else Outcome() for m, b in study.bases.items()}
+            self.line("(base)", {m: shown(b, self.tolerance) for m, b in bases.items()}, "")
+            self.say(bases)
+
+    def row(self, row: Row) -> None:
+        """The row of another spelling."""
+        cells = {m: shown(row.outcomes.get(m), self.tolerance) for m in self.methods}
+        for method, cell in cells.items():
+            self.counts[method][KINDS.get(cell, "different")] += 1
+        if "r" in cells.values():
+            self.refused.setdefault(row.family, []).append(row.spelling)
+        bad = any(o.bad(self.tolerance) for o in row.outcomes.values()) or row.wrong or row.forward > 1e-3
+        if bad or not self.wrong:
+            self.line(row.spelling, cells, shown(Outcome(row.forward), max(self.tolerance, 1e-9)))
+            self.say(row.outcomes)
+            sys.stdout.writelines(f"      {text}\n" for text in row.wrong)
+
+    def say(self, outcomes: dict[str, Outcome]) -> None:
+        """The sentences of refusals and crashes, if they are wanted."""
+        for method, outcome in outcomes.items():
+            if self.verbose and (outcome.crash or outcome.refusal):
+                sys.stdout.write(f"      {method}: {outcome.crash or outcome.refusal}\n")
+
+    def end(self) -> None:
+        """The counts."""
+        kinds = ("same", "refused", "different", "crashed", "unfit")
+        for method, found in self.counts.items():
+            sys.stdout.write(f"{method:24}" + "".join(f"{kind:>12} {found[kind]:4}" for kind in kinds) + "\n")
+        whole = sum(self.counts.values(), Counter[str]())
+        sys.stdout.write(f"{'':24}" + "".join(f"{kind:>11} {whole[kind]:5}" for kind in kinds) + "\n")
+
+
+def main() -> None:
+    """Print the table and the counts, or write the rows that the tests read."""
+    chosen = _arguments()
+    torch.set_num_threads(1)
+    if chosen.into:
+        chosen.into.write_bytes(pickle.dumps(PLANS[chosen.plan]()))
+        return
+    began = time.perf_counter()
+    dtype = torch.float32 if chosen.float32 else torch.float64
+    methods = list(GROUPS.get(chosen.methods) or chosen.methods.split(","))
+    table = Table(methods, TOLERANCE[dtype], wrong=chosen.wrong, verbose=chosen.verbose)
+    for family in FAMILIES.values():
+        if chosen.family not in family.name:
+            continue
+        study = Study(family, methods, dtype)
+        table.base(study)
+        for spelling in family.spellings:
+            if chosen.spelling in spelling:
+                table.row(study.examine(spelling, alone=TOGETHER if chosen.alone else ()))
+        if chosen.spelling in EXPORTED:
+            table.row(study.exported())
+    table.end()
+    if chosen.refused:
+        for name, spellings in table.refused.items():
+            sys.stdout.write(f"    {name!r}: {tuple(spellings)!r},\n")
+    count = sum(len(family.spellings) for family in FAMILIES.values())
+    sys.stdout.write(f"{len(FAMILIES)} families, {count} spellings, {time.perf_counter() - began:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()
