@@ -12,7 +12,7 @@ from equipoise.engine.trace import OpCall, Value
 
 Behavior = Literal["rectifier", "bounded", "other"]
 
-_FAR = (-500.0, -50.0, 50.0, 500.0)
+_FAR = (-300.0, -30.0, 30.0, 300.0)
 _NEAR = tuple(step / 2 for step in range(-16, 17))
 _MOST = 4096  # entries looked at, where the function has weights and so differs from entry to entry
 
@@ -59,8 +59,8 @@ def _judged(y: Tensor) -> Behavior:
     near = y[4:]
     if not bool(torch.isfinite(torch.stack([far_below, below, above, far_above])).all()):
         return "other"
-    rising, other = far_above / 500, far_below / -500
-    steady = ((above / 50 - rising).abs() <= 0.05 * rising.abs()).all()
+    rising, other = far_above / 300, far_below / -300
+    steady = ((above / 30 - rising).abs() <= 0.05 * rising.abs()).all()
     if bool(steady and (rising > 1e-6).all() and (other < 0.999 * rising).all() and (other > -1e-3 * rising).all()):
         return "rectifier"
     flat = (far_above.abs() <= 1.05 * above.abs() + 1e-9) & (far_below.abs() <= 1.05 * below.abs() + 1e-9)

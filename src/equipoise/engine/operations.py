@@ -155,7 +155,9 @@ _SYNONYMS = {
     "_unsafe_view": "view", "max_pool1d_with_indices": "max_pool1d", "max_pool2d_with_indices": "max_pool2d",
     "max_pool3d_with_indices": "max_pool3d", "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
-    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d", "special_log1p": "log1p", "_softmax": "softmax",
+    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d", "special_log1p": "log1p", "_softmax": "softmax", "_threshold": "threshold", "log_sigmoid": "logsigmoid",
+    "special_ndtr": "ndtr", "special_exp2": "exp2", "special_expm1": "expm1", "special_log_softmax": "log_softmax",
+    "special_softmax": "softmax", "matrix_norm": "linalg_norm",
 }
 _INPLACE_POSITION = {
     "relu": 1, "relu6": 1, "silu": 1, "mish": 1, "selu": 1, "celu": 2, "elu": 2, "leaky_relu": 2,
@@ -209,7 +211,7 @@ register(
     "relu relu6 leaky_relu elu selu celu gelu silu mish hardswish softplus softsign prelu hardtanh threshold "
     "clamp clamp_min clamp_max abs square pow sqrt rsqrt logsigmoid hardshrink softshrink tanhshrink neg "
     "rdiv rpow reciprocal exp exp2 expm1 log log1p log2 log10 erf erfc sin cos logaddexp sign heaviside nan_to_num "
-    "round floor ceil trunc",
+    "round floor ceil trunc ndtr atan asinh sinh cosh tan",
     OpKind.ACTIVATION,
     "input",
 )

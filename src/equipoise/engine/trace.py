@@ -43,6 +43,9 @@ def tensors_in(item: Any) -> Iterator[Tensor]:
         yield from tensors_in(list(item.values()))
 
 
+_STEPS = frozenset({"heaviside"})
+
+
 @dataclass(eq=False, slots=True)
 class Value:
     """One state of one tensor that depends on the input.
@@ -137,6 +140,9 @@ class OpCall:
             the inputs.
         """
         given: dict[Value, Tensor] = dict(zip(self.inputs, tensors, strict=True))
+        if self.name in _STEPS:  # torch has no derivative for them; it is zero
+            tensors = tuple(tensor.detach() for tensor in tensors)
+            given = dict(zip(self.inputs, tensors, strict=True))
         if self.before:
             fill = -torch.inf if self.kind is OpKind.MAX_POOL else 0.0
             given[self.inputs[0]] = nn.functional.pad(tensors[0], self.before, value=fill)
@@ -224,15 +230,15 @@ class Trace:
         return value.producer.run(*inputs)[value.producer.outputs.index(value)]
 
     def ancestors(self, value: Value) -> set[Value]:
-        """Every recorded value that ``value`` depends on, itself included."""
+        """Every value that ``value`` depends on, itself included: of the tape as recorded and of the canonical one."""
         found: set[Value] = set()
         pending = [value]
         while pending:
             current = pending.pop()
             if current not in found:
                 found.add(current)
-                call = current.maker or current.producer
-                pending.extend(call.inputs if call else ())
+                for call in {current.maker, current.producer}:
+                    pending.extend(call.inputs if call else ())
         return found
 
     def layer(self, name: str) -> Value:

@@ -36,13 +36,23 @@ def signals(inputs: Sequence[Value], trace: Trace) -> list[int]:
     largest = max(sizes.values())
     left = [i for i in left if sizes[i] == largest]
     if len(left) > 1:
-        behind = {i: trace.ancestors(inputs[i]) - {inputs[i]} for i in left}
-        made = [i for i in left if any(inputs[j] in behind[i] for j in left if j != i)]
+        origin = {i: _origin(inputs[i]) for i in left}
+        behind = {i: trace.ancestors(origin[i]) - {origin[i]} for i in left}
+        made = [i for i in left if any(origin[j] in behind[i] for j in left if j != i)]
         left = [i for i in left if i not in made]
     if len(left) > 1:
         free = [i for i in left if not bounded(inputs[i])]
         left = free or left
     return left
+
+
+def _origin(value: Value) -> Value:
+    """The value that ``value`` is a view or a copy of."""
+    while value.producer is not None and value.producer.kind in (OpKind.VIEW, OpKind.IDENTITY):
+        if len(value.producer.inputs) != 1:
+            break
+        value = value.producer.inputs[0]
+    return value
 
 
 def independent(value: Value) -> int:
@@ -79,7 +89,7 @@ def bounded(value: Value) -> bool:
 
 def _clipped(call: OpCall) -> bool:
     """Whether a rectifier is flat on both sides, as ReLU6 is."""
-    blank = torch.tensor([-500.0, -50.0, 50.0, 500.0], dtype=torch.float64)
+    blank = torch.tensor([-300.0, -30.0, 30.0, 300.0], dtype=torch.float64)
     try:
         with torch.no_grad():
             made = call.run(blank)[0]

@@ -16,7 +16,7 @@ from __future__ import annotations
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import join_affine
 from equipoise.engine.canonical.images import images_first
-from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out
+from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
 from equipoise.engine.canonical.pointwise import join_chains, join_pointwise
 from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
 from equipoise.engine.canonical.spelling import respell
@@ -24,14 +24,15 @@ from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.trace import Trace
 
 _PASSES = (
+    unstack,
     images_first,
+    write_pads,
     lay_out,
     gather_patches,
     absorb_padding,
-    unstack,
     join_pointwise,
-    join_affine,
     join_chains,
+    join_affine,
     join_sums,
     join_products,
     join_maxima,

@@ -29,8 +29,9 @@ def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def join_affine(tape: Tape) -> None:
     """Write chains of scalings and shifts as one call, and shifts behind a layer as its bias."""
-    tape.each(lambda call: _chain(call, tape))
-    tape.drop_unread()
+    for _ in range(2):  # a shift that is its layer's bias, though a batch norm follows it, is written by the second
+        tape.each(lambda call: _chain(call, tape))
+        tape.drop_unread()
     changed = True
     while changed:
         changed = False
@@ -49,18 +50,20 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if not _scales(call):
         return None
     out = call.outputs[0]
-    if _weightless(call) or _weights_follow(out, tape):
-        return None  # the last that has weights writes it
+    following = tape.readers(out)
+    named = call.kind is OpKind.ADD and following and following[0].name == "batch_norm"
+    if len(following) == 1 and tape.inner(out) and _scales(following[0]) and not named:
+        return None  # the last of the chain writes it
     chain = [call]
     while True:
         maker = chain[0].inputs[0].producer
         if maker is None or not tape.inner(chain[0].inputs[0]) or not _scales(maker):
             break
         chain.insert(0, maker)
-    while _weightless(chain[0]):  # a number before the weights belongs to what stands before
-        chain.pop(0)
     chain = _after_bias(chain)
-    if len(chain) == 1 and chain[0].name in ("batch_norm", "affine"):
+    while chain and chain[0].kind is OpKind.IDENTITY:
+        chain.pop(0)
+    if not chain or (len(chain) == 1 and chain[0].name in ("batch_norm", "affine")) or _only_numbers(chain):
         return None
     source = chain[0].inputs[0]
     found = _coefficients(chain, source, out)
@@ -71,22 +74,10 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     return [OpCall(affine, AFFINE, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
 
 
-def _weights_follow(value: Value, tape: Tape) -> bool:
-    """Whether the chain of scalings that ``value`` is part of goes on and has weights later."""
-    while tape.inner(value):
-        (reader,) = tape.readers(value)
-        if not _scales(reader):
-            return False
-        if not _weightless(reader):
-            return True
-        value = reader.outputs[0]
-    return False
-
-
 def _after_bias(chain: list[OpCall]) -> list[OpCall]:
     """Without leading shifts before a named batch norm: those are the layer's bias."""
     for place, call in enumerate(chain):
-        if call.name == "batch_norm" and place and all(part.kind is OpKind.ADD for part in chain[:place]):
+        if call.name == "batch_norm" and place and all(part.kind in (OpKind.ADD, OpKind.IDENTITY) for part in chain[:place]):
             return chain[place:]
     return chain
 
@@ -97,10 +88,14 @@ def _scales(call: OpCall) -> bool:
     return call.inputs[0].shape == call.outputs[0].shape and not call.before and is_affine(call)
 
 
-def _weightless(call: OpCall) -> bool:
-    """Whether a call scales by numbers alone, or not at all."""
-    items = [item for part in (call.members or (call,)) for item in (*part.args, *part.kwargs.values())]
-    return call.name != "batch_norm" and not any(isinstance(item, Tensor) and item.dim() > 0 for item in items)
+def _only_numbers(chain: Sequence[OpCall]) -> bool:
+    """Whether calls do nothing but multiply by numbers."""
+    parts = [part for call in chain for part in (call.members or (call,))]
+    return all(
+        part.kind is OpKind.IDENTITY
+        or (part.name in ("mul", "div", "neg") and not any(isinstance(item, Tensor) and item.dim() for item in part.args))
+        for part in parts
+    )
 
 
 def _coefficients(chain: Sequence[OpCall], source: Value, out: Value) -> tuple[Tensor, Tensor] | None:
@@ -120,10 +115,18 @@ def _coefficients(chain: Sequence[OpCall], source: Value, out: Value) -> tuple[T
         return None  # a constant that does not broadcast: the chain stays as it is
     if shift.dim() != len(source.shape):
         return None
-    same = bool((scale == scale.flatten()[0]).all()) and chain_adds_only(chain)
     dtype = source.dtype if source.dtype.is_floating_point else torch.float32
-    scale = torch.ones_like(scale) if same else scale
-    return scale.to(dtype), shift.to(dtype)
+    scale = torch.ones_like(scale) if chain_adds_only(chain) else scale
+    return _compressed(scale).to(dtype), _compressed(shift).to(dtype)
+
+
+def _compressed(constant: Tensor) -> Tensor:
+    """Without the axes along which it was expanded."""
+    for axis, size in enumerate(constant.shape):
+        first = constant.narrow(axis, 0, 1)
+        if size > 1 and bool((constant == first).all()):
+            constant = first
+    return constant
 
 
 def chain_adds_only(chain: Sequence[OpCall]) -> bool:
@@ -169,7 +172,7 @@ def per_channel(constant: Tensor, value: Value) -> Tensor | None:
 
 def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     """An affine map of a view as a view of an affine map, if a layer of weights stands before the view."""
-    if call.kind is not OpKind.NORM or call.name != "affine":
+    if call.kind is not OpKind.NORM or call.name not in ("affine", "batch_norm") or len(call.inputs) != 1:
         return None
     moved = call.inputs[0]
     view = moved.producer
@@ -181,9 +184,12 @@ def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     if behind.kind is not OpKind.LINEAR and behind.kind is not OpKind.VIEW:
         return None
-    if moved.shape[0] != source.shape[0] or torch.Size(moved.shape).numel() != torch.Size(source.shape).numel():
+    if torch.Size(moved.shape).numel() != torch.Size(source.shape).numel() or not _behind_layer(source):
         return None
-    pulled = [_pulled_back(constant, moved, source) for constant in call.args[1:]]
+    constants = _constants(call)
+    if constants is None:
+        return None
+    pulled = [_pulled_back(constant, moved, source, tape.n) for constant in constants]
     if pulled[0] is None or pulled[1] is None:
         return None
     draft = Draft(call)
@@ -192,18 +198,41 @@ def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     return draft.calls
 
 
-def _pulled_back(constant: Tensor, moved: Value, source: Value) -> Tensor | None:
+def _behind_layer(value: Value) -> bool:
+    """Whether only views stand between a layer of weights and ``value``."""
+    while value.producer is not None and value.producer.kind is OpKind.VIEW and len(value.producer.inputs) == 1:
+        value = value.producer.inputs[0]
+    return value.producer is not None and value.producer.kind is OpKind.LINEAR
+
+
+def _constants(call: OpCall) -> tuple[Tensor, Tensor] | None:
+    """Scale and shift of an affine map, shaped to broadcast over its input."""
+    if call.name == "affine":
+        return call.args[1], call.args[2]
+    found = affine_of(call)
+    if found is None:
+        return None
+    shape = (1, -1, *[1] * (len(call.inputs[0].shape) - 2))
+    scale, shift = (part.reshape(shape) for part in found)
+    return scale, shift
+
+
+def _pulled_back(constant: Tensor, moved: Value, source: Value, n: int) -> Tensor | None:
     """The constant of ``moved`` as one of ``source``, of which it is a view; smallest shape that broadcasts."""
     if constant.numel() == 1:
         return constant.reshape([1] * len(source.shape))
-    if constant.shape[0] != 1:
+    if constant.shape[0] != 1 and moved.shape[0] == n > 1:
         return None
-    numbers = places(moved, source)
+    numbers = places(moved, source, n)
     if numbers is None or numbers.unique().numel() != numbers.numel() or not bool((numbers > 0).all()):
         return None
     flat = constant.new_empty(numbers.numel())
-    flat[(numbers - 1).flatten().to(flat.device)] = constant.expand(1, *moved.shape[1:])[0].reshape(-1)
-    pulled = flat.reshape(1, *source.shape[1:])
+    flat[(numbers - 1).flatten().to(flat.device)] = constant.expand(moved.shape)[: len(numbers)].reshape(-1)
+    pulled = flat.reshape(max(source.shape[0] // max(n, 1), 1), *source.shape[1:])
+    if len(pulled) != 1:
+        if not bool((pulled == pulled[:1]).all()):
+            return None
+        pulled = pulled[:1]
     for axis in range(1, pulled.dim()):
         first = pulled.narrow(axis, 0, 1)
         if bool((pulled == first).all()):

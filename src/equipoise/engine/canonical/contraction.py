@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,8 @@ def contract(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> 
         dims = [axes.signal.index(label) for label in alone]
         x = draft.apply("sum", torch.sum, x, dims)
         axes = Axes(tuple(label for label in axes.signal if label not in alone), axes.weight, axes.result)
+    if _of_stack(draft, x, weight, axes, out):
+        return
     new = [label for label in axes.weight if label not in axes.signal]
     summed = [label for label in axes.signal if label not in axes.result]
     both = [label for label in axes.signal if label in axes.weight and label in axes.result]
@@ -54,6 +56,32 @@ def contract(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> 
         _linear(draft, x, weight, axes, (summed, new), out)
     else:
         _grouped(draft, x, weight, axes, (summed, new, both), out)
+
+
+def _of_stack(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> bool:
+    """Weights of signals that were stacked: their weighted sum. Whether ``x`` is such a stack."""
+    stack = x.maker
+    if stack is None or stack.name != "stack" or len(axes.weight) != 1:
+        return False
+    parts = stack.bound().get("tensors", ())
+    label = axes.signal[stack.bound().get("dim", 0) % len(x.shape)]
+    if axes.weight[0] != label or label in axes.result or len(set(parts)) != len(parts):
+        return False
+    if not all(isinstance(part, Value) for part in parts):
+        return False
+    own = [other for other in axes.signal if other != label]
+    order = [own.index(other) for other in axes.result]
+    terms = [
+        draft.apply("mul", operator.mul, part if order == sorted(order) else draft.view(part, _permuted(order)), factor)
+        for part, factor in zip(parts, weight.unbind(), strict=True)
+    ]
+    for number, term in enumerate(terms[1:], start=2):
+        terms[0] = draft.apply("add", torch.add, terms[0], term, out=out if number == len(terms) else None)
+    return True
+
+
+def _permuted(order: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    return lambda t: t.permute(list(order))
 
 
 def _without_repetition(weight: Tensor, axes: Axes, x: Value) -> tuple[Tensor, Axes]:
@@ -138,10 +166,21 @@ def _product(draft: Draft, a: Any, b: Any, labels: tuple[Sequence[int], ...], ou
     """Write the product of two operands with these labels: of a signal and a constant, or of two signals."""
     left, right, result = (tuple(part) for part in labels)
     if isinstance(a, Value) and isinstance(b, Value):
-        if set(left) | set(right) == set(result):
+        everything = set(left) | set(right)
+        if everything == set(result):
             _entrywise(draft, (a, b), (left, right), result, out)
+        elif _weighs(a, left, b, right) or _weighs(b, right, a, left):
+            whole = tuple(label for label in (*left, *right[::1]) if label in everything)
+            whole = tuple(dict.fromkeys(whole))
+            sizes = dict(zip((*left, *right), (*a.shape, *b.shape), strict=True))
+            sizes.update({label: max(x.shape[own.index(label)] for x, own in ((a, left), (b, right)) if label in own)
+                          for label in everything})  # fmt: skip
+            product = Value(out.index - 1 / 4096, tuple(sizes[label] for label in whole), out.dtype, None, pixels=False)
+            _entrywise(draft, (a, b), (left, right), whole, product)
+            product.producer = draft.calls[-1]
+            _of_one(draft, product, whole, result, out)
         else:
-            draft.apply(_PRODUCT, _summed, a, b, (left, right, result), out=out)
+            draft.apply(replace(_PRODUCT, name=draft.call.name), _summed, a, b, (left, right, result), out=out)
     elif isinstance(a, Value):
         contract(draft, a, b, Axes(left, right, result), out)
     else:
@@ -149,7 +188,15 @@ def _product(draft: Draft, a: Any, b: Any, labels: tuple[Sequence[int], ...], ou
 
 
 def _summed(a: Tensor, b: Tensor, labels: tuple[tuple[int, ...], ...]) -> Tensor:
-    return torch.einsum(a, list(labels[0]), b, list(labels[1]), list(labels[2]))
+    places = {label: place for place, label in enumerate(sorted({label for own in labels for label in own}))}
+    left, right, result = ([places[label] for label in own] for own in labels)
+    return torch.einsum(a, left, b, right, result)
+
+
+def _weighs(a: Value, left: Sequence[int], b: Value, right: Sequence[int]) -> bool:
+    """Whether every axis of ``b`` is one of ``a``, so that ``b`` can only weigh what ``a`` holds."""
+    own = {label for label, size in zip(left, a.shape, strict=True) if size > 1}
+    return {label for label, size in zip(right, b.shape, strict=True) if size > 1} <= own
 
 
 def _entrywise(
@@ -194,11 +241,11 @@ def _matrix_labels(a: Any, b: Any) -> tuple[list[int], list[int], list[int]]:
 def _matmul(call: OpCall, draft: Draft) -> bool | None:
     bound = call.bound()
     a, b = bound.get("input", bound.get("mat1", bound.get("self"))), bound.get("other", bound.get("mat2", bound.get("vec")))
-    if call.name == "inner" and _rank(b) > 1:
-        return False
     labels = _matrix_labels(a, b)
-    if isinstance(a, Value) and isinstance(b, Value):
-        return False
+    if call.name == "inner":
+        rank = _rank(b)
+        labels = ([*range(200, 200 + _rank(a) - 1), 1], [*range(300, 300 + rank - 1), 1],
+                  [*range(200, 200 + _rank(a) - 1), *range(300, 300 + rank - 1)])  # fmt: skip
     _product(draft, a, b, labels, call.outputs[0])
     return None
 
@@ -266,7 +313,10 @@ def _einsum(call: OpCall, draft: Draft) -> bool | None:
     if len(constants) > 1:  # the weights among themselves first
         needed = set(labels[signals[0]]) | set(result)
         kept = tuple(dict.fromkeys(label for i in constants for label in labels[i] if label in needed))
-        weight = torch.einsum(*[part for i in constants for part in (flat[i], list(labels[i]))], list(kept))
+        used = sorted({label for i in constants for label in labels[i]})
+        small = {label: place for place, label in enumerate(used)}
+        given = [part for i in constants for part in (flat[i], [small[label] for label in labels[i]])]
+        weight = torch.einsum(*given, [small[label] for label in kept])
         flat, labels = [flat[signals[0]], weight], [labels[signals[0]], kept]
     _product(draft, flat[0], flat[1], (labels[0], labels[1], result), call.outputs[0])
     return None

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equipoise.engine.canonical.patches import as_convolution
+from equipoise.engine.canonical.patches import as_convolution, places, source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Value
@@ -121,6 +121,73 @@ def gather_patches(tape: Tape) -> None:
         return as_convolution(call, tape)
 
     tape.each(change)
+
+
+def write_pads(tape: Tape) -> None:
+    """Write zeros around a signal as a pad, whether they were concatenated or the signal was written into zeros."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind not in (OpKind.VIEW, OpKind.CONCATENATE) or call.name == "pad" or len(call.outputs) != 1:
+            return None
+        out = call.outputs[0]
+        source = source_of_views(out)
+        if source is out or len(source.shape) != len(out.shape) or len(out.shape) < 3 or source.shape[0] != out.shape[0]:
+            return None
+        if math.prod(out.shape) <= math.prod(source.shape) or out.shape[0] != tape.n:
+            return None
+        found = places(out, source, tape.n)
+        if found is None or bool((found > 0).all()):
+            return None
+        amounts = _zeros_around(found[0], source.shape[1:])
+        if amounts is None:
+            return None
+        draft = Draft(call)
+        draft.apply("pad", F.pad, source, amounts, out=out)
+        return draft.calls
+
+    tape.each(change)
+    tape.each(_pad_of_pad)
+    tape.drop_unread()
+
+
+def _zeros_around(found: Tensor, size: Sequence[int]) -> tuple[int, ...] | None:
+    """How many zeros stand before and after a signal along each axis, the last first; ``None`` if it is no pad."""
+    inside = found > 0
+    amounts: list[int] = []
+    for axis, extent in enumerate(size):
+        rows = inside.movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
+        if len(rows) != extent or int(rows[-1] - rows[0]) != extent - 1:
+            return None
+        amounts = [int(rows[0]), found.shape[axis] - 1 - int(rows[-1]), *amounts]
+    numbers = torch.arange(1, math.prod(size) + 1).reshape(tuple(size))
+    if not torch.equal(F.pad(numbers, amounts), found):
+        return None
+    while len(amounts) > 2 and not any(amounts[-2:]):
+        amounts = amounts[:-2]
+    return tuple(amounts)
+
+
+def _pad_of_pad(call: OpCall) -> Sequence[OpCall] | None:
+    """Two pads by zeros as one."""
+    inner = call.inputs[0].producer if call.name == "pad" and call.inputs else None
+    if inner is None or inner.name != "pad" or call.members or inner.members:
+        return None
+    first, second = _zero_pad(inner), _zero_pad(call)
+    if first is None or second is None:
+        return None
+    length = max(len(first), len(second))
+    first, second = ((*amounts, *[0] * (length - len(amounts))) for amounts in (first, second))
+    draft = Draft(call)
+    whole = tuple(a + b for a, b in zip(first, second, strict=True))
+    draft.apply("pad", F.pad, inner.inputs[0], whole, out=call.outputs[0])
+    return draft.calls
+
+
+def _zero_pad(call: OpCall) -> tuple[int, ...] | None:
+    bound = dict(zip(("input", "pad", "mode", "value"), call.args, strict=False)) | call.kwargs
+    plain = bound.get("mode", "constant") == "constant" and not bound.get("value")
+    amounts = tuple(bound["pad"])
+    return amounts if plain and min(amounts, default=0) >= 0 else None
 
 
 def absorb_padding(tape: Tape) -> None:

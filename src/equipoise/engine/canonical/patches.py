@@ -19,15 +19,21 @@ from equipoise.errors import UnsupportedOperationError
 def source_of_views(value: Value) -> Value:
     """The value whose entries ``value`` holds, moved, copied or padded with a constant."""
     while value.producer is not None and value.producer.kind in (OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE):
-        sources = [source for source in value.producer.inputs if not source.discrete]
-        if len(sources) != 1 or len(value.producer.inputs) != 1:
+        if any(source.discrete for source in value.producer.inputs):
             break
-        value = sources[0]
+        sources = set(value.producer.inputs)
+        if len(sources) > 1:
+            sources = {source_of_views(source) for source in sources}
+        if len(sources) != 1:
+            break
+        (value,) = sources
     return value
 
 
-def places(value: Value, source: Value) -> Tensor | None:
+def places(value: Value, source: Value, n: int) -> Tensor | None:
     """For each entry of the first image of ``value``, which entry of its image of ``source`` it is, from 1; 0: none.
+
+    The result has the shape of ``value``, with as many rows as an image has.
 
     ``None`` if that is no copy of entries, such as where a constant other than zero stands.
     """
@@ -43,7 +49,7 @@ def places(value: Value, source: Value) -> Tensor | None:
     moved = again - found
     if not bool(((moved == 0.5) | ((moved == 0) & (found == 0))).all()):
         return None
-    return found[0].round().long()
+    return found[: max(found.shape[0] // max(n, 1), 1)].round().long()
 
 
 def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
@@ -63,10 +69,10 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     more = math.prod(x.shape) > math.prod(source.shape)
     deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
-    if not more and not deeper or bound.get("groups", 1) != 1:
+    if not more and not deeper:
         return None
-    found = places(x, source)
-    geometry = None if found is None else _geometry(found, source.shape[1:])
+    found = places(x, source, tape.n)
+    geometry = None if found is None else _geometry(found[0], source.shape[1:])
     if geometry is None:
         if more and found is not None and found.unique().numel() < found.numel() // 2:
             raise UnsupportedOperationError(
@@ -81,11 +87,13 @@ def _written(call: OpCall, source: Value, bound: dict[str, Any], geometry: _Geom
     weight: Tensor = bound["weight"]
     d = len(source.shape) - 2
     kernel = weight.new_zeros(len(weight), source.shape[1], *geometry.kernel)
-    flat = weight.reshape(len(weight), -1)
+    groups = int(bound.get("groups", 1))
+    flat = _ungrouped(weight.reshape(len(weight), -1), groups)
     kernel.index_put_(
         (torch.arange(len(weight)).unsqueeze(1), geometry.channel.unsqueeze(0),
          *[offset.unsqueeze(0) for offset in geometry.offsets]), flat, accumulate=True,
     )  # fmt: skip
+    kernel, groups = _grouped(kernel, groups)
     draft = Draft(call)
     before = tuple(side for pair in reversed(geometry.padding) for side in pair)
     x = source
@@ -93,10 +101,26 @@ def _written(call: OpCall, source: Value, bound: dict[str, Any], geometry: _Geom
         x = draft.apply("pad", F.pad, x, before)
     convolve = (F.conv1d, F.conv2d, F.conv3d)[d - 1]
     size = (source.shape[0], len(weight), *geometry.size)
-    y = draft.apply(f"conv{d}d", convolve, x, kernel, bound.get("bias"), geometry.stride, shape=size)
+    y = draft.apply(f"conv{d}d", convolve, x, kernel, bound.get("bias"), geometry.stride, 0, 1, groups, shape=size)
     shape = call.outputs[0].shape
     draft.view(y, lambda t: t.reshape(shape), call.outputs[0])
     return draft.calls
+
+
+def _ungrouped(weight: Tensor, groups: int) -> Tensor:
+    """Weights ``(out, in / groups)`` as ``(out, in)``, zero between groups."""
+    return weight if groups == 1 else torch.block_diag(*weight.chunk(groups))
+
+
+def _grouped(kernel: Tensor, groups: int) -> tuple[Tensor, int]:
+    """A kernel ``(out, in, ...)`` without the zeros between groups, if its groups read consecutive channels."""
+    if groups == 1 or kernel.shape[1] % groups:
+        return kernel, 1
+    width = kernel.shape[1] // groups
+    blocks = [rows[:, i * width : (i + 1) * width] for i, rows in enumerate(kernel.chunk(groups))]
+    inside = torch.cat(blocks)
+    same = bool(inside.abs().sum() == kernel.abs().sum())
+    return (inside, groups) if same else (kernel, 1)
 
 
 class _Geometry:

@@ -34,6 +34,8 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     if call.name not in words or len(call.inputs) != 1 or call.members:
         return None
     stack = call.inputs[0].producer
+    if stack is not None and stack.kind is OpKind.VIEW:
+        return _unreshaped(call, stack)
     if stack is None or stack.name != "stack" or len(stack.inputs) != len(_parts(stack)) or len(stack.inputs) < 2:
         return None
     bound = call.bound()
@@ -57,6 +59,25 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     else:
         draft.apply(_SUM, _folded(operator.add), *parts, out=out)
     return None if len(call.outputs) > 1 and word == "add" else draft.calls
+
+
+def _unreshaped(call: OpCall, view: OpCall) -> Sequence[OpCall] | None:
+    """The sum over an axis into which concatenated channels were split, as the sum of what was concatenated."""
+    cat = view.inputs[0].producer if view.inputs else None
+    if call.name != "sum" or cat is None or cat.name != "cat" or len(cat.inputs) < 2:
+        return None
+    parts, dims = _parts(cat), call.bound().get("dim")
+    shape = call.inputs[0].shape
+    axes = [dims] if isinstance(dims, int) else list(dims or ())
+    along = cat.bound().get("dim", cat.bound().get("axis", 0))
+    alike = all(isinstance(part, Value) and part.shape == cat.inputs[0].shape for part in parts)
+    if along != 1 or axes != [1] or not alike or len(parts) != len(cat.inputs) or call.bound().get("keepdim"):
+        return None
+    if shape != (cat.inputs[0].shape[0], len(parts), *cat.inputs[0].shape[1:]):
+        return None
+    draft = Draft(call)
+    draft.apply(_SUM, _folded(operator.add), *parts, out=call.outputs[0])
+    return draft.calls
 
 
 def _parts(stack: OpCall) -> Sequence[object]:
@@ -99,29 +120,50 @@ def join_sums(tape: Tape) -> None:
             source = source_of_views(terms[0].value)
             members = members_between(out, [source])
             return [joined(call, members, [source], Operation("sum_of_slices", OpKind.AVERAGE_POOL))]
-        if len(terms) == len(call.inputs) and all(term.factor == 1 for term in terms):
+        terms = _collected(terms)
+        if len(terms) == len(call.inputs) and max(abs(term.factor) for term in terms) == 1 and _as_written(call, terms):
             return None
-        if len({id(term.value) for term in terms}) != len(terms):
-            return None  # a signal twice: the pieces keep their order
         return _written_sum(call, terms)
 
     tape.each(change)
     tape.drop_unread()
 
 
-def _written_sum(call: OpCall, terms: Sequence[_Term]) -> Sequence[OpCall]:
+def _as_written(call: OpCall, terms: Sequence[_Term]) -> bool:
+    """Whether the summands are the call's own, scaled as they are."""
+    return [term.value for term in terms] == list(call.inputs) and all(term.factor == 1 for term in terms)
+
+
+def _collected(terms: Sequence[_Term]) -> list[_Term]:
+    """Each signal once."""
+    factors: dict[Value, float] = {}
+    for term in terms:
+        factors[term.value] = factors.get(term.value, 0.0) + term.factor
+    return [_Term(value, factor) for value, factor in factors.items()]
+
+
+def _written_sum(call: OpCall, terms: Sequence[_Term]) -> Sequence[OpCall] | None:
     entries = list(dict.fromkeys(term.value for term in terms))
     constant = members_between(call.outputs[0], entries)
+    if _constant_part(constant):  # what is left of the sum where the signals are zero
+        return [joined(call, constant, entries, _SUM)] if all(term.factor == 1 for term in terms) else None
     draft = Draft(call)
+    out = call.outputs[0]
+    largest = max((abs(term.factor) for term in terms), default=1.0) or 1.0  # a factor of all stands behind the sum
     scaled = [
-        term.value if term.factor == 1 else draft.apply("mul", operator.mul, term.value, term.factor) for term in terms
+        term.value
+        if term.factor == largest
+        else draft.apply("mul", operator.mul, term.value, term.factor / largest)
+        for term in terms
+        if term.factor
     ]
-    # Constants among the summands stay where they are: what is left of the sum at zero signals.
-    rest = _constant_part(constant)
-    if rest:
-        whole = joined(call, constant, entries, _SUM)
-        return [whole] if all(term.factor == 1 for term in terms) else [call]
-    draft.apply(_SUM, _folded(operator.add), *scaled, out=call.outputs[0])
+    if len(scaled) == 1:
+        draft.apply("mul", operator.mul, scaled[0], largest, out=out)
+    elif largest == 1:
+        draft.apply(_SUM, _folded(operator.add), *scaled, out=out)
+    else:
+        total = draft.apply(_SUM, _folded(operator.add), *scaled, shape=out.shape)
+        draft.apply("mul", operator.mul, total, largest, out=out)
     return draft.calls
 
 
@@ -176,7 +218,11 @@ def _terms(tape: Tape, value: Value, factor: float, out: Value) -> list[_Term]:
         if number is None or (maker.kind is OpKind.IDENTITY and maker.inputs[0].dtype != inside.dtype):
             break
         inside, scale = maker.inputs[0], scale * number
-    return [_Term(value, factor)]
+    return [_Term(value, factor)] if inside is value or not _plainly_scaled(inside, value) else [_Term(inside, scale)]
+
+
+def _plainly_scaled(inside: Value, value: Value) -> bool:
+    return inside.shape == value.shape and inside.dtype == value.dtype
 
 
 def _is_pool(terms: Sequence[_Term], tape: Tape) -> bool:

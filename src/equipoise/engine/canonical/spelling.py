@@ -50,7 +50,7 @@ def _add(call: OpCall, draft: Draft) -> bool | None:
     if call.name == "rsub":
         a, b = b, a
     if not (isinstance(a, Value) and isinstance(b, Value)) or a is b:
-        return False
+        return _out_of_place(call, draft)
     factor = alpha if call.name == "add" else -alpha
     if factor == 1 and not _in_place(call):
         return False
@@ -60,6 +60,56 @@ def _add(call: OpCall, draft: Draft) -> bool | None:
 
 def _in_place(call: OpCall) -> bool:
     return getattr(call.function, "__name__", "").startswith("__i") or getattr(call.function, "__name__", "").endswith("_")
+
+
+def _out_of_place(call: OpCall, draft: Draft) -> bool | None:
+    """An operation that writes into the signal, as one that does not: a smaller constant then need not fit it."""
+    if not _in_place(call):
+        return False
+    kwargs = {key: item for key, item in call.kwargs.items() if not isinstance(item, Value)}
+    if len(kwargs) != len(call.kwargs):
+        return False
+    draft.apply(call.name, getattr(torch, call.name), *call.args, out=call.outputs[0], **kwargs)
+    return None
+
+
+def _product(call: OpCall, draft: Draft) -> bool | None:
+    a, b = (call.bound().get(name) for name in ("input", "other"))
+    if a is b and isinstance(a, Value):
+        draft.apply("square", torch.square, a, out=call.outputs[0])
+        return None
+    return _out_of_place(call, draft)
+
+
+def _fixed_choice(call: OpCall, draft: Draft, test: Any, a: Any, b: Any) -> bool | None:
+    """A choice by a constant between a signal and a constant scales the signal by 0 and 1."""
+    x, other = (a, b) if isinstance(a, Value) else (b, a)
+    if isinstance(test, Value) or isinstance(other, Value) or not isinstance(x, Value) or x.discrete:
+        return False
+    keep = test if x is a else ~test
+    scaled = draft.apply("mul", torch.mul, x, keep.to(x.dtype), out=None)
+    rest = torch.where(keep, torch.zeros((), dtype=x.dtype, device=keep.device), other)
+    draft.apply("add", torch.add, scaled, rest.to(x.dtype), out=call.outputs[0])
+    return None
+
+
+def _masked_fill(call: OpCall, draft: Draft) -> bool | None:
+    bound = call.bound()
+    return _fixed_choice(call, draft, bound["mask"], bound["value"], bound["input"])
+
+
+def _normalized(call: OpCall, draft: Draft) -> bool | None:
+    """An instance norm on running statistics is a batch norm."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
+    if call.function is not F.instance_norm:
+        return False
+    bound = dict(zip(names, call.args, strict=False)) | call.kwargs
+    if bound.get("use_input_stats", True):
+        return False
+    parts = [bound.get(name) for name in names[1:5]]
+    draft.apply("batch_norm", F.batch_norm, bound["input"], *parts, False, 0.0, bound.get("eps", 1e-5),
+                out=call.outputs[0])  # fmt: skip
+    return None
 
 
 def _lerp(call: OpCall, draft: Draft) -> bool | None:
@@ -107,7 +157,9 @@ def _where(call: OpCall, draft: Draft) -> bool | None:
     if call.function is torch.Tensor.where:  # the method names the first choice first
         bound = dict(zip(("input", "condition", "other"), call.args, strict=False)) | call.kwargs
     test = bound["condition"]
-    maker = test.maker if isinstance(test, Value) else None
+    if not isinstance(test, Value):
+        return _fixed_choice(call, draft, test, bound["input"], bound["other"])
+    maker = test.maker
     if maker is None or maker.name not in _LARGER_FIRST or len(maker.args) < 2:
         return False
     a, b = (bound.get("input", bound.get("self")), bound.get("other"))
@@ -142,7 +194,7 @@ def _quotient(call: OpCall, draft: Draft) -> bool | None:
     """A constant over a signal is a function of the signal."""
     bound = call.bound()
     if isinstance(bound["input"], Value) or bound.get("rounding_mode"):
-        return False
+        return False if bound.get("rounding_mode") else _out_of_place(call, draft)
     draft.apply("rdiv", _over, bound["other"], bound["input"], out=call.outputs[0])
     return None
 
@@ -188,7 +240,8 @@ _SPELLERS: dict[str, Speller] = {
     "add": _add, "sub": _add, "rsub": _add, "lerp": _lerp, "addcmul": _addcmul, "addcdiv": _addcmul,
     "max": _extreme, "min": _extreme, "where": _where, "maximum": _larger,
     "minimum": _larger, "div": _quotient, "batch_norm": _batch_norm,
-    "convolution": _convolution, "glu": _glu,
+    "convolution": _convolution, "glu": _glu, "mul": _product, "masked_fill": _masked_fill,
+    "instance_norm": _normalized,
     **MATRIX_PRODUCTS,
 }  # fmt: skip
 assert set(_SPELLERS) - {"convolution", "glu"} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word
