@@ -34,11 +34,16 @@ class Place:
 
     def read(self, memory: Tensor) -> Tensor:
         """The tensor at this place of ``memory`` ``(entries,)``."""
-        return memory.as_strided(self.size, self.stride, self.offset)
+        return memory[self._numbers(memory)].reshape(self.size)
 
     def write(self, memory: Tensor, tensor: Tensor) -> Tensor:
         """``memory`` with ``tensor`` at this place, out of place."""
-        return memory.as_strided_scatter(tensor, self.size, self.stride, self.offset)
+        return memory.index_copy(0, self._numbers(memory), tensor.reshape(-1))
+
+    def _numbers(self, memory: Tensor) -> Tensor:
+        """Which entries they are: torch's ``as_strided`` has a wrong derivative after another write."""
+        every = torch.arange(len(memory), device=memory.device)
+        return every.as_strided(self.size, self.stride, self.offset).reshape(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def _overwrite(memory: Tensor, place: Place, known: bool, places: tuple[Place, .
         memory, parts = place.write(memory, parts[0]), parts[1:]
     for spot, part in zip(places, parts, strict=True):
         memory = spot.write(memory, part)
-    return place.read(memory).clone()
+    return place.read(memory)
 
 
 def _memory(tensor: Tensor) -> int:
