@@ -16,6 +16,7 @@ from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, channel_axis, find_layer
+from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 from equipoise.rules.ae import TERMS, Equilibrium, Term
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
@@ -125,11 +126,12 @@ class AttributionEquilibrium:
         Returns:
             The targets, and the attribution ``(k, n, 3, h, w)`` in float32 or float64.
         """
+        trace, notes = unsquashed(trace, target)
         targets = resolve_targets(target, trace.logits)
         layer = find_layer(self.model, trace, self.layer, self.profile.last_maps)
         start = initial_map(trace, layer, targets.seeds)
         start = start if self.profile.shares else replace(start, share=None)
-        self.notes = _notes(start)
+        self.notes = notes + _notes(start)
         composite = self.profile.composite(self.options)
         found = propagate(trace, {layer: start}, composite, release=release, watch=watch)
         dtype = start.value.dtype

@@ -15,6 +15,7 @@ from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propag
 from equipoise.engine.numerics import working_dtype
 from equipoise.errors import OptionError
 from equipoise.methods.base import check_inputs
+from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
 ProfileName = Literal["paper", "reference"]
@@ -64,8 +65,7 @@ class Propagation:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        trace = record(self.model, inputs)
-        targets = resolve_targets(target, trace.logits)
+        trace, targets = self._begin(inputs, target)
         result = self.explain_trace(trace, targets)
         if self.interpolate and result.shape[3:] != inputs.shape[2:]:
             result = resize(result, inputs.shape[2:])
@@ -74,12 +74,17 @@ class Propagation:
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""
         check_inputs(inputs)
-        trace, self._watch = record(self.model, inputs), []
+        trace, targets = self._begin(inputs, target)
+        self._watch = []
         try:
-            self.explain_trace(trace, resolve_targets(target, trace.logits))
+            self.explain_trace(trace, targets)
             return with_unreached(trace, self._watch, trace.output)
         finally:
             self._watch = None
+
+    def _begin(self, inputs: Tensor, target: Target) -> tuple[Trace, Targets]:
+        trace, self.notes = unsquashed(record(self.model, inputs), target)
+        return trace, resolve_targets(target, trace.logits)
 
     def carry(
         self, trace: Trace, start: dict[Value, Relevance], composite: Composite, stop: Sequence[Value] = ()
