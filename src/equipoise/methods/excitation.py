@@ -10,7 +10,7 @@ from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Step, T
 from equipoise.engine.rule import Special
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, positions, rows_of_images
+from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, pixel_map, positions, rows_of_images
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
 from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
@@ -79,7 +79,7 @@ class ExcitationBackprop(Propagation):
         end = trace.input if self.layer is None else rows_of_images(find_layer(self.model, trace, self.layer), trace)
         start = excitation_start(trace, one_hot(targets, trace.logits.dtype), end, reference=self.reference)
         found = self.to(trace, start, excitation_composite(reference=self.reference), end)
-        return channel_sum(channels_first(found, end))
+        return pixel_map(trace, found) if end is trace.input else channel_sum(channels_first(found, end))
 
 
 @METHODS.register("contrastive_eb", aliases=("c*EB", "c_star_eb"))

@@ -99,6 +99,13 @@ def candidates(trace: Trace) -> list[Value]:
     return sorted([value for value in maps if value not in scores] or maps, key=lambda value: value.index)
 
 
+def map_dims(trace: Trace) -> int:
+    """How many dimensions of positions the network's first layer of weights sees, at least as many as the input."""
+    layers = [call for call in trace.calls if call.kind is OpKind.LINEAR]
+    dims = len(trace.input.shape)
+    return max(dims, *(len(call.inputs[0].shape) for call in layers[:1])) - 2 if layers else dims - 2
+
+
 def _after(trace: Trace, *values: Value) -> set[Value]:
     """``values`` and what depends on them."""
     found = set(values)
@@ -161,7 +168,7 @@ def _better(trace: Trace, layers: list[OpCall]) -> str:
             continue
         later = _after(trace, value)
         if 2 * sum(call.inputs[0] in later for call in layers) <= len(layers):
-            return f"; the nearest better start is layer={name!r}, of shape {value.shape}"
+            return f"; a later start is layer={name!r}, of shape {value.shape}"
     return "; use a method that needs no map, such as integrated_gradients"
 
 
@@ -205,6 +212,13 @@ def nearest_layer(value: Value) -> OpCall | None:
         seen.update(fresh)
         pending.extend(fresh)
     return None
+
+
+def pixel_map(trace: Trace, relevance: Tensor) -> Tensor:
+    """Relevance of the pixels ``(k, n, c, *space)``, summed over the channels, where the input has them."""
+    if relevance.dim() - 1 < map_dims(trace) + 2:
+        return relevance.unsqueeze(2)
+    return relevance.sum(2, keepdim=True)
 
 
 def channels_first(tensor: Tensor, value: Value) -> Tensor:

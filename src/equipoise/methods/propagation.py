@@ -13,7 +13,7 @@ from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import OptionError
+from equipoise.errors import LayerError, OptionError
 from equipoise.methods.base import check_inputs
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
@@ -67,8 +67,9 @@ class Propagation:
             return torch.zeros_like(inputs)
         trace, targets = self._begin(inputs, target)
         result = self.explain_trace(trace, targets)
-        if self.interpolate and result.shape[3:] != inputs.shape[2:]:
-            result = resize(result, inputs.shape[2:])
+        if self.interpolate and self.level == "map":
+            size = map_size(result.dim() - 3, inputs.shape)
+            result = result if result.shape[3:] == size else resize(result, size)
         return targets.format(result.to(inputs.dtype))
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
@@ -109,6 +110,24 @@ def one_hot(targets: Targets, dtype: torch.dtype) -> Float[Tensor, "k n C"]:
 def channel_sum(relevance: Tensor) -> Tensor:
     """``(k, n, c, ...)`` to ``(k, n, 1, ...)``."""
     return relevance.sum(2, keepdim=True)
+
+
+def map_size(dims: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The positions of inputs of ``shape`` that a map of ``dims`` dimensions is resized to.
+
+    Images ``(n, c, h, w)`` have maps ``(n, 1, h, w)``. Inputs without a channel axis, such as spectrograms
+    ``(n, mel, time)`` that the network itself gives one, have maps ``(n, 1, mel, time)``.
+
+    Raises:
+        LayerError: If the map's dimensions are not the input's.
+    """
+    for axis in (2, 1):
+        if dims == len(shape) - axis:
+            return tuple(shape[axis:])
+    raise LayerError(
+        f"a map with {dims} dimensions cannot be resized to inputs {tuple(shape)}; name another layer, or pass "
+        "interpolate=False to get it as computed"
+    )
 
 
 def resize(maps: Float[Tensor, "k n c *space"], size: Sequence[int]) -> Float[Tensor, "k n c *larger"]:

@@ -14,8 +14,8 @@ from equipoise.errors import TargetError
 from equipoise.methods.ae import contribution_map, parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
 from equipoise.methods.excitation import is_last
-from equipoise.methods.layers import find_layer
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.layers import find_layer, pixel_map
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot
 from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start, makes_scores
 from equipoise.methods.targets import Targets
 from equipoise.rules.ae_reference import NonzeroPass
@@ -200,7 +200,7 @@ class AGF(_ToThePixels):
         start = {trace.output: Relevance(torch.zeros_like(seeds), gradient=seeds)}
         cam = self.to(trace, start, composite, trace.input)
         peak = per_sample(cam, trace.n).amax(-1)
-        return channel_sum(cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
+        return pixel_map(trace, cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
 
 
 def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor, *, centered: bool = False) -> Tensor:
