@@ -16,6 +16,7 @@ from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation, SharedByValue
 from equipoise.rules.gradient import Derivative
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 
 
@@ -30,7 +31,7 @@ def excitation_composite(*, reference: bool, negate: OpCall | None = None) -> Co
     exact: dict[OpKind, Rule] = {
         OpKind.MAX_POOL: Derivative(),
         OpKind.ACTIVATION: Derivative(),
-        OpKind.AVERAGE_POOL: SharedByValue(1e-20),
+        OpKind.AVERAGE_POOL: Resampled(SharedByValue(1e-20)),
         OpKind.ADD: SharedByValue(),
     }
     return Composite(

@@ -22,6 +22,7 @@ from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import Derivative
 from equipoise.rules.layered import Layered, Normed, shifted, stabilized
 from equipoise.rules.lrp import CONTRIBUTION, AlphaBeta, Epsilon, Flat, Gamma
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
 
@@ -121,7 +122,7 @@ class CompositeLRP(Propagation):
                 **STRUCTURE,
                 OpKind.LINEAR: self.recipe.convolution,
                 OpKind.MAX_POOL: Derivative(),
-                OpKind.AVERAGE_POOL: norm,
+                OpKind.AVERAGE_POOL: Resampled(norm),
                 OpKind.REDUCE: norm,
                 OpKind.ADD: norm,
             },
@@ -153,7 +154,8 @@ def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Co
     divide = shifted if reference else safe_divide
     norm = Normed(divide)
     rule = AlphaBeta(divide=divide, fold=False, alpha=alpha, bias_share=False, jointly=not reference)
-    structure = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    structure: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    structure[OpKind.AVERAGE_POOL] = Resampled(norm)
     return Composite(
         "alpha-beta",
         {**STRUCTURE, **(structure if reference else {}), OpKind.LINEAR: rule},

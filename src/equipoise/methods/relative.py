@@ -22,6 +22,7 @@ from equipoise.rules.ae_reference import NonzeroPass
 from equipoise.rules.agf import Beside, GradientTimesInput, Guided, MaskedValue
 from equipoise.rules.layered import Normed, shifted
 from equipoise.rules.rap import LastLayerAttribution, Magnitude, RelativeAttribution
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.rsp import RelativeSection
 from equipoise.rules.structure import STRUCTURE, Pass
 from equipoise.rules.zbox import ZBox
@@ -77,9 +78,8 @@ class RAP(_ToThePixels):
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         norm = Normed(safe_divide)
-        signed: dict[OpKind, Rule] = dict.fromkeys(
-            (OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm
-        )
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         at_class = self.start == "class" and not self.reference
         exact: dict[OpKind, Rule] = {**signed, OpKind.NORM: NonzeroPass()} if self.reference else {}
         composite = Composite(
@@ -183,7 +183,8 @@ class AGF(_ToThePixels):
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
         masked = Beside(MaskedValue())
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
-        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.ADD), masked))
+        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.ADD), masked))
+        rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",
             {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: Guided()},

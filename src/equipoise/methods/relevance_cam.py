@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
 from equipoise.methods.layers import channels_first, find_layer, rows_of_images
@@ -16,6 +16,7 @@ from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed
 from equipoise.rules.lrp import AlphaBeta
 from equipoise.rules.relevance_cam import DoubledBias
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 
 
@@ -51,7 +52,8 @@ class RelevanceCAM(Propagation):
         own = hot if targets.members is None else targets.members.to(hot.dtype)
         start = hot - (1 - own) / hot.shape[-1]
         norm = Normed(safe_divide)
-        signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
         given = {trace.output: Relevance(start)}

@@ -21,6 +21,7 @@ from equipoise.engine.portions import rows_in_turn
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
+from equipoise.rules.resampling import Resampled
 
 _FLOOR = 1e-9  # lets a pool window without activity pass its relevance
 
@@ -167,7 +168,7 @@ class WeightedMean:
 
 STRUCTURE: dict[OpKind, Rule] = {
     OpKind.MAX_POOL: Pool(),
-    OpKind.AVERAGE_POOL: Pool(),
+    OpKind.AVERAGE_POOL: Resampled(Pool()),
     OpKind.NORM: Pass(),
     OpKind.ACTIVATION: Pass(),
     OpKind.GATE: Pass(),
