@@ -14,6 +14,7 @@ from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
+from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, channel_axis, find_layer
 from equipoise.methods.starts import unsquashed
@@ -132,7 +133,7 @@ class AttributionEquilibrium:
         start = initial_map(trace, layer, targets.seeds)
         start = start if self.profile.shares else replace(start, share=None)
         self.notes = notes + _notes(start)
-        composite = self.profile.composite(self.options)
+        composite = stopping_at_attention(self.profile.composite(self.options))
         found = propagate(trace, {layer: start}, composite, release=release, watch=watch)
         dtype = start.value.dtype
         if trace.input not in found:

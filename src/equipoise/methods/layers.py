@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise.engine import OpCall, OpKind, Trace, Value, record
 from equipoise.errors import LayerError
+from equipoise.methods.attention import is_attention
 from equipoise.methods.starts import head_of
 
 LastMaps: TypeAlias = Registry[Callable[[Trace], Value]]
@@ -74,29 +75,37 @@ def find_layer(
 def candidates(trace: Trace) -> list[Value]:
     """Every spatial map on the way to the class scores, in the order of the forward pass.
 
-    A map has more than one position, comes from a layer of weights, and is laid out as what the first
-    layer of weights reads (a spectrogram ``(n, mel, time)`` may be given a channel before), or as the
-    input is, by a layer of its own (frames that were folded into the batch and unfolded again). Class
-    scores are no map: those of a convolution whose mean over the positions is the network's output
-    belong to the classification stage, as a linear layer behind the mean does.
+    A map has more than one position and as many dimensions as what the first layer of weights reads (a
+    spectrogram ``(n, mel, time)`` may be given a channel before), or as the input has (frames may be folded
+    into the batch and unfolded again); and it comes from a layer of weights that worked on as many: the heads
+    of an attention are no map. Class scores are none either: those of a convolution whose mean over the
+    positions is the network's output belong to the classification stage, as a linear layer behind the mean
+    does.
     """
     reached = trace.ancestors(trace.output)
     layers = [call for call in trace.calls if call.kind is OpKind.LINEAR and call.outputs[0] in reached]
     if not layers:
         return []
-    from_layers = _after(trace, *[call.outputs[0] for call in layers])
-    rank, dims = len(layers[0].inputs[0].shape), len(trace.input.shape)
+    ranks = {len(layers[0].inputs[0].shape), len(trace.input.shape)}
     head = head_of(trace)
     scores = head.inside if head else set()
-
-    def laid_out(value: Value) -> bool:
-        if len(value.shape) == rank:
-            return True
-        made = nearest_layer(value)
-        return len(value.shape) == dims and made is not None and len(made.outputs[0].shape) == dims
-
-    maps = [value for value in reached & from_layers if positions(value) > 1 and laid_out(value)]
+    worked_on = _ranks_of_layers(trace)
+    maps = [
+        value
+        for value in reached
+        if len(value.shape) in ranks & worked_on.get(value, frozenset()) and positions(value) > 1
+    ]
     return sorted([value for value in maps if value not in scores] or maps, key=lambda value: value.index)
+
+
+def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:
+    """How many dimensions the layers of weights that last made each value worked on."""
+    ranks: dict[Value, frozenset[int]] = {}
+    for call in trace.calls:
+        own = [frozenset({len(call.outputs[0].shape)})] if call.kind is OpKind.LINEAR else []
+        found = frozenset().union(*(own or [ranks.get(value, frozenset()) for value in call.inputs]))
+        ranks.update(dict.fromkeys(call.outputs, found))
+    return ranks
 
 
 def map_dims(trace: Trace) -> int:
@@ -166,6 +175,8 @@ def _better(trace: Trace, layers: list[OpCall]) -> str:
             or positions(value) < 2
         ):
             continue
+        if any(is_attention(call) for call in trace.calls if call.outputs[0] in trace.ancestors(value)):
+            return "; attention makes them, which no map method explains: use one such as integrated_gradients"
         later = _after(trace, value)
         if 2 * sum(call.inputs[0] in later for call in layers) <= len(layers):
             return f"; a later start is layer={name!r}, of shape {value.shape}"

@@ -14,6 +14,7 @@ from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import working_dtype
 from equipoise.errors import LayerError, OptionError
+from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import check_inputs
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
@@ -90,8 +91,8 @@ class Propagation:
     def carry(
         self, trace: Trace, start: dict[Value, Relevance], composite: Composite, stop: Sequence[Value] = ()
     ) -> dict[Value, Relevance]:
-        """`propagate`, noted in the coverage table."""
-        return propagate(trace, start, composite, stop=stop, watch=self._watch)
+        """`propagate`, noted in the coverage table; attention is passed by the plain gradient alone."""
+        return propagate(trace, start, stopping_at_attention(composite), stop=stop, watch=self._watch)
 
     def to(self, trace: Trace, start: dict[Value, Relevance], composite: Composite, end: Value) -> Tensor:
         """Carry relevance to ``end`` and return it there, zero where none arrived."""
