@@ -156,7 +156,7 @@ def _refuse_early_start(trace: Trace, start: Value) -> None:
     skipped = [call for call in layers if call.inputs[0] in later]
     if 2 * len(skipped) <= len(layers):
         return
-    made = f", made in {start.producer.site}," if start.producer else ""
+    made = f" in {start.producer.site}" if start.producer else ""
     raise LayerError(
         f"the last spatial map {start.shape}{made} leaves out {len(skipped)} of the {len(layers)} layers that see "
         f"several positions: what follows works on tokens, not on maps{_better(trace, layers)}"
