@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import equipoise
@@ -82,6 +84,24 @@ def test_a_constant_added_to_all_logits_turns_no_map_over(method, head):
         for model in (raised(network(head), constant), Shifted(network(head), constant).eval()):
             after = equipoise.attribute(model, x, 1, method=method, **options)
             assert alike(before, after) > 0.99, (constant, type(model).__name__)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    method=st.sampled_from([name for name in METHODS.names() if hasattr(METHODS[name], "explain_trace")]),
+    head=st.sampled_from(sorted(HEADS)),
+    constant=st.floats(-100, 100),
+    seed=st.integers(0, 99),
+    target=st.integers(0, CLASSES - 1),
+)
+def test_no_constant_changes_more_than_the_scale(method, head, constant, seed, target):
+    """As a law, and tighter, for what is carried along the tape."""
+    x = images(1)
+    a = equipoise.attribute(network(head, seed), x, target, method=method)
+    b = equipoise.attribute(raised(network(head, seed), constant), x, target, method=method)
+    scale = a.abs().max()
+    assume(float(scale) > 0 and method != "full_grad")  # whose bias terms are part of the map
+    assert (a / scale - b / b.abs().max()).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("method", METHODS.names())

@@ -138,7 +138,7 @@ def rows_of_images(value: Value, trace: Trace) -> Value:
         )
         raise LayerError(
             f"the map {value.shape} holds several rows (frames?) for each of {trace.n} images, so it is no map of an "
-            f"image; name {hint}"
+            f"image; use {hint}"
         )
     return value
 
