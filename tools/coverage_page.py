@@ -45,8 +45,12 @@ every operation, no influence of the batch, the exact gradient) are tested in `t
 ## What is refused, and why
 
 - Transformers, MLP mixers, recurrent networks and hybrids with attention: `load_model` refuses them by name. Given
-  as a module, attention stops the explanation at its operation:
+  as a module, a network most of whose layers work on tokens has no map to start from:
   `{vit}`
+- Attention between two maps: every relevance method stops there. Class activation maps and gradient methods pass
+  it. Attention behind the last spatial map (EfficientFormer) belongs to the classification stage of a method that
+  starts at a map, such as AE, which is the plain gradient.
+  `{attention}`
 - Convolutions whose weights are computed from the image (CondConv, timm's `tf_efficientnet_cc_*`), with more than
   one image: they fold the batch into the channels, so relevance could not be told apart by image. One image at a
   time works; there the computed weights count as constants.
@@ -69,6 +73,7 @@ def page(data: Mapping[str, Any]) -> str:
         versions=", ".join(f"{name} {version}" for name, version in data["versions"].items()),
         total=len(data["families"]),
         vit=data["refusals"]["timm/test_vit"],
+        attention=data["refusals"]["timm/edgenext_xx_small"],
         condconv=data["refusals"]["timm/tf_efficientnet_cc_b0_4e"],
         **numbers,
     )

@@ -179,7 +179,7 @@ TEXTS = {
     ),
     "rap": Text(
         title="Relative attributing propagation (RAP)",
-        idea="The class's logit goes down by raising contributions and once more by lowering ones; a "
+        idea="The class's relevance goes down by raising contributions and once more by lowering ones; a "
         "uniform shift of the reached neurons restores the sum, so that unimportant neurons turn "
         "negative. Positive is what the network used at all, more than what speaks for one class.",
         equation=r"R \leftarrow C - \frac{\sum C - \sum R}{|\{C \ne 0\}|} [C \ne 0]",

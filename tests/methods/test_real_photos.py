@@ -12,6 +12,7 @@ import torchvision
 from PIL import Image
 
 import equipoise
+from equipoise.metrics.grid import grid_pointing, tile
 
 pytestmark = pytest.mark.data
 DOG, CAT = 243, 282  # bull mastiff, tiger cat
@@ -95,6 +96,45 @@ def test_ae_keeps_little_and_keeps_it_in_the_right_cell(network, data):
             ratios.append(float((heat > 0).float().mean()))
     assert np.mean(scores) > 0.9
     assert np.mean(ratios) < 0.2
+
+
+def decoded_resnet50(data: Path) -> torch.nn.Module:
+    """ResNet-50 from its codebooks, as its manifest says."""
+    packed = np.load(data / "extra" / "resnet50_pqf" / "resnet50_coded.npz")
+    model = torchvision.models.resnet50(weights=None)
+    state = model.state_dict()
+    for name, tensor in state.items():
+        layer = name.rpartition(".")[0]
+        if name in packed.files:
+            tensor.copy_(torch.from_numpy(packed[name]))
+        elif f"{layer}.codes" in packed.files and name.endswith("weight"):
+            weight = packed[f"{layer}.codebook"].astype(np.float32)[packed[f"{layer}.codes"].astype(np.int64)]
+            tensor.copy_(torch.from_numpy(weight.reshape(tensor.shape)))
+        elif name.endswith("running_var"):
+            tensor.fill_(1 - 1e-5)
+    return model.eval()
+
+
+def test_a_network_whose_scores_are_negative_is_explained_the_right_way_round(data):
+    """All logits of this network are negative on grids; the plain start put .14 and .02 into the class's cell."""
+    model = decoded_resnet50(data)
+    preprocess = torchvision.transforms.Compose([
+        torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(224),
+        torchvision.transforms.ToTensor(),
+        torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ])  # fmt: skip
+    entries = [e for e in json.loads((data / "imagenet" / "manifest.json").read_text()) if "label" in e]
+    random.Random(1).shuffle(entries)
+    scores: dict[str, list[float]] = {"lrp_composite": [], "contrastive_lrp": []}
+    for first in range(0, 12, 4):
+        cells = entries[first : first + 4]
+        pictures = torch.stack([preprocess(Image.open(data / "imagenet" / e["file"]).convert("RGB")) for e in cells])
+        x, targets = tile(pictures, 2)[None], torch.tensor([[e["label"] for e in cells]])
+        for method, found in scores.items():
+            maps = equipoise.heatmap(equipoise.attribute(model, x, targets, method=method))[0]
+            found.extend(grid_pointing(maps, 2, torch.arange(4)).tolist())
+    assert np.mean(scores["lrp_composite"]) > 0.35
+    assert np.mean(scores["contrastive_lrp"]) > 0.8
 
 
 def test_squeezenet_a_plain_relu_network(data):

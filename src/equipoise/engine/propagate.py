@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.engine.canonical import canonicalize
+from equipoise.engine.canonical import open_at
 from equipoise.engine.numerics import per_sample
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Step, describe
@@ -142,15 +142,6 @@ def propagate(
                         value.tensor = None
     # What leaves the engine lies in memory as torch's tensors do, whatever was fastest inside.
     return {value: relevance.with_value(relevance.value.contiguous()) for value, relevance in collected.items()}
-
-
-def open_at(trace: Trace, values: Iterable[Value]) -> None:
-    """Write the canonical tape anew where ``values`` lie inside one of its calls."""
-    made = {value for call in trace.calls for value in call.outputs}
-    hidden = {value for value in values if value not in made and value.maker is not None}
-    if hidden:
-        trace.barriers |= hidden
-        canonicalize(trace)
 
 
 def _check_images(call: OpCall, trace: Trace) -> None:

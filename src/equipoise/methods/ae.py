@@ -14,8 +14,10 @@ from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
+from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, channel_axis, find_layer
+from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 from equipoise.rules.ae import TERMS, Equilibrium, Term
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
@@ -126,12 +128,13 @@ class AttributionEquilibrium:
         Returns:
             The targets, and the attribution ``(k, n, 3, h, w)`` in float32 or float64.
         """
+        trace, notes = unsquashed(trace, target)
         targets = resolve_targets(target, trace.logits)
         layer = find_layer(self.model, trace, self.layer, self.profile.last_maps)
         start = initial_map(trace, layer, targets.seeds)
         start = start if self.profile.shares else replace(start, share=None)
-        self.notes = _notes(start)
-        composite = self.profile.composite(self.options)
+        self.notes = notes + _notes(start)
+        composite = stopping_at_attention(self.profile.composite(self.options))
         found = propagate(trace, {layer: start}, composite, release=release, watch=watch)
         dtype = start.value.dtype
         if trace.input not in found:

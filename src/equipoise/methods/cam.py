@@ -14,7 +14,7 @@ from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.evaluate import ManyPasses, Run
 from equipoise.methods.layers import channels_first, find_layer
 from equipoise.methods.masks import masked_scores
-from equipoise.methods.propagation import ProfileName, Propagation, one_hot, resize
+from equipoise.methods.propagation import ProfileName, Propagation, map_size, one_hot, resize
 from equipoise.methods.targets import Target, Targets
 from equipoise.rules.gradient import GRADIENT
 
@@ -173,7 +173,7 @@ class ScoreCam(ManyPasses):
             return run.targets.format(self._map(run, activation).to(inputs.dtype))
 
     def _map(self, run: Run, activation: Tensor) -> Tensor:
-        size = run.image.shape[2:]
+        size = map_size(activation.dim() - 2, run.image.shape)
         # A last channel of zeros masks everything: the baseline of Eq. 5.
         activation = torch.cat([activation, torch.zeros_like(activation[:, :1])], 1)
 
@@ -182,7 +182,8 @@ class ScoreCam(ManyPasses):
             seen = resize(picked.unsqueeze(0), size)[0]
             low, high = seen.flatten(1).amin(1), seen.flatten(1).amax(1)
             shape = (-1, *[1] * (seen.dim() - 1))
-            return safe_divide(seen - low.reshape(shape), (high - low).reshape(shape))
+            mask = safe_divide(seen - low.reshape(shape), (high - low).reshape(shape))
+            return mask if mask.dim() == run.image.dim() else mask.squeeze(1)  # inputs without a channel axis
 
         scores = masked_scores(run, activation.shape[1], through)
         weights = (scores[:, :-1] - scores[:, -1:]).softmax(1).transpose(1, 2)  # (k, n, c)

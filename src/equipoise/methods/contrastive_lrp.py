@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import Composite, OpKind, Relevance, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Trace, Value
 from equipoise.engine.numerics import over_samples, safe_divide, sums
 from equipoise.engine.rule import Special
 from equipoise.errors import TargetError
@@ -19,8 +19,10 @@ from equipoise.methods.base import METHODS
 from equipoise.methods.excitation import is_last
 from equipoise.methods.lrp import alpha_beta_composite
 from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
+from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation
+from equipoise.rules.lrp import AlphaBeta
 from equipoise.rules.pooling import TiedMaximum
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
@@ -40,12 +42,15 @@ class Variant:
         zplus: Whether it is defined with the rules of Gu et al. (z+, ties of a maximum shared,
             constant pixel bounds), else with alpha-beta at alpha = 1.
         dual: Whether the contrast runs through the last layer with negated weights.
+        at_class: ``starts`` where relevance starts at the class, not as its logit; ``None``: the same, since
+            the variant is defined on the logits' size or their softmax.
     """
 
     starts: Callable[[Tensor, Tensor, Tensor], Pair]
     combine: Callable[[Tensor, Tensor], Tensor]
     zplus: bool = False
     dual: bool = False
+    at_class: Callable[[Tensor, Tensor, Tensor], Pair] | None = None
 
 
 def _total(maps: Tensor) -> Tensor:
@@ -65,6 +70,11 @@ def _evenly(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
     return score * hot, score / (1 - own).sum(-1, keepdim=True).clamp(min=1) * (1 - own)
 
 
+def _one_and_evenly(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
+    del logits
+    return hot, (1 - own) / (1 - own).sum(-1, keepdim=True)
+
+
 def _all_others(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
     return logits.abs() * hot, logits.abs() * (1 - own)
 
@@ -80,7 +90,7 @@ def _softmax_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
 
 
 VARIANTS: Registry[Variant] = Registry("variant of contrastive LRP")
-VARIANTS.add("others", Variant(_evenly, _scaled_difference))
+VARIANTS.add("others", Variant(_evenly, _scaled_difference, at_class=_one_and_evenly))
 VARIANTS.add("clrp1", Variant(_all_others, _unit_difference, zplus=True))
 VARIANTS.add("clrp2", Variant(_same_unit, _unit_difference, zplus=True, dual=True))
 VARIANTS.add("sglrp", Variant(_softmax_gradient, _scaled_difference))
@@ -93,15 +103,19 @@ class ContrastiveLRP(Propagation):
     Args:
         model: A convolutional network in eval mode; it is not changed.
         profile: ``"reference"``: the released rules of each variant, 1e-9 in every denominator.
-        variant: ``"others"``: the class's logit, spread evenly over the others (the c*LRP of the AE
+        variant: ``"others"``: the same as the class's, spread evenly over the others (the c*LRP of the AE
             paper). ``"clrp1"``, ``"clrp2"``: Gu et al. 2018: all others' logits, or the class's own
             unit with negated weights. ``"sglrp"``: Iwana et al. 2019: the softmax's gradient.
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes, for CLRP
             in the reference profile -2.1179 and 2.64.
+        start: For ``"others"``: ``"class"``: 1 at the class and spread over the others. ``"logit"``: its
+            logit, so a negative one turns the map over (a note says so); ``profile="reference"`` starts
+            so, as the released code does. The other variants start from sizes and probabilities.
 
     Raises:
         TargetError: If the target is a function of the logits other than a `ClassGroup`: a contrast needs
-            to know which classes are the others.
+            to know which classes are the others; or if there are no others.
+        OptionError: If the variant or the start is unknown.
     """
 
     summary: ClassVar[str] = "contrastive LRP (c*LRP, CLRP1, CLRP2, SGLRP)"
@@ -113,8 +127,10 @@ class ContrastiveLRP(Propagation):
         profile: ProfileName = "paper",
         variant: str = "others",
         input_bounds: Any = None,
+        start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)
+        self.start = check_start(start, reference=self.reference)
         self.variant: Variant = choose(VARIANTS, variant)
         gu = self.variant.zplus and self.reference and input_bounds is None
         self.bounds = (torch.tensor(-2.1179), torch.tensor(2.64)) if gu else parse_bounds(input_bounds)
@@ -124,17 +140,35 @@ class ContrastiveLRP(Propagation):
         if targets.members is None:
             raise TargetError("contrastive LRP contrasts a class with others; the target is a function of the logits")
         hot = one_hot(targets, trace.logits.dtype)
-        pair = self.variant.starts(trace.logits.to(hot.dtype), hot, targets.members.to(hot.dtype))
+        own = targets.members.to(hot.dtype)
+        if not self.variant.dual and bool((own.sum(-1) == own.shape[-1]).any()):
+            raise TargetError(
+                f"contrastive LRP sets a class against the others, and of {own.shape[-1]} "
+                f"{'class' if own.shape[-1] == 1 else 'classes'} none is left; use lrp_alpha_beta, or contrastive_eb "
+                'or variant="clrp2", which contrast a unit with its own negative weights'
+            )
+        logits = trace.logits.to(hot.dtype)
+        plain = self.start == "logit" or self.reference or self.variant.at_class is None
+        starts = self.variant.starts if plain or self.variant.at_class is None else self.variant.at_class
+        pair = starts(logits, hot, own)
+        if self.start == "logit" and self.variant.at_class is not None:
+            self.notes += logit_start(trace, targets, hot)[1]
         composite = self._composite(dual=False)
         if self.variant.dual:
             maps = [
-                self.to(trace, {trace.output: Relevance(start)}, rules, trace.input)
-                for start, rules in zip(pair, (composite, self._composite(dual=True)), strict=True)
+                self.to(trace, self._from(trace, start, negated=dual), rules, trace.input)
+                for start, rules, dual in zip(pair, (composite, self._composite(dual=True)), (False, True), strict=True)
             ]
         else:  # class and contrast are two rows of one relevance
-            both = self.to(trace, {trace.output: Relevance(torch.cat(pair))}, composite, trace.input)
+            both = self.to(trace, self._from(trace, torch.cat(pair)), composite, trace.input)
             maps = list(both.chunk(2))
         return self.variant.combine(*maps)
+
+    def _from(self, trace: Trace, start: Tensor, *, negated: bool = False) -> dict[Value, Relevance]:
+        if self.reference or self.start == "logit":
+            return {trace.output: Relevance(start)}
+        zplus = AlphaBeta(fold=False, bias_share=False)
+        return below_the_head(trace, start, Excitation(negated=negated) if self.variant.zplus else zplus)
 
     def _composite(self, *, dual: bool) -> Composite:
         if not self.variant.zplus:

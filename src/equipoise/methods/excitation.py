@@ -7,14 +7,17 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Step, Trace, Value
+from equipoise.engine.canonical import open_at
 from equipoise.engine.rule import Special
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, positions
+from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, pixel_map, positions, rows_of_images
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation, SharedByValue
 from equipoise.rules.gradient import Derivative
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 
 
@@ -29,7 +32,7 @@ def excitation_composite(*, reference: bool, negate: OpCall | None = None) -> Co
     exact: dict[OpKind, Rule] = {
         OpKind.MAX_POOL: Derivative(),
         OpKind.ACTIVATION: Derivative(),
-        OpKind.AVERAGE_POOL: SharedByValue(1e-20),
+        OpKind.AVERAGE_POOL: Resampled(SharedByValue(1e-20)),
         OpKind.ADD: SharedByValue(),
     }
     return Composite(
@@ -37,6 +40,15 @@ def excitation_composite(*, reference: bool, negate: OpCall | None = None) -> Co
         {**STRUCTURE, **(exact if reference else {}), OpKind.LINEAR: Excitation(unclamped=reference)},
         (Special(OpKind.LINEAR, lambda step: step.call is negate, Excitation(negated=True, unclamped=reference)),),
     )
+
+
+def excitation_start(
+    trace: Trace, seeds: Tensor, end: Value, *, reference: bool, negated: bool = False
+) -> dict[Value, Relevance]:
+    """The class wins with probability 1; see `below_the_head`."""
+    if reference:
+        return {trace.output: Relevance(seeds)}
+    return below_the_head(trace, seeds, Excitation(negated=negated), end=end)
 
 
 @METHODS.register("eb", aliases=("excitation_backprop",))
@@ -66,10 +78,10 @@ class ExcitationBackprop(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        end = trace.input if self.layer is None else find_layer(self.model, trace, self.layer)
-        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        end = trace.input if self.layer is None else rows_of_images(find_layer(self.model, trace, self.layer), trace)
+        start = excitation_start(trace, one_hot(targets, trace.logits.dtype), end, reference=self.reference)
         found = self.to(trace, start, excitation_composite(reference=self.reference), end)
-        return channel_sum(channels_first(found, end))
+        return pixel_map(trace, found) if end is trace.input else channel_sum(channels_first(found, end))
 
 
 @METHODS.register("contrastive_eb", aliases=("c*EB", "c_star_eb"))
@@ -86,7 +98,8 @@ class ContrastiveEB(Propagation):
         interpolate: Whether to resize the map to the input.
 
     Raises:
-        LayerError: If the network ends in no linear map, or the layers are in the wrong order.
+        LayerError: If the network ends in no linear map, the layers are in the wrong order, or a map holds
+            several rows of an image (frames folded into the batch).
 
     References:
         Zhang et al. 2016, section 3.3; layers as in the benchmark of Fong et al. 2019.
@@ -110,15 +123,22 @@ class ContrastiveEB(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
+        end = stage_input(self.model, trace) if self.layer is None else find_layer(self.model, trace, self.layer)
+        end = rows_of_images(end, trace)
+        if self.contrast_layer is not None:
+            open_at(trace, [end, trace.layer(self.contrast_layer)])
         last = last_layer(trace)
         contrast = last.inputs[0] if self.contrast_layer is None else trace.layer(self.contrast_layer)
-        end = stage_input(self.model, trace) if self.layer is None else find_layer(self.model, trace, self.layer)
         if end not in trace.ancestors(contrast):
             raise LayerError(f"the map's layer {end.shape} does not lead to the contrast layer {contrast.shape}")
         plain = excitation_composite(reference=self.reference)
         dual = excitation_composite(reference=self.reference, negate=last)
-        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        difference = self.to(trace, start, plain, contrast) - self.to(trace, start, dual, contrast)
+        seeds = one_hot(targets, trace.logits.dtype)
+        own, opposite = (
+            excitation_start(trace, seeds, contrast, reference=self.reference, negated=negated)
+            for negated in (False, True)
+        )
+        difference = self.to(trace, own, plain, contrast) - self.to(trace, opposite, dual, contrast)
         found = self.to(trace, {contrast: Relevance(difference)}, plain, end)
         found = channel_sum(channels_first(found, end))
         return found.clamp(min=0) if self.reference else found
@@ -143,6 +163,7 @@ def stage_input(model: nn.Module, trace: Trace) -> Value:
 
 
 def _last_larger_cut(trace: Trace, maps: list[Value]) -> Value:
+    maps = [value for value in maps if value.shape[0] == trace.n] or maps  # frames folded into the batch are no map
     last = maps[-1]
     larger = [value for value in maps if positions(value) > positions(last) and is_cut(trace, value)]
     return larger[-1] if larger else last

@@ -14,7 +14,8 @@ from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
 from equipoise.methods.base import METHODS
-from equipoise.methods.propagation import Propagation, one_hot, resize
+from equipoise.methods.layers import map_dims
+from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import GRADIENT, Derivative
 
@@ -115,8 +116,11 @@ class FullGrad(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        size = trace.input.shape[2:]
-        spatial = [term for term in self.terms(trace, targets) if term.dim() == len(size) + 3]
+        pixels, *biases = self.terms(trace, targets)
+        dims = map_dims(trace)
+        size = map_size(dims, trace.input.shape)
+        pixels = pixels if pixels.dim() == dims + 3 else pixels.unsqueeze(2)  # inputs without a channel axis
+        spatial = [pixels, *(term for term in biases if term.dim() == dims + 3)]
         maps = [resize(_unit_range(term.abs(), trace.n).sum(2, keepdim=True), size) for term in spatial]
         return torch.stack(maps).sum(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,9 +10,12 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import OpKind, Trace, Value, record
+from equipoise.engine import OpCall, OpKind, Trace, Value, record
+from equipoise.engine.canonical import open_at, source_of_views
 from equipoise.engine.channels import channel_axis as channel_axis
 from equipoise.errors import LayerError
+from equipoise.methods.attention import is_attention
+from equipoise.methods.starts import head_of
 
 LastMaps: TypeAlias = Registry[Callable[[Trace], Value]]
 
@@ -43,17 +47,19 @@ def find_layer(
     Args:
         model: The network.
         trace: Its forward pass.
-        name: A module's dotted name; ``None`` finds the map: the last tensor with as many dimensions
-            as the input and more than one position that the class scores depend on. VGG (the last
+        name: A module's dotted name; ``None`` finds the map: the last of `candidates`. VGG (the last
             ReLU, before the last pool) and AlexNet (the output of ``features``) follow the paper.
         last_maps: The exceptions.
         pick: Chooses among the maps on the way to the class scores, in order.
 
     Raises:
-        LayerError: If the module does not exist, or no such map exists.
+        LayerError: If the module does not exist, or no such map exists, or most of the network's layers
+            that mix or see positions come after the last such map.
     """
     if name is not None:
         value = trace.layer(name)
+        value = trace.twins.get(value, value)
+        open_at(trace, [value])
         if len(value.shape) < 3:
             raise LayerError(f"{name!r} returns {value.shape}, which has no spatial positions")
         if value not in trace.ancestors(trace.output):
@@ -66,20 +72,132 @@ def find_layer(
     maps = candidates(trace)
     if not maps:
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
+    _refuse_early_start(trace, maps[-1])
     return pick(trace, maps)
 
 
 def candidates(trace: Trace) -> list[Value]:
-    """Every spatial map on the way to the class scores, in the order of the forward pass."""
+    """Every spatial map on the way to the class scores, in the order of the forward pass.
+
+    A map has more than one position and as many dimensions as what the first layer of weights reads (a
+    spectrogram ``(n, mel, time)`` may be given a channel before), or as the input has (frames may be folded
+    into the batch and unfolded again); and it comes from a layer of weights that worked on as many: the heads
+    of an attention are no map. Class scores are none either: those of a convolution whose mean over the
+    positions is the network's output belong to the classification stage, as a linear layer behind the mean
+    does.
+    """
+    reached = trace.ancestors(trace.output)
+    layers = [call for call in trace.calls if call.kind is OpKind.LINEAR and call.outputs[0] in reached]
+    if not layers:
+        return []
+    ranks = {len(layers[0].inputs[0].shape), len(trace.input.shape)}
+    head = head_of(trace)
+    scores = head.inside if head else set()
+    worked_on = _ranks_of_layers(trace)
+    maps = [
+        value
+        for value in reached
+        if len(value.shape) in ranks & worked_on.get(value, frozenset()) and positions(value) > 1 and _whole(value)
+    ]
+    return sorted([value for value in maps if value not in scores] or maps, key=lambda value: value.index)
+
+
+def _whole(value: Value) -> bool:
+    """Whether a map is no cut or padded part of another."""
+    return math.prod(value.shape) == math.prod(source_of_views(value).shape)
+
+
+def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:
+    """How many dimensions the layers of weights that last made each value worked on."""
+    ranks: dict[Value, frozenset[int]] = {}
+    for call in trace.calls:
+        own = [frozenset({len(call.outputs[0].shape)})] if call.kind is OpKind.LINEAR else []
+        found = frozenset().union(*(own or [ranks.get(value, frozenset()) for value in call.inputs]))
+        ranks.update(dict.fromkeys(call.outputs, found))
+    return ranks
+
+
+def map_dims(trace: Trace) -> int:
+    """How many dimensions of positions the network's first layer of weights sees, at least as many as the input."""
+    layers = [call for call in trace.calls if call.kind is OpKind.LINEAR]
     dims = len(trace.input.shape)
-    return sorted(
-        (
-            value
-            for value in trace.ancestors(trace.output)
-            if value.producer is not None and len(value.shape) == dims and positions(value) > 1
-        ),
-        key=lambda value: value.index,
+    return max(dims, *(len(call.inputs[0].shape) for call in layers[:1])) - 2 if layers else dims - 2
+
+
+def _after(trace: Trace, *values: Value) -> set[Value]:
+    """``values`` and what depends on them."""
+    found = set(values)
+    for call in trace.calls:
+        if not found.isdisjoint(call.inputs):
+            found.update(call.outputs)
+    return found
+
+
+def rows_of_images(value: Value, trace: Trace) -> Value:
+    """``value``, if each image has one row of it.
+
+    Raises:
+        LayerError: If frames, patches or the like are folded into its first axis.
+    """
+    if value.shape[0] != trace.n:
+        usable = [made for made in candidates(trace) if made.shape[0] == trace.n]
+        names = [name for name, made in trace.module_outputs.items() if name and made in usable]
+        hint = (
+            f"layer={names[-1]!r}" if names else "a layer after they are unfolded, or a method that ends at the pixels"
+        )
+        raise LayerError(
+            f"the map {value.shape} holds several rows (frames?) for each of {trace.n} images, so it is no map of an "
+            f"image; use {hint}"
+        )
+    return value
+
+
+def _refuse_early_start(trace: Trace, start: Value) -> None:
+    """Refuse a start that leaves most of the network out.
+
+    Raises:
+        LayerError: If more than half of the layers of weights that see several positions (pixels of a map or
+            tokens) come after ``start``.
+    """
+    reached = trace.ancestors(trace.output)
+    layers = [c for c in trace.calls if c.outputs[0] in reached and _sees_positions(c)]
+    later = _after(trace, start)
+    skipped = [call for call in layers if call.inputs[0] in later]
+    if 2 * len(skipped) <= len(layers):
+        return
+    made = f" in {start.producer.site}" if start.producer else ""
+    raise LayerError(
+        f"the last spatial map {start.shape}{made} leaves out {len(skipped)} of the {len(layers)} layers that see "
+        f"several positions: what follows works on tokens, not on maps{_better(trace, layers)}"
     )
+
+
+def _better(trace: Trace, layers: list[OpCall]) -> str:
+    """Which module to name instead, in words."""
+    reached = trace.ancestors(trace.output)
+    for name, value in reversed(trace.module_outputs.items()):
+        if (
+            not name
+            or value not in reached
+            or len(value.shape) < 3
+            or value.shape[0] != trace.n
+            or positions(value) < 2
+        ):
+            continue
+        if any(is_attention(call) for call in trace.calls if call.outputs[0] in trace.ancestors(value)):
+            return "; attention makes them, which no map method explains: use one such as integrated_gradients"
+        later = _after(trace, value)
+        if 2 * sum(call.inputs[0] in later for call in layers) <= len(layers):
+            return f"; a later start is layer={name!r}, of shape {value.shape}"
+    return "; use a method that needs no map, such as integrated_gradients"
+
+
+def _sees_positions(call: OpCall) -> bool:
+    if call.kind is not OpKind.LINEAR or not call.inputs:
+        return False
+    shape = call.inputs[0].shape
+    places = shape[1:-1] if call.name in {"linear", "matmul"} else shape[2:]
+    return math.prod(places) > 1
 
 
 def positions(value: Value) -> int:
@@ -89,6 +207,13 @@ def positions(value: Value) -> int:
     for axis, size in enumerate(value.shape[1:], start=1):
         count *= 1 if axis == channels else size
     return count
+
+
+def pixel_map(trace: Trace, relevance: Tensor) -> Tensor:
+    """Relevance of the pixels ``(k, n, c, *space)``, summed over the channels, where the input has them."""
+    if relevance.dim() - 1 < map_dims(trace) + 2:
+        return relevance.unsqueeze(2)
+    return relevance.sum(2, keepdim=True)
 
 
 def channels_first(tensor: Tensor, value: Value) -> Tensor:
@@ -117,7 +242,10 @@ def list_layers(model: nn.Module, inputs: Tensor) -> list[LayerRow]:
     """The modules of ``model`` whose output is a spatial map that the class scores depend on."""
     trace = record(model, inputs)
     usable = set(candidates(trace))
-    default = find_layer(model, trace, None)
+    try:
+        default = find_layer(model, trace, None)
+    except LayerError:  # there is no default; that is no reason not to list the others
+        default = None
     modules = dict(model.named_modules())
     rows = [
         LayerRow(name, type(modules[name]).__name__, value.shape, value is default)

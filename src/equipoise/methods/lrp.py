@@ -17,10 +17,12 @@ from equipoise.errors import OptionError
 from equipoise.methods.ae import parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
 from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
+from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start, makes_scores
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import Derivative
-from equipoise.rules.layered import Normed, shifted, stabilized
-from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma
+from equipoise.rules.layered import Layered, Normed, shifted, stabilized
+from equipoise.rules.lrp import CONTRIBUTION, AlphaBeta, Epsilon, Flat, Gamma
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
 
@@ -35,11 +37,13 @@ class Recipe:
         convolution: The rule of convolutions.
         dense: The rule of linear layers.
         first: Makes the rule of the layer that reads the pixels; ``None`` leaves it to ``convolution``.
+        last: The rule of the layer that makes the scores, where relevance starts as 1 at the class.
     """
 
     convolution: Rule
     dense: Rule
     first: Callable[[Bounds], Rule] | None = None
+    last: Layered = CONTRIBUTION
 
 
 def _flat(bounds: Bounds) -> Rule:
@@ -59,7 +63,9 @@ COMPOSITES.add("epsilon-alpha2-beta1", Recipe(_ALPHA2_BETA1, Epsilon()),
                aliases=("eps-alpha2beta1", "epsilon-alpha2beta1", "epsilonalpha2beta1"))  # fmt: skip
 COMPOSITES.add("epsilon-alpha2-beta1-flat", Recipe(_ALPHA2_BETA1, Epsilon(), _flat),
                aliases=("eps-alpha2beta1-flat", "epsilon-alpha2beta1-flat", "epsilonalpha2beta1flat"))  # fmt: skip
-COMPOSITES.add("alpha1-beta0", Recipe(AlphaBeta(bias_share=False), AlphaBeta(bias_share=False), ZBox),
+_UNBIASED = AlphaBeta(fold=False, bias_share=False)
+COMPOSITES.add("alpha1-beta0",
+               Recipe(AlphaBeta(bias_share=False), AlphaBeta(bias_share=False), ZBox, last=_UNBIASED),
                aliases=("alpha1beta0",))  # fmt: skip
 
 
@@ -74,10 +80,17 @@ class CompositeLRP(Propagation):
         composite: ``"epsilon-gamma-box"`` (the paper's LRP-COMP), ``"epsilon-plus"``,
             ``"epsilon-alpha2-beta1"``, either with ``"-flat"``, or ``"alpha1-beta0"``.
         input_bounds: Lowest and highest pixel value for the box rule.
+        start: ``"class"``: what each input of the last layer contributes to the class, ``x w``, which is
+            the epsilon rule for a score without bias; it does not turn over where the score is negative.
+            ``"logit"``: the logit, bias included, through every layer's rule. ``profile="reference"``
+            starts as zennit does, with 1, which the epsilon rule divides by the signed logit.
+
+    Raises:
+        OptionError: If the composite or the start is unknown.
 
     References:
         Montavon et al. 2019; Kohlbrenner et al. 2020 (*Towards best practice in explaining neural
-        network decisions with LRP*). The relevance starts as 1 at the class.
+        network decisions with LRP*).
     """
 
     summary: ClassVar[str] = "LRP with a rule per kind of layer (epsilon, gamma, z+, alpha-beta, box)"
@@ -89,8 +102,10 @@ class CompositeLRP(Propagation):
         profile: ProfileName = "paper",
         composite: str = "epsilon-gamma-box",
         input_bounds: Any = None,
+        start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)
+        self.start = check_start(start, reference=self.reference)
         self.recipe: Recipe = choose(COMPOSITES, composite)
         default = (torch.tensor(-3.0), torch.tensor(3.0)) if self.reference else None
         self.bounds = default if input_bounds is None else parse_bounds(input_bounds)
@@ -98,23 +113,32 @@ class CompositeLRP(Propagation):
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         norm = Normed(stabilized())
+        seeds = one_hot(targets, trace.logits.dtype)
+        at_class = self.start == "class" and not self.reference
+        last = (Special(OpKind.LINEAR, makes_scores, self.recipe.last),) if at_class else ()
         composite = Composite(
             "lrp",
             {
                 **STRUCTURE,
                 OpKind.LINEAR: self.recipe.convolution,
                 OpKind.MAX_POOL: Derivative(share_ties=not self.reference),
-                OpKind.AVERAGE_POOL: norm,
+                OpKind.AVERAGE_POOL: Resampled(norm),
                 OpKind.REDUCE: norm,
                 OpKind.ADD: norm,
             },
             (
                 *([Special(OpKind.LINEAR, reads_pixels, self.recipe.first(self.bounds))] if self.recipe.first else []),
+                *last,
                 Special(OpKind.LINEAR, _is_dense, self.recipe.dense),
             ),
         )
-        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        return self.to(trace, start, composite, trace.input)
+        if at_class:
+            start = below_the_head(trace, seeds, self.recipe.last, signed=self.recipe.last == CONTRIBUTION)
+            return self.to(trace, start, composite, trace.input)
+        if self.start == "logit":
+            seeds, notes = logit_start(trace, targets, seeds)
+            self.notes += notes
+        return self.to(trace, {trace.output: Relevance(seeds)}, composite, trace.input)
 
 
 def _is_dense(step: Step) -> bool:
@@ -130,7 +154,8 @@ def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Co
     divide = shifted if reference else safe_divide
     norm = Normed(divide)
     rule = AlphaBeta(divide=divide, fold=False, alpha=alpha, bias_share=False, jointly=not reference)
-    structure = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    structure: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    structure[OpKind.AVERAGE_POOL] = Resampled(norm)
     return Composite(
         "alpha-beta",
         {**STRUCTURE, **(structure if reference else {}), OpKind.LINEAR: rule},
@@ -147,34 +172,44 @@ class AlphaBetaLRP(Propagation):
         profile: ``"reference"``: as in the released code of RAP and AGF (see `alpha_beta_composite`).
         alpha: At least 1; ``beta = alpha - 1``.
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``: relevance starts as 1 at the class, whatever constant all logits share.
+            ``"logit"``: as the class's logit, so a negative one turns the map over (a note says so);
+            ``profile="reference"`` starts so, as the released code does.
 
     Raises:
-        OptionError: If ``alpha`` is below 1.
+        OptionError: If ``alpha`` is below 1, or the start is unknown.
 
     References:
-        Bach et al. 2015, Eq. 60. The relevance starts as the logit at the class.
+        Bach et al. 2015, Eq. 60.
     """
 
     summary: ClassVar[str] = "LRP alpha-beta on every layer"
 
     def __init__(
-        self, model: nn.Module, *, profile: ProfileName = "paper", alpha: float = 1.0, input_bounds: Any = None
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        alpha: float = 1.0,
+        input_bounds: Any = None,
+        start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)
+        self.start = check_start(start, reference=self.reference)
         if not alpha >= 1:
             raise OptionError(f"alpha is {alpha}; it must be at least 1 (beta is alpha - 1)")
+        self.last = AlphaBeta(fold=False, alpha=float(alpha), bias_share=False)
         self.composite = alpha_beta_composite(float(alpha), parse_bounds(input_bounds), reference=self.reference)
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        start = logit_start(trace, targets)
-        return self.to(trace, {trace.output: Relevance(start)}, self.composite, trace.input)
-
-
-def logit_start(trace: Trace, targets: Targets) -> Tensor:
-    """The class's logit at the class, zero elsewhere: ``(k, n, C)``."""
-    seeds = one_hot(targets, trace.logits.dtype)
-    return seeds * trace.logits.to(seeds.dtype)
+        seeds = one_hot(targets, trace.logits.dtype)
+        if self.start == "class" and not self.reference:
+            start = below_the_head(trace, seeds, self.last)
+            return self.to(trace, start, self.composite, trace.input)
+        seeds, notes = logit_start(trace, targets, seeds)
+        self.notes += notes
+        return self.to(trace, {trace.output: Relevance(seeds)}, self.composite, trace.input)
 
 
 @METHODS.register("deep_taylor", aliases=("dtd",))
@@ -184,13 +219,15 @@ class DeepTaylor(AlphaBetaLRP):
     Args:
         model: A convolutional network in eval mode; it is not changed.
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``: relevance starts as 1 at the class. ``"logit"``: as its logit.
 
     References:
         Montavon et al. 2017 (*Explaining nonlinear classification decisions with deep Taylor
-        decomposition*), Eq. 15 (z+) and 19 (the box). The relevance starts as the logit at the class.
+        decomposition*), Eq. 15 (z+) and 19 (the box). They explain a non-negative score, and z+ spreads it
+        the same way whatever its size, so 1 in its place changes the map's scale alone.
     """
 
     summary: ClassVar[str] = "deep Taylor decomposition: z+ on every layer, the box rule at the pixels"
 
-    def __init__(self, model: nn.Module, *, input_bounds: Any = None) -> None:
-        super().__init__(model, alpha=1.0, input_bounds=input_bounds)
+    def __init__(self, model: nn.Module, *, input_bounds: Any = None, start: StartName = "class") -> None:
+        super().__init__(model, alpha=1.0, input_bounds=input_bounds, start=start)

@@ -13,8 +13,10 @@ from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import OptionError
+from equipoise.errors import LayerError, OptionError
+from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import check_inputs
+from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
 ProfileName = Literal["paper", "reference"]
@@ -64,28 +66,33 @@ class Propagation:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        trace = record(self.model, inputs)
-        targets = resolve_targets(target, trace.logits)
+        trace, targets = self._begin(inputs, target)
         result = self.explain_trace(trace, targets)
-        if self.interpolate and result.shape[3:] != inputs.shape[2:]:
-            result = resize(result, inputs.shape[2:])
+        if self.interpolate and self.level == "map":
+            size = map_size(result.dim() - 3, inputs.shape)
+            result = result if result.shape[3:] == size else resize(result, size)
         return targets.format(result.to(inputs.dtype))
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""
         check_inputs(inputs)
-        trace, self._watch = record(self.model, inputs), []
+        trace, targets = self._begin(inputs, target)
+        self._watch = []
         try:
-            self.explain_trace(trace, resolve_targets(target, trace.logits))
+            self.explain_trace(trace, targets)
             return with_unreached(trace, self._watch, trace.output)
         finally:
             self._watch = None
 
+    def _begin(self, inputs: Tensor, target: Target) -> tuple[Trace, Targets]:
+        trace, self.notes = unsquashed(record(self.model, inputs), target)
+        return trace, resolve_targets(target, trace.logits)
+
     def carry(
         self, trace: Trace, start: dict[Value, Relevance], composite: Composite, stop: Sequence[Value] = ()
     ) -> dict[Value, Relevance]:
-        """`propagate`, noted in the coverage table."""
-        return propagate(trace, start, composite, stop=stop, watch=self._watch)
+        """`propagate`, noted in the coverage table; attention is passed by the plain gradient alone."""
+        return propagate(trace, start, stopping_at_attention(composite), stop=stop, watch=self._watch)
 
     def to(self, trace: Trace, start: dict[Value, Relevance], composite: Composite, end: Value) -> Tensor:
         """Carry relevance to ``end`` and return it there, zero where none arrived."""
@@ -104,6 +111,24 @@ def one_hot(targets: Targets, dtype: torch.dtype) -> Float[Tensor, "k n C"]:
 def channel_sum(relevance: Tensor) -> Tensor:
     """``(k, n, c, ...)`` to ``(k, n, 1, ...)``."""
     return relevance.sum(2, keepdim=True)
+
+
+def map_size(dims: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The positions of inputs of ``shape`` that a map of ``dims`` dimensions is resized to.
+
+    Images ``(n, c, h, w)`` have maps ``(n, 1, h, w)``. Inputs without a channel axis, such as spectrograms
+    ``(n, mel, time)`` that the network itself gives one, have maps ``(n, 1, mel, time)``.
+
+    Raises:
+        LayerError: If the map's dimensions are not the input's.
+    """
+    for axis in (2, 1):
+        if dims == len(shape) - axis:
+            return tuple(shape[axis:])
+    raise LayerError(
+        f"a map with {dims} dimensions cannot be resized to inputs {tuple(shape)}; name another layer, or pass "
+        "interpolate=False to get it as computed"
+    )
 
 
 def resize(maps: Float[Tensor, "k n c *space"], size: Sequence[int]) -> Float[Tensor, "k n c *larger"]:

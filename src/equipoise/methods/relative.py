@@ -14,14 +14,16 @@ from equipoise.errors import TargetError
 from equipoise.methods.ae import contribution_map, parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
 from equipoise.methods.excitation import is_last
-from equipoise.methods.layers import find_layer
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.layers import find_layer, pixel_map
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot
+from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start, makes_scores
 from equipoise.methods.targets import Targets
 from equipoise.rules.ae_reference import NonzeroPass
 from equipoise.rules.agf import Beside, GradientTimesInput, Guided, MaskedValue
 from equipoise.rules.layered import Normed, shifted
 from equipoise.rules.pooling import Pool
-from equipoise.rules.rap import LastLayerAttribution, RelativeAttribution
+from equipoise.rules.rap import LastLayerAttribution, Magnitude, RelativeAttribution
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.rsp import RelativeSection
 from equipoise.rules.structure import STRUCTURE, Pass
 from equipoise.rules.zbox import ZBox
@@ -50,29 +52,51 @@ class RAP(_ToThePixels):
         profile: ``"reference"``: pools and sums divide by signed values, an empty pool window loses its
             relevance, as in the released code. The layers' rule is the same in both.
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``: relevance starts as 1 at the class, whatever constant all logits share, and the
+            last layer shares it by the size of each contribution. ``"logit"``: with the logit's sign and
+            size, so a negative one turns the map over (a note says so); ``profile="reference"`` starts so.
+
+    Raises:
+        OptionError: If the start is unknown.
 
     References:
-        Nam et al. 2020. The sum is the logit, and every layer keeps it.
+        Nam et al. 2020. Every layer keeps the sum.
     """
 
     summary: ClassVar[str] = "relative attributing propagation (RAP)"
 
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        input_bounds: Any = None,
+        start: StartName = "class",
+    ) -> None:
+        super().__init__(model, profile=profile, input_bounds=input_bounds)
+        self.start = check_start(start, reference=self.reference)
+
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         norm = Normed(safe_divide)
-        signed: dict[OpKind, Rule] = dict.fromkeys(
-            (OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm
-        )
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed[OpKind.AVERAGE_POOL] = Resampled(norm)
+        at_class = self.start == "class" and not self.reference
         exact: dict[OpKind, Rule] = {**signed, OpKind.NORM: NonzeroPass()} if self.reference else {}
         composite = Composite(
             "rap",
             {**STRUCTURE, **exact, OpKind.LINEAR: RelativeAttribution()},
             (
                 Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),
-                Special(OpKind.LINEAR, is_last, LastLayerAttribution()),
+                Special(OpKind.LINEAR, makes_scores, Magnitude())
+                if at_class
+                else Special(OpKind.LINEAR, is_last, LastLayerAttribution()),
             ),
         )
-        start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
+        seeds = one_hot(targets, trace.logits.dtype)
+        if self.start == "logit":
+            self.notes += logit_start(trace, targets, seeds)[1]
+        start = below_the_head(trace, seeds, Magnitude()) if at_class else {trace.output: Relevance(seeds)}
         return self.to(trace, start, composite, trace.input)
 
 
@@ -127,10 +151,15 @@ class AGF(_ToThePixels):
         profile: The released rules in both; they run on any network here, where layers other than a
             convolution with a kernel larger than 1x1 share relevance plainly.
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``: the softened score is made of the class's logit less the mean logit, so that a
+            constant added to all logits changes nothing. ``"logit"``: of the logit itself, as published; a
+            negative one turns the map over (a note says so). ``profile="reference"`` starts so. A network
+            with one logit is read as one of two classes, the other's logit being 0.
 
     Raises:
         TargetError: If the target is a function of the logits other than a `ClassGroup`, whose score then
             stands where a class's would, beside the classes that are no members.
+        OptionError: If the start is unknown.
 
     References:
         Gur et al. 2021. The map is divided by its largest entry, then summed over channels.
@@ -139,13 +168,25 @@ class AGF(_ToThePixels):
     summary: ClassVar[str] = "attribution guided factorization (AGF)"
     level: ClassVar[str] = "map"
 
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        input_bounds: Any = None,
+        start: StartName = "class",
+    ) -> None:
+        super().__init__(model, profile=profile, input_bounds=input_bounds)
+        self.start = check_start(start, reference=self.reference)
+
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         if targets.members is None:
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
         masked = Beside(MaskedValue())
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
-        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.ADD), masked))
+        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.ADD), masked))
+        rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",
             {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: Guided()},
@@ -155,14 +196,17 @@ class AGF(_ToThePixels):
             ),
         )
         hot = one_hot(targets, trace.logits.dtype)
-        seeds = softened_gradient(trace.logits, hot, targets.members.to(hot.dtype))
+        centered = self.start == "class" and not self.reference
+        seeds = softened_gradient(trace.logits, hot, targets.members.to(hot.dtype), centered=centered)
+        if self.start == "logit":
+            self.notes += logit_start(trace, targets, hot)[1]
         start = {trace.output: Relevance(torch.zeros_like(seeds), gradient=seeds)}
         cam = self.to(trace, start, composite, trace.input)
         peak = per_sample(cam, trace.n).amax(-1)
-        return channel_sum(cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
+        return pixel_map(trace, cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
 
 
-def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Tensor:
+def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor, *, centered: bool = False) -> Tensor:
     """Gradient by the logits of AGF's softened class score (their Eq. 4 and 5), ``(k, n, C)``.
 
     The score is ``softmax_j(y_t exp(-((y_j - y_t) / sigma)^2 / 2))`` at the class, with ``sigma`` the
@@ -172,13 +216,20 @@ def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Tensor:
         logits: ``(n, C)``.
         hot: The start at the target, ``(k, n, C)``; gives the dtype.
         own: 1 at the classes that the target stands for, ``(k, n, C)``; ``y_t`` is their log-sum-exp.
+        centered: Whether ``y_t`` counts from the mean logit, where it stands by itself. With one logit that
+            is half of it: the other class's is 0.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         y = logits.detach().to(hot.dtype).clone().expand_as(hot).requires_grad_()
         member = own > 0
         target = y.masked_fill(~member, -torch.inf).logsumexp(-1, keepdim=True)
         distance = (y - target).masked_fill(member, 0)
+        if logits.shape[-1] == 1 or bool(member.all(-1).any()):  # no other class: one of logit 0, a sigma away
+            distance, member = torch.cat([distance, -target], -1), torch.cat([member, member[..., :1] & False], -1)
         sigma = distance.abs().amax(-1, keepdim=True)
+        sigma = torch.where(sigma == 0, 1.0, sigma)  # all logits alike
+        if centered:
+            target = target - (y.mean(-1, keepdim=True) if y.shape[-1] > 1 else y / 2)
         others = (target * torch.exp(-((distance / sigma) ** 2) / 2)).masked_fill(member, -torch.inf)
         score = torch.cat([target, others], -1).softmax(-1)[..., 0]
         (gradient,) = torch.autograd.grad(score.sum(), y)

@@ -6,15 +6,17 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import channels_first, find_layer
+from equipoise.methods.layers import channels_first, find_layer, rows_of_images
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed
 from equipoise.rules.lrp import AlphaBeta
 from equipoise.rules.relevance_cam import DoubledBias
+from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 
 
@@ -45,15 +47,19 @@ class RelevanceCAM(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layer = find_layer(self.model, trace, self.layer)
+        layer = rows_of_images(find_layer(self.model, trace, self.layer), trace)
         hot = one_hot(targets, trace.logits.dtype)
         own = hot if targets.members is None else targets.members.to(hot.dtype)
         start = hot - (1 - own) / hot.shape[-1]
         norm = Normed(safe_divide)
-        signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
-        relevance = channels_first(self.to(trace, {trace.output: Relevance(start)}, composite, layer), layer)
+        given = {trace.output: Relevance(start)}
+        if not self.reference:
+            given = below_the_head(trace, start, AlphaBeta(fold=False, bias_share=False), end=layer)
+        relevance = channels_first(self.to(trace, given, composite, layer), layer)
         positions = tuple(range(3, relevance.dim()))
         weights = relevance.mean(positions, keepdim=True)
         features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)

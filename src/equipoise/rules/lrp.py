@@ -29,6 +29,25 @@ class Epsilon(Layered):
 
 
 @dataclass(frozen=True)
+class Contribution(Layered):
+    r"""The :math:`\epsilon` rule where relevance starts as the score itself: :math:`R_i = x_i \sum_j w_{ij} R_j`.
+
+    ``R`` says which score; neither a bias nor the score's sign takes part.
+    """
+
+    fold: bool = False
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """See `Layered`."""
+        del bias
+        return x * layer.adjoint(R)
+
+
+CONTRIBUTION = Contribution()
+"""It has no options."""
+
+
+@dataclass(frozen=True)
 class AlphaBeta(Layered):
     r""":math:`R = \alpha J(\text{positive contributions}) - \beta J(\text{negative ones})`, :math:`\alpha - \beta = 1`.
 

@@ -57,6 +57,22 @@ class RelativeAttribution(Layered):
 
 
 @dataclass(frozen=True)
+class Magnitude(Layered):
+    """The classifier's last layer where relevance starts as 1: every input by the size of its contribution.
+
+    `LastLayerAttribution` without the bias, over the absolute value of what it sums to.
+    """
+
+    fold: bool = False
+
+    def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
+        """See `Layered`."""
+        del bias
+        x, weight = x.abs(), layer.weight.abs()
+        return x * layer.adjoint(safe_divide(R, layer(x, weight)), weight)
+
+
+@dataclass(frozen=True)
 class LastLayerAttribution:
     """The classifier's last layer: every input gets the sign of the logit, by the size of its contribution.
 

@@ -24,6 +24,7 @@ from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.gates import signals
 from equipoise.rules.pooling import Pool, TiedMaximum
+from equipoise.rules.resampling import Resampled
 
 @dataclass(frozen=True)
 class Pass:
@@ -165,7 +166,7 @@ class Attention:
 
 STRUCTURE: dict[OpKind, Rule] = {
     OpKind.MAX_POOL: TiedMaximum(),
-    OpKind.AVERAGE_POOL: Pool(),
+    OpKind.AVERAGE_POOL: Resampled(Pool()),
     OpKind.NORM: Pass(),
     OpKind.ACTIVATION: Pass(),
     OpKind.GATE: Pass(),

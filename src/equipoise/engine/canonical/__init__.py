@@ -13,15 +13,18 @@ weights. So every forward pass is brought to one spelling here, once, between th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import join_affine
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
+from equipoise.engine.canonical.patches import source_of_views as source_of_views
 from equipoise.engine.canonical.pointwise import join_chains, join_pointwise
 from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
-from equipoise.engine.trace import Trace
+from equipoise.engine.trace import Trace, Value
 
 _PASSES = (
     unstack,
@@ -53,3 +56,12 @@ def canonicalize(trace: Trace) -> None:
         call.index = index
         for value in call.inputs:
             value.first_reader = index if value.first_reader is None else value.first_reader
+
+
+def open_at(trace: Trace, values: Iterable[Value]) -> None:
+    """Write the canonical tape anew where ``values`` lie inside one of its calls."""
+    made = {value for call in trace.calls for value in call.outputs}
+    hidden = {value for value in values if value not in made and value.maker is not None}
+    if hidden:
+        trace.barriers |= hidden
+        canonicalize(trace)
