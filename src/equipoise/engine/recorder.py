@@ -42,6 +42,10 @@ _ASKS_NOTHING = frozenset({
 
 _LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack", "__dlpack__"})
 _BECOMES_A_NUMBER = frozenset({"item", "tolist", "__float__", "__complex__"})
+# The second argument gives a shape and nothing else.
+_LIKE_ANOTHER: dict[str, Callable[..., Any]] = {
+    "expand_as": Tensor.expand, "view_as": Tensor.view, "reshape_as": Tensor.reshape,
+}  # fmt: skip
 # They take only the shape, the dtype and the device of the signal.
 _CONSTANTS = frozenset({
     "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
@@ -184,6 +188,8 @@ class _Recorder(TorchFunctionMode):
             read[value] = item
             return value
 
+        if what in _LIKE_ANOTHER and len(args) > 1 and isinstance(args[1], Tensor):
+            return self.__torch_function__(_LIKE_ANOTHER[what], types, (args[0], tuple(args[1].shape)))
         written = kwargs.get("out")
         recorded = {key: item for key, item in kwargs.items() if key != "out"}
         recorded_args, recorded = map_nested(args, note), map_nested(recorded, note)
@@ -249,7 +255,7 @@ class _Recorder(TorchFunctionMode):
             return
         affine = call.kind in _AFFINE or call.name == "batch_norm"
         joined = call.kind is OpKind.CONCATENATE  # some networks normalize their input color by color
-        pixels = joined or (affine and len(call.inputs) == 1)
+        pixels = joined or (affine and (len(call.inputs) == 1 or call.kind is OpKind.VIEW))
         pixels = pixels and all(value.pixels for value in call.inputs)
         call.outputs = tuple(self._new_value(tensor, call, pixels=pixels) for tensor in results)
         self.trace.recorded.append(call)

@@ -90,3 +90,11 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     if a is None or b is None:
         return a if b is None else b
     return a + b
+
+
+def sum_to(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """Sum ``(k, ...)`` over the dimensions along which ``shape`` was broadcast."""
+    extra = value.dim() - 1 - len(shape)
+    value = value.sum(dim=tuple(range(1, 1 + extra))) if extra else value
+    broadcast = tuple(i + 1 for i, size in enumerate(shape) if size == 1 < value.shape[i + 1])
+    return value.sum(dim=broadcast, keepdim=True) if broadcast else value

@@ -103,8 +103,15 @@ def candidates(trace: Trace) -> list[Value]:
 
 
 def _whole(value: Value) -> bool:
-    """Whether a map is no cut or padded part of another."""
-    return math.prod(value.shape) == math.prod(source_of_views(value).shape)
+    """Whether a map was computed, not cut, padded or put together from others."""
+    call = value.producer
+    if call is None or call.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
+        return True
+    source = source_of_views(value)
+    # A layer whose channels come last is one whose channels come first, and a view of it.
+    return call.kind is OpKind.CONCATENATE or (
+        source.maker is None and math.prod(value.shape) == math.prod(source.shape)
+    )
 
 
 def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:

@@ -25,6 +25,7 @@ from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
+from equipoise.rules.pooling import TiedMaximum
 from equipoise.rules.structure import only
 
 
@@ -67,15 +68,31 @@ class GradientTimesInput:
 
 @dataclass(frozen=True)
 class MaskedValue:
-    """Activations, pools, sums: ``x J^T (cam / f(x))``, where relevance arrived at all."""
+    """Activations, pools, sums: ``x J^T (cam / f(x))``, where relevance arrived at all.
+
+    Attributes:
+        share_ties: Whether equal maxima of a pool's window share; else torch's winner takes all.
+    """
+
+    share_ties: bool = False
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         cam = only(relevance).value
+        if step.call.kind is OpKind.MAX_POOL and self.share_ties:
+            return self._of_winners(step, cam)
         points = [step.data(i) for i in range(len(step.call.inputs))]
         made = step.run(points)
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
         return [None if g is None else Relevance(x * g) for x, g in zip(points, moved, strict=True)]
+
+
+    def _of_winners(self, step: Step, cam: Tensor) -> list[Relevance | None]:
+        """The same for a maximum: what it makes of its winners is their value, so that they keep their relevance."""
+        x = step.data()
+        alive = cam * (step.run([x])[0] != 0)
+        shared = TiedMaximum().equation(step, alive)
+        return [None if shared is None else Relevance(shared)]
 
 
 @dataclass(frozen=True)

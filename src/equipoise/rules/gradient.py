@@ -9,7 +9,7 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Rule, Step
-from equipoise.rules.pooling import TiedMaximum
+from equipoise.rules.pooling import TiedMaximum, Winner
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Derivative:
             shared = TiedMaximum().equation(step, values[0])
             if shared is not None:
                 return [Relevance(shared)]
+        if self.share_ties and step.call.kind is OpKind.MAXIMUM and len(step.call.inputs) > 1 and values[0] is not None:
+            return [None if part is None else Relevance(part.value) for part in Winner()(step, relevance)]
         points = None
         if step.call.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL):
             points = [laid_out(step.data(i)) for i in range(len(step.call.inputs))]

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equipoise.engine.canonical import is_tiled
 from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.numerics import safe_divide
 from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import rows_in_turn
-from equipoise.engine.relevance import Relevance, only
+from equipoise.engine.relevance import Relevance, only, sum_to
 from equipoise.engine.rule import Step
 from equipoise.engine.trace import OpCall
 from equipoise.errors import RuleNotApplicableError
@@ -96,6 +97,21 @@ class TiedMaximum:
         return torch.stack([spread(row / count) for row in R]) * wins
 
 
+@dataclass(frozen=True)
+class Winner:
+    """The larger (or smaller) of several signals: the winner takes all, equal ones share evenly."""
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        arrived, inputs = only(relevance), step.call.inputs
+        data = [step.data(i) for i in range(len(inputs))]
+        best = step.run(data)[0]
+        wins = [(part == best).to(arrived.value.dtype) for part in data]
+        count = sum(wins[1:], start=wins[0])
+        parts = [sum_to(arrived.value * win / count, value.shape) for win, value in zip(wins, inputs, strict=True)]
+        return arrived.split(parts)
+
+
 def _sum_instead(call: OpCall) -> Callable[[Tensor], Tensor] | None:
     """A maximum over axes as the sum over the same entries; ``None`` if it is over anything else."""
     steps: list[Callable[[Tensor], Tensor]] = []
@@ -126,6 +142,12 @@ def _as_sum(call: OpCall) -> Callable[[Tensor], Tensor] | None:
     if call.name == "topk" and bound.get("k") == 1:
         axis = bound.get("dim", -1)
         return lambda x: x.sum(axis, keepdim=True)
+    if is_tiled(call):
+        d = int(call.name[len("max_pool")])
+        kernel = bound["kernel_size"]
+        kernel = (kernel,) * d if isinstance(kernel, int) else tuple(kernel) * (d // len(kernel))
+        average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[d - 1]
+        return lambda x: average(x, kernel, kernel) * math.prod(kernel)
     positions = call.outputs[0].shape[2:]
     if call.name.startswith("adaptive_max_pool") and math.prod(positions) == 1:
         axes = tuple(range(-len(positions), 0))

@@ -19,11 +19,12 @@ from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import rows_in_turn
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.relevance import only as only
+from equipoise.engine.relevance import sum_to
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.gates import signals
-from equipoise.rules.pooling import Pool, TiedMaximum
+from equipoise.rules.pooling import Pool, TiedMaximum, Winner
 from equipoise.rules.resampling import Resampled
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Pass:
         if sum(not value.discrete for value in step.call.inputs) > 1:
             raise RuleNotApplicableError("this function of several signals has no rule")
         if arrived.value.shape[1:] != source.shape:
-            arrived = arrived.with_value(_sum_to(arrived.value, source.shape))
+            arrived = arrived.with_value(sum_to(arrived.value, source.shape))
         return [arrived, *[None] * (len(step.call.inputs) - 1)]
 
 
@@ -92,7 +93,7 @@ class Split:
                 fraction = laid_out((size + nothing).div_(whole))
                 torch.mul(R[:, rows], fraction, out=part[:, rows])
                 left = torch.sub(left, part[:, rows], out=last)  # the last gets the rest
-        return arrived.split([_sum_to(part, source.shape) for part, source in zip(parts, inputs, strict=True)])
+        return arrived.split([sum_to(part, source.shape) for part, source in zip(parts, inputs, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -127,28 +128,11 @@ class ThroughGate:
             return Pass()(step, relevance)
         takers = signals(inputs, step.trace)
         if len(takers) == 1:
-            value = _sum_to(arrived.value, inputs[takers[0]].shape)
+            value = sum_to(arrived.value, inputs[takers[0]].shape)
             return [arrived.with_value(value) if i in takers else None for i in range(len(inputs))]
         parts = [
-            _sum_to(arrived.value / len(takers), value.shape) if i in takers else None for i, value in enumerate(inputs)
+            sum_to(arrived.value / len(takers), value.shape) if i in takers else None for i, value in enumerate(inputs)
         ]
-        return arrived.split(parts)
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The larger (or smaller) of several signals: the winner takes all, equal ones share evenly."""
-
-    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
-        """See `Rule`."""
-        arrived, inputs = only(relevance), step.call.inputs
-        if len(inputs) == 1:
-            return Pass()(step, relevance)
-        data = [step.data(i) for i in range(len(inputs))]
-        best = step.run(data)[0]
-        wins = [(part == best).to(arrived.value.dtype) for part in data]
-        count = sum(wins[1:], start=wins[0])
-        parts = [_sum_to(arrived.value * win / count, value.shape) for win, value in zip(wins, inputs, strict=True)]
         return arrived.split(parts)
 
 
@@ -180,11 +164,3 @@ STRUCTURE: dict[OpKind, Rule] = {
     OpKind.SELECT: Move(),
 }
 """A rule for every kind of operation but the linear maps, which each method brings itself."""
-
-
-def _sum_to(value: Tensor, shape: Sequence[int]) -> Tensor:
-    """Sum ``(k, ...)`` over the dimensions along which ``shape`` was broadcast."""
-    extra = value.dim() - 1 - len(shape)
-    value = value.sum(dim=tuple(range(1, 1 + extra))) if extra else value
-    broadcast = tuple(i + 1 for i, size in enumerate(shape) if size == 1 < value.shape[i + 1])
-    return value.sum(dim=broadcast, keepdim=True) if broadcast else value

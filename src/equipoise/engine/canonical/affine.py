@@ -70,8 +70,11 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if found is None:
         return None
     scale, shift = found
+    learnt = any(isinstance(item, Tensor) and item.dim() for part in chain for inner in (part.members or (part,))
+                 for item in (*inner.args, *inner.kwargs.values()))  # fmt: skip
+    operation = AFFINE if learnt else replace(AFFINE, kind=OpKind.MULTIPLY)
     members = tuple(part for item in chain for part in (item.members or (item,)))
-    return [OpCall(affine, AFFINE, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
+    return [OpCall(affine, operation, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
 
 
 def _after_bias(chain: list[OpCall]) -> list[OpCall]:

@@ -146,6 +146,7 @@ def write_pads(tape: Tape) -> None:
         return draft.calls
 
     tape.each(change)
+    tape.each(_pad_of_channels)
     tape.each(_pad_of_pad)
     tape.drop_unread()
 
@@ -167,13 +168,26 @@ def _zeros_around(found: Tensor, size: Sequence[int]) -> tuple[int, ...] | None:
     return tuple(amounts)
 
 
+def _pad_of_channels(call: OpCall) -> Sequence[OpCall] | None:
+    """A pad of channels and positions as one after the other."""
+    amounts = _zero_pad(call) if call.name == "pad" and len(call.inputs) == 1 and not call.members else None
+    spatial = 2 * (len(call.outputs[0].shape) - 2)
+    if amounts is None or len(amounts) <= spatial or not any(amounts[:spatial]):
+        return None
+    draft = Draft(call)
+    channels = draft.apply("pad", F.pad, call.inputs[0], (*[0] * spatial, *amounts[spatial:]))
+    draft.apply("pad", F.pad, channels, amounts[:spatial], out=call.outputs[0])
+    return draft.calls
+
+
 def _pad_of_pad(call: OpCall) -> Sequence[OpCall] | None:
     """Two pads by zeros as one."""
     inner = call.inputs[0].producer if call.name == "pad" and call.inputs else None
     if inner is None or inner.name != "pad" or call.members or inner.members:
         return None
     first, second = _zero_pad(inner), _zero_pad(call)
-    if first is None or second is None:
+    spatial = 2 * (len(call.inputs[0].shape) - 2)
+    if first is None or second is None or len(first) > spatial or len(second) > spatial:
         return None
     length = max(len(first), len(second))
     first, second = ((*amounts, *[0] * (length - len(amounts))) for amounts in (first, second))

@@ -8,8 +8,12 @@ activation. Where the way also leads over statistics of ``x``, such as a mean or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
 
 from equipoise.engine.canonical.tape import Tape, joined, members_between
+from equipoise.engine.functions import behavior
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
 
@@ -135,17 +139,52 @@ def join_chains(tape: Tape) -> None:
             if maker is None or not tape.inner(source) or not _by_numbers(maker):
                 break
             chain.insert(0, maker)
+        if is_affine(call) and not _rising(call) and not _acts_on(tape, call):
+            return None  # what turns the sign stays behind the function
+        follower = tape.readers(call.outputs[0])
+        if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]):
+            if not is_affine(follower[0]) or _rising(follower[0]) or _acts_on(tape, follower[0]):
+                return None  # the last of the chain writes it
         acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
         if len(acting) < 2 or all(is_affine(part) for part in acting):
             return None
-        follower = tape.readers(call.outputs[0])
-        if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]):
-            return None  # the last of the chain writes it
         operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
         return [joined(call, chain, [chain[0].inputs[0]], operation)]
 
     tape.each(change)
     tape.drop_unread()
+
+
+def name_functions(tape: Tape) -> None:
+    """Tell gates from activations by what they do: a gate is bounded, and no clipped ReLU."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        operation = call.operation
+        if operation is None or not operation.pointwise or call.kind not in (OpKind.ACTIVATION, OpKind.GATE):
+            return None
+        if len(call.inputs) != 1 or call.inputs[0].shape != call.outputs[0].shape or call.inputs[0].discrete:
+            return None
+        kind = OpKind.GATE if behavior(call) == "bounded" else OpKind.ACTIVATION
+        return None if kind is call.kind else [replace(call, operation=replace(operation, kind=kind))]
+
+    tape.each(change)
+
+
+def _rising(call: OpCall) -> bool:
+    """Whether an affine function of numbers rises."""
+    low, high = call.run(torch.zeros(1, dtype=torch.float64))[0], call.run(torch.ones(1, dtype=torch.float64))[0]
+    return bool((high > low).all())
+
+
+def _acts_on(tape: Tape, call: OpCall) -> bool:
+    """Whether an activation follows in the chain that ``call`` is part of."""
+    while True:
+        if not is_affine(call):
+            return True
+        following = tape.readers(call.outputs[0])
+        if len(following) != 1 or not tape.inner(call.outputs[0]) or not _by_numbers(following[0]):
+            return False
+        call = following[0]
 
 
 def _by_numbers(call: OpCall) -> bool:

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -187,7 +188,7 @@ def _number(call: OpCall) -> float | None:
     bound = call.bound()
     a, b = bound.get("input"), bound.get("other")
     other = b if isinstance(a, Value) else a
-    if isinstance(other, Tensor) and other.dim() == 0:
+    if isinstance(other, Tensor) and other.numel() == 1:
         other = float(other)
     if isinstance(other, bool) or not isinstance(other, int | float) or bound.get("rounding_mode"):
         return None
@@ -321,7 +322,9 @@ def join_pools(tape: Tape) -> None:
             if _pool_kind(maker) == kind:
                 chain = [maker, *reversed(pending), *chain]
                 pending = []
-            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1:
+            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1 and (
+                math.prod(maker.outputs[0].shape) == math.prod(maker.inputs[0].shape)
+            ):
                 pending.append(maker)
             else:
                 break
@@ -340,9 +343,29 @@ def _pool_kind(call: OpCall) -> str | None:
         return None
     if call.kind in (OpKind.AVERAGE_POOL, OpKind.REDUCE) and call.name not in ("interpolate", "upsample"):
         return "mean"
-    if call.name in ("amax", "max") and call.kind is OpKind.MAX_POOL and call.bound().get("dim", call.bound().get("axis")) is not None:
-        return "max"
-    return None
+    if call.kind is not OpKind.MAX_POOL:
+        return None
+    bound = call.bound()
+    over_axes = call.name in ("amax", "max") and bound.get("dim", bound.get("axis")) is not None
+    return "max" if over_axes or is_tiled(call) else None
+
+
+def is_tiled(call: OpCall) -> bool:
+    """Whether a maximum pool's windows lie side by side and cover the map."""
+    bound = call.bound()
+    if not call.name.startswith("max_pool") or "kernel_size" not in bound:
+        return False
+    d = int(call.name[len("max_pool")])
+
+    def numbers(name: str, default: Any) -> tuple[int, ...]:
+        given = bound.get(name)
+        given = default if given is None or given == [] else given
+        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
+
+    kernel = numbers("kernel_size", 1)
+    plain = numbers("stride", kernel) == kernel and not any(numbers("padding", 0)) and set(numbers("dilation", 1)) == {1}
+    sizes = zip(call.inputs[0].shape[-d:], call.outputs[0].shape[-d:], kernel, strict=True)
+    return plain and all(i == o * k for i, o, k in sizes)
 
 
 def _leads_to_pool(tape: Tape, value: Value, kind: str) -> bool:

@@ -98,6 +98,24 @@ def _masked_fill(call: OpCall, draft: Draft) -> bool | None:
     return _fixed_choice(call, draft, bound["mask"], bound["value"], bound["input"])
 
 
+def _assigned(call: OpCall, draft: Draft) -> bool | None:
+    """``x[mask] = number`` chooses entry by entry."""
+    x, mask, value = call.args[:3]
+    if not isinstance(x, Value) or getattr(mask, "dtype", None) is not torch.bool or isinstance(value, Value):
+        return False
+    if tuple(mask.shape) != x.shape or (isinstance(value, Tensor) and value.dim()):
+        return False
+    filled = Operation("masked_fill", OpKind.SELECT, ("input", "mask", "value"), pointwise=True)
+    draft.apply(filled, torch.masked_fill, x, mask, value, out=call.outputs[0])
+    return None
+
+
+def _padded(call: OpCall, draft: Draft) -> bool | None:
+    x, amounts, value = (*call.args, 0.0)[:3]
+    draft.apply("pad", F.pad, x, tuple(amounts), "constant", value, out=call.outputs[0])
+    return None
+
+
 def _normalized(call: OpCall, draft: Draft) -> bool | None:
     """An instance norm on running statistics is a batch norm."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
@@ -241,7 +259,7 @@ _SPELLERS: dict[str, Speller] = {
     "max": _extreme, "min": _extreme, "where": _where, "maximum": _larger,
     "minimum": _larger, "div": _quotient, "batch_norm": _batch_norm,
     "convolution": _convolution, "glu": _glu, "mul": _product, "masked_fill": _masked_fill,
-    "instance_norm": _normalized,
+    "instance_norm": _normalized, "setitem": _assigned, "constant_pad_nd": _padded,
     **MATRIX_PRODUCTS,
 }  # fmt: skip
-assert set(_SPELLERS) - {"convolution", "glu"} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word
+assert set(_SPELLERS) - {"convolution", "glu", "constant_pad_nd"} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word
