@@ -8,8 +8,8 @@ from equipoise.engine import Relevance, record
 from equipoise.engine.rule import Step
 from equipoise.rules.excitation import Excitation
 from equipoise.rules.layered import stabilized
-from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma
-from equipoise.rules.rap import LastLayerAttribution, RelativeAttribution
+from equipoise.rules.lrp import AlphaBeta, Contribution, Epsilon, Flat, Gamma
+from equipoise.rules.rap import LastLayerAttribution, Magnitude, RelativeAttribution
 from equipoise.rules.relevance_cam import DoubledBias
 from equipoise.rules.rsp import RelativeSection
 from equipoise.rules.zbox import ZBox
@@ -64,6 +64,15 @@ def excitation(x, w, _b, R):
     return share(parts, R, parts.sum(1))
 
 
+def contribution(x, w, _b, R):
+    return (w * x * R[:, None]).sum(0)
+
+
+def magnitude(x, w, _b, R):
+    parts = (w * x).abs()
+    return share(parts, R, parts.sum(1))
+
+
 def doubled_bias(x, w, b, R):
     parts = up(w * x)
     return share(parts, R, parts.sum(1) + 2 * b)
@@ -96,6 +105,8 @@ RULES = {
     "alpha2beta1": (AlphaBeta(alpha=2.0), lambda _kind: alpha_beta(2)),
     "gamma": (Gamma(), lambda _kind: gamma),
     "excitation": (Excitation(), lambda _kind: excitation),
+    "contribution": (Contribution(), lambda _kind: contribution),
+    "magnitude": (Magnitude(), lambda _kind: magnitude),
     "negated": (Excitation(negated=True), lambda _kind: lambda x, w, b, R: excitation(x, -w, b, R)),
     "doubled bias": (DoubledBias(), lambda kind: doubled_bias if kind != "linear" else excitation),
     "rap": (RelativeAttribution(), lambda kind: rap(kind != "linear")),
