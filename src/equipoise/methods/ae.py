@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
+from equipoise.engine.outputs import Output
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, check_inputs
@@ -54,6 +55,7 @@ class AttributionEquilibrium:
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = False
+    output: Output = None
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class AttributionEquilibrium:
     def trace(self, inputs: Tensor) -> Trace:
         """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
         check_inputs(inputs)
-        return record(self.model, inputs, keep=_KEEP)
+        return record(self.model, inputs, keep=_KEEP, output=self.output)
 
     def explain_trace(
         self,

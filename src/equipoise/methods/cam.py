@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Relevance, Trace, Value, record
+from equipoise.engine import Relevance, Trace, Value, aside, record
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS, check_inputs
@@ -164,8 +164,8 @@ class ScoreCam(ManyPasses):
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        with torch.inference_mode(mode=False), torch.no_grad():
-            trace = record(self.model, inputs)
+        with aside(inputs.device):
+            trace = record(self.model, inputs, output=self.output)
             layer = feature_map(self.model, trace, self.layer)
             activation = channels_first(trace.data(layer).unsqueeze(0), layer)[0]
             run = Run(self, inputs, target, trace.logits)

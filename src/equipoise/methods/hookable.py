@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor, nn
 
 from equipoise.engine import OpKind, Trace, record
+from equipoise.engine.outputs import Output
 from equipoise.engine.rule import describe
 from equipoise.errors import UnsupportedModelError
 from equipoise.methods.evaluate import network_logits
@@ -24,14 +25,16 @@ class HookableCopy(nn.Module):
     Args:
         model: The network; it is not changed.
         image: One image ``(1, c, *space)``, to see which modules it calls.
+        output: See `equipoise.engine.outputs.pick_output`.
 
     Raises:
         UnsupportedModelError: If a nonlinearity is no module that captum has a rule for.
     """
 
-    def __init__(self, model: nn.Module, image: Tensor) -> None:
+    def __init__(self, model: nn.Module, image: Tensor, output: Output = None) -> None:
         super().__init__()
-        calls = Counter(nonlinear_modules(model, record(model, image)))
+        calls = Counter(nonlinear_modules(model, record(model, image, output=output)))
+        self.output = output
         tensors = [*model.parameters(), *model.buffers()]
         self.model = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
         shared = {self.model.get_submodule(name): count for name, count in calls.items() if count > 1}
@@ -47,7 +50,7 @@ class HookableCopy(nn.Module):
         for module in self.model.modules():
             if isinstance(module, InTurn):
                 module.turn = 0
-        return network_logits(self.model, points)
+        return network_logits(self.model, points, self.output)
 
 
 class InTurn(nn.Module):

@@ -13,6 +13,7 @@ from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
 from equipoise.engine.numerics import working_dtype
+from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError
 from equipoise.methods.base import check_inputs
 from equipoise.methods.targets import Target, Targets, resolve_targets
@@ -37,6 +38,7 @@ class Propagation:
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = False
     profiles: ClassVar[tuple[str, ...]] = ("paper", "reference")
+    output: Output = None
 
     def __init__(self, model: nn.Module, profile: ProfileName = "paper", *, interpolate: bool = True) -> None:
         if profile not in self.profiles:
@@ -64,7 +66,7 @@ class Propagation:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        trace = record(self.model, inputs)
+        trace = record(self.model, inputs, output=self.output)
         targets = resolve_targets(target, trace.logits)
         result = self.explain_trace(trace, targets)
         if self.interpolate and result.shape[3:] != inputs.shape[2:]:
@@ -74,7 +76,7 @@ class Propagation:
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""
         check_inputs(inputs)
-        trace, self._watch = record(self.model, inputs), []
+        trace, self._watch = record(self.model, inputs, output=self.output), []
         try:
             self.explain_trace(trace, resolve_targets(target, trace.logits))
             return with_unreached(trace, self._watch, trace.output)
