@@ -125,6 +125,7 @@ class Watch(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, follow: Follow = None) -> None:
         super().__init__()
+        self._model = model
         self._names = {id(module): name for name, module in model.named_modules()}
         self._transparent = follow is not None
         self._differentiable = follow == "autograd"
@@ -183,7 +184,7 @@ class Watch(TorchFunctionMode):
         refusal = _REFUSALS.get(word)
         if refusal is not None:
             sentence = refusal(func, args, kwargs)
-            if sentence is not None:
+            if sentence is not None and not (refusal is _batch_norm and self._holds(args)):
                 self._stop(ModelModeError, sentence)
         dims = _CONVOLVES.get(word)
         if dims is not None and args and isinstance(args[0], Tensor) and args[0].dim() == dims - 1:
@@ -191,6 +192,13 @@ class Watch(TorchFunctionMode):
             self._stop(ShapeError, f"{word} reads {shape}, which has no batch axis; for one image pass image.unsqueeze(0)")
         if word in _QUANTIZES:
             self._stop(UnsupportedModelError, "the network is quantized; pass the floating-point network it was made from")
+
+    def _holds(self, args: Sequence[Any]) -> bool:
+        """Whether what is read first is a weight: standardizing weights by a batch norm depends on no batch."""
+        if not args or not isinstance(args[0], Tensor):
+            return False
+        address = args[0].untyped_storage().data_ptr()
+        return any(weight.untyped_storage().data_ptr() == address for weight in self._model.parameters())
 
     def _stop(self, error: type[EquipoiseError], sentence: str) -> None:
         raise error(f"{call_site(self._names)}: {sentence}")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import OpKind, Trace, Value, record
+from equipoise.engine import OpKind, Output, Trace, Value, python_module, record
 from equipoise.errors import LayerError
 
 LastMaps: TypeAlias = Registry[Callable[[Trace], Value]]
@@ -131,9 +131,10 @@ class LayerRow:
     is_default: bool
 
 
-def list_layers(model: nn.Module, inputs: Tensor) -> list[LayerRow]:
+def list_layers(model: nn.Module, inputs: Tensor, output: Output = None) -> list[LayerRow]:
     """The modules of ``model`` whose output is a spatial map that the class scores depend on."""
-    trace = record(model, inputs)
+    model = python_module(model)
+    trace = record(model, inputs, output=output)
     usable = set(candidates(trace))
     default = find_layer(model, trace, None)
     modules = dict(model.named_modules())

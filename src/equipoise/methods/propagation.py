@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError
@@ -68,10 +69,19 @@ class Propagation:
             return torch.zeros_like(inputs)
         trace = record(self.model, inputs, output=self.output)
         targets = resolve_targets(target, trace.logits)
-        result = self.explain_trace(trace, targets)
+        result = self._explain_in_turn(trace, targets)
         if self.interpolate and result.shape[3:] != inputs.shape[2:]:
             result = resize(result, inputs.shape[2:])
         return targets.format(result.to(inputs.dtype))
+
+    def _explain_in_turn(self, trace: Trace, targets: Targets) -> Tensor:
+        """`explain_trace`, so many targets at a time as the memory holds; what was noted of each is kept."""
+        parts, notes = [], []
+        for part in targets.parts(targets_at_once(trace)):
+            parts.append(self.explain_trace(trace, part))
+            notes += self.notes
+        self.notes = list(dict.fromkeys(notes))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
+from equipoise.methods.cam import Layers, each, mean_of_maps
 from equipoise.methods.layers import channels_first, find_layer
 from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
 from equipoise.methods.targets import Targets
@@ -26,7 +27,8 @@ class RelevanceCAM(Propagation):
         model: A convolutional network in eval mode; it is not changed.
         profile: ``"paper"``: z+ without biases. ``"reference"``: the released code, whose denominators
             count a convolution's bias twice and whose pools divide by signed values.
-        layer: The module whose feature map is weighed; ``None``: the last one.
+        layer: The module whose feature map is weighed; ``None``: the last one. Of several the mean of their
+            maps is given.
         interpolate: Whether to resize the map to the input.
 
     References:
@@ -36,16 +38,17 @@ class RelevanceCAM(Propagation):
 
     summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
     level: ClassVar[str] = "map"
+    several_layers: ClassVar[bool] = True
 
     def __init__(
-        self, model: nn.Module, *, profile: ProfileName = "paper", layer: str | None = None, interpolate: bool = True
+        self, model: nn.Module, *, profile: ProfileName = "paper", layer: Layers = None, interpolate: bool = True
     ) -> None:
         super().__init__(model, profile, interpolate=interpolate)
         self.layer = layer
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layer = find_layer(self.model, trace, self.layer)
+        layers = [find_layer(self.model, trace, name) for name in each(self.layer)]
         hot = one_hot(targets, trace.logits.dtype)
         own = hot if targets.members is None else targets.members.to(hot.dtype)
         start = hot - (1 - own) / hot.shape[-1]
@@ -53,8 +56,11 @@ class RelevanceCAM(Propagation):
         signed = dict.fromkeys((OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.REDUCE, OpKind.ADD), norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
-        relevance = channels_first(self.to(trace, {trace.output: Relevance(start)}, composite, layer), layer)
-        positions = tuple(range(3, relevance.dim()))
-        weights = relevance.mean(positions, keepdim=True)
-        features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
-        return channel_sum(weights * features)
+        maps = []
+        for layer in layers:  # one at a time: relevance goes no further than the layer where it is collected
+            relevance = channels_first(self.to(trace, {trace.output: Relevance(start)}, composite, layer), layer)
+            positions = tuple(range(3, relevance.dim()))
+            weights = relevance.mean(positions, keepdim=True)
+            features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
+            maps.append(channel_sum(weights * features))
+        return mean_of_maps(maps, trace.input.shape[2:], interpolate=self.interpolate)
