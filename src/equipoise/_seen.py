@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from equipoise import models, records, viz
 from equipoise.engine.entrance import aside, check_model, python_module, run
-from equipoise.engine.entrance import check_mode as check_mode
 from equipoise.errors import ImageError, ShapeError, TargetError
 from equipoise.images import as_rgb, decode_image, from_array, one_line, read_file
 from equipoise.methods import METHODS, make_method

@@ -23,7 +23,6 @@ from equipoise.errors import (
     ModelModeError,
     NetworkError,
     NotFiniteError,
-
     UnsupportedModelError,
 )
 
@@ -97,7 +96,7 @@ def _check_quantized(model: nn.Module) -> None:
         held += [tensor for tensor in module.buffers(recurse=False) if tensor.is_quantized]
         if known or held:
             raise UnsupportedModelError(
-                f"{name or 'the model'} ({type(module).__name__}) is quantized, and no method explains rounded weights; "
+                f"{name or 'the model'} ({type(module).__name__}) is quantized, which no method explains; "
                 "pass the floating-point network it was made from"
             )
 
@@ -132,7 +131,7 @@ def check_weights(model: nn.Module, *, anew: bool = False) -> None:
             if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_meta:
                 continue
             state = None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
-            if not anew and state is not None and _FINITE.get(tensor) == state:
+            if not anew and state is not None and tensor in _FINITE and _FINITE[tensor] == state:
                 continue
             wrong = _what_is_wrong(tensor, may_be_infinite=may_be_infinite)
             if wrong is not None:
@@ -165,7 +164,7 @@ def check_pixels(images: Tensor) -> None:
 
 
 def check_scores(model: nn.Module, logits: Tensor) -> None:
-    """Look for a weight that is NaN or infinite after all, where scores are: `check_weights` sees no write by ``.data``.
+    """Where scores are NaN or infinite, look for such a weight anew: `check_weights` sees no write by ``.data``.
 
     Raises:
         NotFiniteError: If there is one; the text says which.
@@ -175,8 +174,11 @@ def check_scores(model: nn.Module, logits: Tensor) -> None:
 
 
 def native(model: nn.Module, images: Tensor) -> Tensor:
-    """A copy of the images, in the dtype of the weights where only autocast let the network take another."""
-    images = images.detach().clone()
+    """The images, in the dtype of the weights where autocast alone lets the network take another.
+
+    Asked before `aside`, under which no autocast is left to see.
+    """
+    images = images.detach()
     if torch.is_autocast_enabled(images.device.type):
         weight = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
         return images.to(weight.dtype)
@@ -186,6 +188,8 @@ def native(model: nn.Module, images: Tensor) -> Tensor:
 @contextmanager
 def aside(device: torch.device, *, grad: bool = False) -> Iterator[None]:
     """Leave the caller's inference mode, no-grad and autocast: what a method computes does not depend on them.
+
+    Under autocast a sum of gradients would be kept in half precision, and a map would be the network's rounding.
 
     Args:
         device: Where the work is done.

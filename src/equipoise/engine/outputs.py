@@ -62,10 +62,10 @@ def _named(result: Any, n: int) -> Any:
         return entries[found[0]]
     listed = ", ".join(f"{key!r}: {_shape(entry)}" for key, entry in entries.items()) or "nothing"
     if not found:
-        raise ShapeError(f"the model returned {type(result).__name__} ({listed}), none of it logits ({n}, C); {_CHOOSE}")
+        raise ShapeError(f"the model returned {type(result).__name__} ({listed}), none of it ({n}, C); {_CHOOSE}")
     which = " or ".join(f"output={key!r}" for key in found)
     raise ShapeError(
-        f"the model returned {type(result).__name__} ({listed}), and nothing says which is the logits; {_CHOOSE}: {which}"
+        f"the model returned {type(result).__name__} ({listed}), which may be logits or not; {_CHOOSE}: {which}"
     )
 
 
@@ -87,7 +87,9 @@ def _chosen(result: Any, output: int | str | Callable[[Any], Tensor]) -> Any:
     if callable(output):
         return output(result)
     if isinstance(result, Tensor):
-        raise OptionError(f"output is {output!r}, but the model returned one tensor {tuple(result.shape)}; leave it out")
+        raise OptionError(
+            f"output is {output!r}, but the model returned one tensor {tuple(result.shape)}; leave it out"
+        )
     try:
         if isinstance(result, Mapping):
             return result[output] if output in result else list(result.values())[output]  # type: ignore[index]

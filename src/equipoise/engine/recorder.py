@@ -42,9 +42,7 @@ _ASKS_NOTHING = frozenset({
 _LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack"})
 
 
-def record(
-    model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None, output: Output = None
-) -> Trace:
+def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None, output: Output = None) -> Trace:
     """Run ``model`` on ``inputs`` and write down what happens.
 
     Args:
@@ -80,6 +78,9 @@ def record(
         stack.enter_context(recorder)
         logits = run(model, recorder.image, output, follow="tape")
     trace = recorder.finish(logits)
+    trace.device_type = inputs.device.type
+    if torch.is_autocast_enabled(trace.device_type):
+        trace.reduced = torch.get_autocast_dtype(trace.device_type)
     check_scores(model, trace.logits)
     return trace
 

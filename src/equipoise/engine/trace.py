@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,6 +152,8 @@ class Trace:
         calls: Every operation on the signal, in order.
         module_outputs: What each module returned last, by dotted name.
         n: Number of images.
+        device_type: Where it ran.
+        reduced: The dtype that autocast gave it; ``None`` without autocast.
     """
 
     n: int
@@ -158,6 +161,8 @@ class Trace:
     input: Value
     calls: list[OpCall] = field(default_factory=list)
     module_outputs: dict[str, Value] = field(default_factory=dict)
+    device_type: str = "cpu"
+    reduced: torch.dtype | None = None
     output: Value = field(init=False)
 
     @property
@@ -165,12 +170,16 @@ class Trace:
         """The network's output, ``(n, C)``."""
         return self.data(self.output)
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The autocast under which the network ran, or its absence."""
+        return torch.autocast(self.device_type, self.reduced, enabled=self.reduced is not None)
+
     def data(self, value: Value) -> Tensor:
         """The data of ``value``; computed again from kept values where the tape did not keep it."""
         if value.tensor is None:
             if value.producer is None:
                 raise UntracedTensorError("the network input was released; trace with keep=True to propagate twice")
-            with torch.no_grad():
+            with torch.inference_mode(mode=False), torch.no_grad(), self.autocast():
                 made = value.producer.run(*[self.data(source) for source in value.producer.inputs])
             for target, tensor in zip(value.producer.outputs, made, strict=True):
                 target.tensor = tensor

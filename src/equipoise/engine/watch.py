@@ -31,7 +31,7 @@ def _random(func: Callable[..., Any], _args: Sequence[Any], _kwargs: Mapping[str
     return f"{name} draws random numbers, so two passes differ; draw them once and keep them as a buffer"
 
 
-def _dropout(default: bool) -> Refusal:  # noqa: FBT001  # one flag, named at each call
+def _dropout(*, default: bool) -> Refusal:
     def refuse(_func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         p = _argument(args, kwargs, 1, "p", 0.5)
         if p > 0 and _argument(args, kwargs, 2, "training train", default):
@@ -81,27 +81,29 @@ def _fractional_pool(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapp
     return _random(func, args, kwargs) if samples is None else None
 
 
-_REFUSALS: dict[str, Refusal] = {
-    **dict.fromkeys(
-        "rand randn randint rand_like randn_like randint_like randperm bernoulli normal uniform exponential geometric "
-        "cauchy log_normal random multinomial poisson binomial _standard_gamma _sample_dirichlet gumbel_softmax "
-        "normal_functional".split(),
-        _random,
-    ),
-    **dict.fromkeys("dropout dropout1d dropout2d dropout3d feature_dropout native_dropout".split(), _dropout(True)),
-    **dict.fromkeys("alpha_dropout feature_alpha_dropout".split(), _dropout(False)),
-    **dict.fromkeys("batch_norm native_batch_norm cudnn_batch_norm _native_batch_norm_legit".split(), _batch_norm),
-    "instance_norm": _instance_norm,
-    "rrelu": _rrelu(3),
-    "rrelu_with_noise": _rrelu(4),
-    "scaled_dot_product_attention": _attention_dropout(4, None),
-    "multi_head_attention_forward": _attention_dropout(10, 13),
-    **dict.fromkeys(
-        "fractional_max_pool2d fractional_max_pool3d fractional_max_pool2d_with_indices "
-        "fractional_max_pool3d_with_indices".split(),
-        _fractional_pool,
-    ),
-}
+_REFUSALS: dict[str, Refusal] = {}
+"""What is refused by name; a call's in-place underscore and its overload are left out."""
+
+
+def _register(names: str, refusal: Refusal) -> None:
+    _REFUSALS.update(dict.fromkeys(names.split(), refusal))
+
+
+_register(
+    "rand randn randint rand_like randn_like randint_like randperm bernoulli normal uniform exponential geometric "
+    "cauchy log_normal random multinomial poisson binomial _standard_gamma _sample_dirichlet gumbel_softmax",
+    _random,
+)
+_register("dropout dropout1d dropout2d dropout3d feature_dropout native_dropout", _dropout(default=True))
+_register("alpha_dropout feature_alpha_dropout", _dropout(default=False))
+_register("batch_norm native_batch_norm cudnn_batch_norm _native_batch_norm_legit", _batch_norm)
+_register("instance_norm", _instance_norm)
+_register("rrelu", _rrelu(3))
+_register("rrelu_with_noise", _rrelu(4))
+_register("scaled_dot_product_attention", _attention_dropout(4, None))
+_register("multi_head_attention_forward", _attention_dropout(10, 13))
+_register("fractional_max_pool2d fractional_max_pool2d_with_indices", _fractional_pool)
+_register("fractional_max_pool3d fractional_max_pool3d_with_indices", _fractional_pool)
 
 _CONVOLVES = {
     **{f"conv{d}d": d + 2 for d in (1, 2, 3)},
@@ -189,9 +191,11 @@ class Watch(TorchFunctionMode):
         dims = _CONVOLVES.get(word)
         if dims is not None and args and isinstance(args[0], Tensor) and args[0].dim() == dims - 1:
             shape = tuple(args[0].shape)
-            self._stop(ShapeError, f"{word} reads {shape}, which has no batch axis; for one image pass image.unsqueeze(0)")
+            self._stop(ShapeError, f"{word} reads {shape} without a batch axis; for one image pass image.unsqueeze(0)")
         if word in _QUANTIZES:
-            self._stop(UnsupportedModelError, "the network is quantized; pass the floating-point network it was made from")
+            self._stop(
+                UnsupportedModelError, "the network is quantized; pass the one in floating point that it was made from"
+            )
 
     def _holds(self, args: Sequence[Any]) -> bool:
         """Whether what is read first is a weight: standardizing weights by a batch norm depends on no batch."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.outputs import Output
@@ -113,7 +114,9 @@ class AttributionEquilibrium:
     def trace(self, inputs: Tensor) -> Trace:
         """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
         check_inputs(inputs)
-        return record(self.model, inputs, keep=_KEEP, output=self.output)
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            return record(self.model, images, keep=_KEEP, output=self.output)
 
     def explain_trace(
         self,
@@ -133,7 +136,7 @@ class AttributionEquilibrium:
         composite = self.profile.composite(self.options)
         at_once = targets_at_once(trace) if watch is None else len(targets.seeds)
         self.notes = []
-        found = []
+        found: list[Tensor] = []
         for part in targets.parts(at_once):
             done = at_once * len(found)
             start = initial_map(trace, layer, part.seeds)

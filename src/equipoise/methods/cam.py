@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Relevance, Trace, Value, aside, record
+from equipoise.engine.entrance import native
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS, check_inputs
@@ -18,7 +19,6 @@ from equipoise.methods.masks import masked_scores
 from equipoise.methods.propagation import ProfileName, Propagation, one_hot, resize
 from equipoise.methods.targets import Target, Targets
 from equipoise.rules.gradient import GRADIENT
-
 
 Layers: TypeAlias = str | Sequence[str] | None
 """A layer's name, or several: the mean of their maps."""
@@ -125,9 +125,7 @@ class GradCamPlusPlus(_GradientCam):
 
     summary: ClassVar[str] = "Grad-CAM with pixel-wise weighting of positive gradients"
 
-    def __init__(
-        self, model: nn.Module, *, layer: Layers = None, relu: bool = True, interpolate: bool = True
-    ) -> None:
+    def __init__(self, model: nn.Module, *, layer: Layers = None, relu: bool = True, interpolate: bool = True) -> None:
         super().__init__(model, "paper", layer=layer, relu=relu, interpolate=interpolate)
 
     def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -166,9 +164,7 @@ class ScoreCam(ManyPasses):
     signed: ClassVar[bool] = False
     several_layers: ClassVar[bool] = True
 
-    def __init__(
-        self, model: nn.Module, *, layer: Layers = None, interpolate: bool = True, chunk: int = 64
-    ) -> None:
+    def __init__(self, model: nn.Module, *, layer: Layers = None, interpolate: bool = True, chunk: int = 64) -> None:
         super().__init__(model, chunk=chunk)
         self.layer, self.interpolate = layer, interpolate
 
@@ -177,11 +173,12 @@ class ScoreCam(ManyPasses):
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
+        images = native(self.model, inputs)
         with aside(inputs.device):
-            trace = record(self.model, inputs, output=self.output)
+            trace = record(self.model, images, output=self.output)
             layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
             activations = [channels_first(trace.data(layer).unsqueeze(0), layer)[0] for layer in layers]
-            run = Run(self, inputs, target, trace.logits)
+            run = Run(self, images, target, trace.logits)
             del trace
             maps = [self._map(run, activation) for activation in activations]
             found = mean_of_maps(maps, run.image.shape[2:], interpolate=self.interpolate)

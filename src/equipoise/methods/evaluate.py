@@ -68,8 +68,9 @@ class ManyPasses:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
+        images = native(self.model, inputs)
         with aside(inputs.device):
-            run = Run(self, inputs, target)
+            run = Run(self, images, target)
             return run.targets.format(self.explain(run).to(inputs.dtype))
 
 
@@ -91,7 +92,7 @@ class Run:
         self.output = method.output
         self.chunk = method.chunk
         self.name = type(method).__name__
-        self.image = native(self.model, inputs)
+        self.image = inputs.detach().clone()
         self.dtype = working_dtype(inputs.dtype)
         self.logits = self._first_pass() if logits is None else logits
         check_scores(self.model, self.logits)
@@ -224,8 +225,8 @@ def differentiated(outputs: Tensor, leaf: Tensor, *, keep: bool = False) -> Tens
 
 
 UNREACHED = (
-    "the explained score does not depend on the image by anything that torch can differentiate, so there is no gradient; "
-    "a step such as argmax, rounding or a custom function cuts it off: choose a method without gradients, such as rise"
+    "the explained score does not depend on the image by anything that torch can differentiate, so it has no "
+    "gradient; a step such as argmax, rounding or a custom function cuts it off: choose a method that needs none, such as rise"
 )
 
 

@@ -53,8 +53,9 @@ class Gradient:
         model = python_module(self.model)
         check_model(model)
         check_pixels(inputs)
+        images = native(model, inputs)
         with aside(inputs.device, grad=True):
-            leaf = native(model, inputs).requires_grad_()
+            leaf = images.clone().requires_grad_()
             logits = network_logits(model, leaf, self.output)
             check_scores(model, logits)
             targets = resolve_targets(target, logits.detach())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
@@ -67,12 +68,14 @@ class Propagation:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        trace = record(self.model, inputs, output=self.output)
-        targets = resolve_targets(target, trace.logits)
-        result = self._explain_in_turn(trace, targets)
-        if self.interpolate and result.shape[3:] != inputs.shape[2:]:
-            result = resize(result, inputs.shape[2:])
-        return targets.format(result.to(inputs.dtype))
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            trace = record(self.model, images, output=self.output)
+            targets = resolve_targets(target, trace.logits)
+            result = self._explain_in_turn(trace, targets)
+            if self.interpolate and result.shape[3:] != inputs.shape[2:]:
+                result = resize(result, inputs.shape[2:])
+            return targets.format(result.to(inputs.dtype))
 
     def _explain_in_turn(self, trace: Trace, targets: Targets) -> Tensor:
         """`explain_trace`, so many targets at a time as the memory holds; what was noted of each is kept."""
@@ -86,12 +89,14 @@ class Propagation:
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""
         check_inputs(inputs)
-        trace, self._watch = record(self.model, inputs, output=self.output), []
-        try:
-            self.explain_trace(trace, resolve_targets(target, trace.logits))
-            return with_unreached(trace, self._watch, trace.output)
-        finally:
-            self._watch = None
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            trace, self._watch = record(self.model, images, output=self.output), []
+            try:
+                self.explain_trace(trace, resolve_targets(target, trace.logits))
+                return with_unreached(trace, self._watch, trace.output)
+            finally:
+                self._watch = None
 
     def carry(
         self, trace: Trace, start: dict[Value, Relevance], composite: Composite, stop: Sequence[Value] = ()

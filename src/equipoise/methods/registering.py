@@ -29,7 +29,7 @@ class MethodRegistry(Registry[Any]):
 
 def _take_common_options(cls: type) -> None:
     """Let ``cls`` take ``output``, a network in its wrappers, and modules where it takes the name of a layer."""
-    construct: Callable[..., None] = cls.__init__
+    construct: Callable[..., None] = cls.__init__  # type: ignore[misc]  # it calls it on its own instances
     signature = inspect.signature(construct)
     parameters = signature.parameters
     if "output" in parameters:  # it inherits a constructor that does
@@ -92,7 +92,7 @@ def _spelled(model: nn.Module, name: str) -> str:
     names = [known for known, _ in model.named_modules()]
     if name in names:
         return name
-    plain = {known.replace("_orig_mod.", ""): known for known in names}
+    plain: dict[str, str] = {known.replace("_orig_mod.", ""): known for known in names}
     short = name
     while short.startswith(_WRAPPERS):
         short = short.partition(".")[2]
