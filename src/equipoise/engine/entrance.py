@@ -228,7 +228,7 @@ def run(model: nn.Module, points: Tensor, output: Output = None, follow: Follow 
             result = model(points)
         except EquipoiseError:
             raise
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
             if out_of_memory(error):
                 raise
             raise NetworkError(_failed(model, points, shape, error)) from error
@@ -252,7 +252,7 @@ def _failed(model: nn.Module, points: Tensor, shape: tuple[int, ...], error: Exc
     if len(shape) == 3:
         return f"{text}; inputs are a batch (n, c, h, w): for one image pass image.unsqueeze(0)"
     if isinstance(model, torch.fx.GraphModule):
-        return f"{text}; an exported program takes the shapes it was exported with: export it with a dynamic batch"
+        return f"{text}; an exported program takes the shapes it was exported with: export it with a dynamic batch size"
     return text
 
 

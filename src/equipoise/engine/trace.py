@@ -133,6 +133,8 @@ class OpCall:
         def restore(item: Any) -> Any:
             is_written = item is written
             item = given[item] if isinstance(item, Value) else item
+            if isinstance(item, Tensor) and item.is_inference():  # autograd would not save such a weight
+                item = item.clone()
             return item.clone() if is_written and isinstance(item, Tensor) else item
 
         args, kwargs = map_nested(self.args, restore), map_nested(self.kwargs, restore)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from equipoise.engine.sites import call_site
+from equipoise.engine.spelling import everyday
 from equipoise.errors import EquipoiseError, ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
 
 Follow: TypeAlias = Literal["autograd", "tape"] | None
@@ -131,6 +132,7 @@ class Watch(TorchFunctionMode):
         self._names = {id(module): name for name, module in model.named_modules()}
         self._transparent = follow is not None
         self._differentiable = follow == "autograd"
+        self._taped = follow == "tape"
         tensors = [*model.parameters(), *model.buffers()] if self._differentiable else []
         # Autograd saves no tensor that was made in inference mode, so it is given copies.
         self._copies: dict[int, Tensor] = {
@@ -157,7 +159,7 @@ class Watch(TorchFunctionMode):
                 return args[0]
         if self._transparent and name in {"detach", "detach_"} and not _is_weight(args[0]):
             return args[0] if name == "detach_" else self._run(Tensor.__getitem__, (args[0], ...), {})
-        return self._run(func, args, kwargs)
+        return self._run(everyday(func) if self._taped else func, args, kwargs)
 
     def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         if not torch.is_inference_mode_enabled():

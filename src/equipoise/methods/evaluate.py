@@ -226,7 +226,7 @@ def differentiated(outputs: Tensor, leaf: Tensor, *, keep: bool = False) -> Tens
 
 UNREACHED = (
     "the explained score does not depend on the image by anything that torch can differentiate, so it has no "
-    "gradient; a step such as argmax, rounding or a custom function cuts it off: choose a method that needs none, such as rise"
+    "gradient: a step such as argmax, rounding or a custom function cuts it off; take a method without, such as rise"
 )
 
 
