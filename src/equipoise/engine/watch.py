@@ -111,6 +111,7 @@ _CONVOLVES = {
     **{f"conv_transpose{d}d": d + 2 for d in (1, 2, 3)},
 }
 _QUANTIZES = frozenset({"quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic"})
+_HIDES = frozenset({"detach", "detach_", "requires_grad_"})
 _LEAVES_TORCH = frozenset({"numpy", "__array__", "__dlpack__"})
 _SET_GRAD = torch._C._set_grad_enabled  # noqa: SLF001  # what no_grad and set_grad_enabled call
 
@@ -155,11 +156,13 @@ class Watch(TorchFunctionMode):
             if name.endswith("_") and args and _is_weight(args[0]):
                 with torch.no_grad():  # a network that writes into its own weights, as it does without gradients
                     return func(*args, **kwargs)
-            if name == "requires_grad_" and isinstance(args[0], Tensor) and args[0].grad_fn is not None:
-                return args[0]
-        if self._transparent and name in {"detach", "detach_"} and not _is_weight(args[0]):
-            return args[0] if name == "detach_" else self._run(Tensor.__getitem__, (args[0], ...), {})
+        if name in _HIDES and self._transparent and self._is_signal(args[0]) and not _is_weight(args[0]):
+            return self._run(Tensor.__getitem__, (args[0], ...), {}) if name == "detach" else args[0]
         return self._run(everyday(func) if self._taped else func, args, kwargs)
+
+    def _is_signal(self, item: Any) -> bool:
+        """Whether a tensor may depend on the image."""
+        return isinstance(item, Tensor) and (self._taped or item.grad_fn is not None)
 
     def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         if not torch.is_inference_mode_enabled():
@@ -170,10 +173,10 @@ class Watch(TorchFunctionMode):
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         which = getattr(getattr(func, "__self__", None), "__name__", "")
         tensor = args[0] if args else None
-        if self._transparent and isinstance(tensor, Tensor) and not _is_weight(tensor):
+        if self._transparent and self._is_signal(tensor) and not _is_weight(tensor):
             if which == "data" and func.__name__ == "__get__":
                 return self._run(Tensor.__getitem__, (tensor, ...), {})
-            if which == "requires_grad" and func.__name__ == "__set__" and tensor.grad_fn is not None:
+            if which == "requires_grad" and func.__name__ == "__set__":
                 return None
         return self._run(func, args, kwargs)
 

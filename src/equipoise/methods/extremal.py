@@ -89,7 +89,8 @@ class ExtremalPerturbation(ManyPasses):
                 off = (mask.flatten(1).sort(dim=1, stable=True).values - wanted).square().mean(1)
                 # Of equal values the sort would prefer some by their place, so the score speaks first.
                 weight = _AREA_WEIGHT * _AREA_GROWTH ** (step / self.steps) if step else 0.0
-                gradient = differentiated((weight * off - scores).sum(), leaf)
+                aim = weight * off - scores if weight else -scores
+                gradient = differentiated(aim.sum(), leaf)
             speed = _MOMENTUM * speed + gradient
             coarse = (coarse - _RATE * speed).clamp(0, 1)
             run.progress.advance(len(which))
