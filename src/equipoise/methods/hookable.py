@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -81,9 +82,10 @@ def _restore_forward(model: nn.Module) -> None:
     """Let modules whose own ``forward`` was compiled run it as it was written, on themselves."""
     for module in model.modules():
         compiled = vars(module).get("forward")
-        method = getattr(compiled, "_torchdynamo_orig_callable", None)
-        if getattr(method, "__func__", method) is type(module).forward:
-            del vars(module)["forward"]
+        if hasattr(compiled, "_torchdynamo_orig_callable"):
+            method = inspect.unwrap(compiled)
+            if getattr(method, "__func__", method) is type(module).forward:
+                del vars(module)["forward"]
 
 
 class InTurn(nn.Module):
