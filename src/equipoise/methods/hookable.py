@@ -83,7 +83,7 @@ def _restore_forward(model: nn.Module) -> None:
     for module in model.modules():
         compiled = vars(module).get("forward")
         if hasattr(compiled, "_torchdynamo_orig_callable"):
-            method = inspect.unwrap(compiled)
+            method = inspect.unwrap(compiled)  # type: ignore[arg-type]  # it has the mark of a function
             if getattr(method, "__func__", method) is type(module).forward:
                 del vars(module)["forward"]
 
