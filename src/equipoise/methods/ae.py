@@ -251,11 +251,16 @@ def parse_bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
         return None
     if not isinstance(given, Sequence) or len(given) != 2:
         raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
-    low, high = (torch.as_tensor(bound).cpu().to(torch.float64) for bound in given)  # not every device has float64
+    low, high = (torch.as_tensor(_to_cpu(bound), dtype=torch.float64) for bound in given)
     if not bool((low < high).all()):
         raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
     low, high = (bound.reshape(-1, 1, 1) if bound.dim() == 1 else bound for bound in (low, high))
     return low, high
+
+
+def _to_cpu(bound: Any) -> Any:
+    """Not every device has float64."""
+    return bound.cpu() if isinstance(bound, Tensor) else bound
 
 
 def _paper(options: Options) -> Composite:

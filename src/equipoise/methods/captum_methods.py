@@ -63,6 +63,7 @@ class CaptumMethod(ManyPasses):
     """
 
     packages: ClassVar[tuple[str, ...]] = ("captum.attr",)
+    differentiates: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, *, seed: int = 0, chunk: int = 16) -> None:
         super().__init__(model, chunk=chunk)
@@ -101,7 +102,9 @@ class CaptumMethod(ManyPasses):
                     raise
                 if "not have been used in the graph" in str(error):
                     raise UntracedTensorError(UNREACHED) from error
-                raise UnsupportedModelError(not_differentiable(error)) from error
+                if self.differentiates:
+                    raise UnsupportedModelError(not_differentiable(error)) from error
+                raise UnsupportedModelError(f"captum cannot explain this network: {error}") from error
         return found.detach().to(scores.run.dtype)
 
 

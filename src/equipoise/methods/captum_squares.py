@@ -21,6 +21,7 @@ class SquareMethod(CaptumMethod):
 
     level: ClassVar[str] = "map"
     packages: ClassVar[tuple[str, ...]] = ("captum.attr", "sklearn.linear_model")
+    differentiates: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, *, grid: int, samples: int, baseline: Any, seed: int, chunk: int) -> None:
         super().__init__(model, seed=seed, chunk=chunk)
@@ -64,8 +65,8 @@ class Lime(SquareMethod):
 
     Args:
         model: Any network in eval mode; it is not changed.
-        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that their
-            number is at most ``grid * grid``.
+        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that there are
+            about ``grid * grid`` in all.
         samples: How many covered images; one forward pass each.
         penalty: Of the Lasso, as a part of the score's standard deviation over the covered images: squares that
             matter less get 0.
@@ -111,8 +112,8 @@ class KernelShap(SquareMethod):
 
     Args:
         model: Any network in eval mode; it is not changed.
-        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that their
-            number is at most ``grid * grid``.
+        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that there are
+            about ``grid * grid`` in all.
         samples: How many covered images; one forward pass each.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
@@ -143,6 +144,15 @@ class KernelShap(SquareMethod):
         """See `SquareMethod`."""
         return attr.KernelShap(scores)
 
+    def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
+        """See `SquareMethod`; a single square has the whole difference, and captum nothing to choose from."""
+        if int(squares(image, self.grid).max()) > 0:
+            return super().one(attr, scores, image)
+        with torch.no_grad():
+            covered = baseline_like(self.baseline, image.detach())
+            difference = scores(image.detach()) - scores(covered.clone())
+        return difference.reshape(1, *[1] * (image.dim() - 1)).expand_as(image[:, :1])
+
 
 def _relative_lasso(penalty: float) -> Any:
     """Captum's Lasso, whose penalty does not know in what unit a network speaks: a small score is no small effect."""
@@ -160,11 +170,11 @@ def _relative_lasso(penalty: float) -> Any:
 def squares(image: Tensor, grid: int) -> Tensor:
     """Number each position of ``image`` ``(1, c, *space)`` by the square it lies in, from 0 on.
 
-    A cube of ``grid`` to a side would have more cells than samples can tell apart, so it has as many as a square.
+    A cube of ``grid`` to a side would have more cells than samples can tell apart, so it has about as many as a square.
     """
     dims = image.dim() - 2
     if dims > 2:
-        grid = max(1, int(grid ** (2 / dims) + 1e-9))
+        grid = max(min(grid, 2), int(grid ** (2 / dims) + 1e-9))
     number = torch.zeros(image.shape[2:], dtype=torch.long, device=image.device)
     for axis, length in enumerate(image.shape[2:]):
         cells = min(grid, length)

@@ -57,7 +57,7 @@ def keep_top(heatmaps: Float[Tensor, "n h w"], share: float | Float[Tensor, " n"
         Nam & Lee 2024, section 5.3.1: the other methods cut to Attribution Equilibrium's positive ratio.
     """
     heatmaps = check_maps(heatmaps)
-    shares = torch.as_tensor(share).cpu().to(torch.float64)
+    shares = torch.as_tensor(share.cpu() if isinstance(share, Tensor) else share, dtype=torch.float64)
     if shares.dim() > 1 or (shares.dim() == 1 and len(shares) != len(heatmaps)):
         raise ShapeError(f"one share, or one for each of {len(heatmaps)} maps, not {tuple(shares.shape)}")
     if not bool(((shares >= 0) & (shares <= 1)).all()):
