@@ -152,3 +152,27 @@ def test_of_several_layers_the_class_activation_maps_give_the_mean(method):
         explain(method, model, x, layer=["0", "2"], interpolate=False)
     with pytest.raises(LayerError, match="empty"):
         explain(method, model, x, layer=[])
+
+
+class HalfInside(nn.Module):
+    """A network that enters autocast itself, or casts by hand."""
+
+    def __init__(self, *, by_hand):
+        super().__init__()
+        self.body = network().bfloat16() if by_hand else network()
+        self.by_hand = by_hand
+
+    def forward(self, x):
+        if self.by_hand:
+            return self.body(x.bfloat16()).float()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.body(x).float()
+
+
+@every
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_half_precision_inside_the_network(method, by_hand):
+    expected = explain(method, network(), images())
+    found = explain(method, HalfInside(by_hand=by_hand).eval(), images())
+    assert found.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.98

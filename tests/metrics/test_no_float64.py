@@ -45,8 +45,8 @@ def maps():
 
 
 @pytest.mark.parametrize("measure", [
-    lambda heat, masks: grid.keep_top(heat, 0.3),
-    lambda heat, masks: grid.keep_top(heat, torch.tensor([0.1, 0.2, 0.3])),
+    lambda heat, _masks: grid.keep_top(heat, 0.3),
+    lambda heat, _masks: grid.keep_top(heat, torch.tensor([0.1, 0.2, 0.3])),
     segmentation.pixel_average_precision, segmentation.pixel_accuracy, segmentation.intersection_over_union,
 ])  # fmt: skip
 def test_functions(measure, maps):

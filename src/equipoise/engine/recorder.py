@@ -78,9 +78,6 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         stack.enter_context(recorder)
         logits = run(model, recorder.image, output, follow="tape")
     trace = recorder.finish(logits)
-    trace.device_type = inputs.device.type
-    if torch.is_autocast_enabled(trace.device_type):
-        trace.reduced = torch.get_autocast_dtype(trace.device_type)
     check_scores(model, trace.logits)
     return trace
 

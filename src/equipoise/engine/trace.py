@@ -144,6 +144,17 @@ class OpCall:
         return tuple(tensor for tensor in tensors_in(result) if tensor.is_floating_point())
 
 
+def _as_it_ran(call: OpCall, device: str) -> AbstractContextManager[Any]:
+    """The autocast under which a call ran, which the network may have entered itself; known by its mixed dtypes."""
+    constants = [item for item in tensors_in((call.args, call.kwargs)) if item.is_floating_point()]
+    dtypes = {value.dtype for value in (*call.inputs, *call.outputs)} | {item.dtype for item in constants}
+    half = next((value.dtype for value in (*call.inputs, *call.outputs) if value.dtype in _HALF), None)
+    return torch.autocast(device, half, enabled=half is not None and len(dtypes) > 1)
+
+
+_HALF = frozenset({torch.bfloat16, torch.float16})
+
+
 @dataclass(eq=False)
 class Trace:
     """The tape of one forward pass of ``n`` images.
@@ -154,8 +165,6 @@ class Trace:
         calls: Every operation on the signal, in order.
         module_outputs: What each module returned last, by dotted name.
         n: Number of images.
-        device_type: Where it ran.
-        reduced: The dtype that autocast gave it; ``None`` without autocast.
     """
 
     n: int
@@ -163,8 +172,6 @@ class Trace:
     input: Value
     calls: list[OpCall] = field(default_factory=list)
     module_outputs: dict[str, Value] = field(default_factory=dict)
-    device_type: str = "cpu"
-    reduced: torch.dtype | None = None
     output: Value = field(init=False)
 
     @property
@@ -172,17 +179,18 @@ class Trace:
         """The network's output, ``(n, C)``."""
         return self.data(self.output)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The autocast under which the network ran, or its absence."""
-        return torch.autocast(self.device_type, self.reduced, enabled=self.reduced is not None)
-
     def data(self, value: Value) -> Tensor:
         """The data of ``value``; computed again from kept values where the tape did not keep it."""
         if value.tensor is None:
             if value.producer is None:
                 raise UntracedTensorError("the network input was released; trace with keep=True to propagate twice")
-            with torch.inference_mode(mode=False), torch.no_grad(), self.autocast():
-                made = value.producer.run(*[self.data(source) for source in value.producer.inputs])
+            sources = [self.data(source) for source in value.producer.inputs]
+            with (
+                torch.inference_mode(mode=False),
+                torch.no_grad(),
+                _as_it_ran(value.producer, sources[0].device.type),
+            ):
+                made = value.producer.run(*sources)
             for target, tensor in zip(value.producer.outputs, made, strict=True):
                 target.tensor = tensor
         assert value.tensor is not None  # noqa: S101  # set just above
