@@ -16,13 +16,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from equipoise import models, records, viz
-from equipoise.errors import ImageError, ModelModeError, ShapeError, TargetError
+from equipoise.engine.entrance import aside, check_model, python_module, run
+from equipoise.errors import ImageError, ShapeError, TargetError
 from equipoise.images import as_rgb, decode_image, from_array, one_line, read_file
 from equipoise.methods import METHODS, make_method
+from equipoise.methods.registering import layer_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from equipoise.engine import Output
     from equipoise.methods import Attributor
     from equipoise.models import ModelSpec
 
@@ -148,42 +151,33 @@ class Look:
         return list(chosen)
 
 
-def look(photo: Photo, module: nn.Module, spec: ModelSpec) -> Look:
+def look(photo: Photo, module: nn.Module, spec: ModelSpec, output: Output = None) -> Look:
     """Read a photo and show it to the network.
+
+    Args:
+        photo: What is shown.
+        module: The network.
+        spec: What it needs to know of photos.
+        output: Which part of its result is the logits, as of every method.
 
     Raises:
         ImageError: If the photo cannot be read, or is more than `MAX_ASPECT` times as long as wide.
-        ModelModeError: If the network is in train mode.
+        ModelModeError: If the network is in train mode, or random.
         ShapeError: If the network's output is not ``(1, C)``.
+        EquipoiseError: If no method can explain the network: it is quantized, say, or a weight is NaN.
     """
     image, path, sha256 = _open(photo)
     if max(image.size) > MAX_ASPECT * min(image.size):
         name = f"{one_line(path)}: " if path else ""
         raise ImageError(f"{name}is {image.width} x {image.height} pixels; at most {MAX_ASPECT} to 1 is explained")
-    check_mode(module)
+    module = python_module(module)
+    check_model(module)
     like = next((parameter for parameter in module.parameters() if parameter.is_floating_point()), torch.empty(0))
     inputs = spec.preprocess(image).unsqueeze(0).to(like.device, like.dtype)
-    with torch.no_grad():
-        logits = module(inputs)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[0] != 1:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ShapeError(f"the network returned {found} for one photo; expected logits of shape (1, classes)")
+    with aside(inputs.device):
+        logits = run(module, inputs.clone(), output)
     box = spec.preprocessing.box(*image.size)
     return Look(image, inputs, logits[0].float().cpu(), box, path, sha256, spec)
-
-
-def check_mode(module: nn.Module) -> None:
-    """Refuse a network whose forward pass is random or changes statistics.
-
-    Raises:
-        ModelModeError: If dropout or batch normalization is in train mode.
-    """
-    moody = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)  # noqa: SLF001  # torch's base classes
-    for name, part in module.named_modules():
-        if part.training and isinstance(part, moody):
-            raise ModelModeError(
-                f"the network's {name or 'top'} ({type(part).__name__}) is in train mode; call .eval() first"
-            )
 
 
 def _open(photo: Photo) -> tuple[Image.Image, str | None, str]:
@@ -262,6 +256,9 @@ def bind(method: Any, module: nn.Module, spec: ModelSpec, options: Mapping[str, 
             device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
             low, high = spec.input_bounds
             options.setdefault("input_bounds", (low.to(device), high.to(device)))
+        if options.get("layer") is not None:  # by name, so that the record can say which
+            several = getattr(METHODS[method], "several_layers", False)
+            options["layer"] = layer_name(python_module(module), options["layer"], several=several)
     attributor = make_method(method, module, **options)
     coarse = named and getattr(METHODS[method], "level", "pixel") == "map"
     record = records.method_record(method, options)

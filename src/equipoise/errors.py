@@ -40,6 +40,14 @@ class ModelModeError(EquipoiseError, RuntimeError):
     """A model in train mode whose forward pass is random or changes statistics."""
 
 
+class NotFiniteError(EquipoiseError, ValueError):
+    """A pixel, a weight or a score that is NaN or infinite; the text says which."""
+
+
+class NetworkError(EquipoiseError, RuntimeError):
+    """The network's own forward pass failed; the text has its words, and what about the inputs may be the cause."""
+
+
 class UnsupportedModelError(EquipoiseError, ValueError):
     """A model that equipoise does not explain, such as a transformer."""
 

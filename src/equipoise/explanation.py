@@ -206,7 +206,8 @@ def explain(
         method: A name of `equipoise.METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
         target: ``None`` or ``"top"`` (the highest class), ``"top3"`` (the three highest), a class index, a
             class name, or a list of these, which are explained together.
-        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium.
+        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; ``output``, as of
+            `equipoise.attribute`, for a network that returns more than its class scores.
 
     Returns:
         The explanation; its attribution is ``(c, h, w)``, or ``(k, c, h, w)`` for a list or ``"top3"``.
@@ -228,7 +229,7 @@ def explain(
     if not wanted:
         raise TargetError("the list of targets is empty")
     bound = bind(method, module, spec, options)
-    seen = look(image, module, spec)
+    seen = look(image, module, spec, options.get("output"))
     several = listed or any(isinstance(one, Top) and one.count > 1 for one in wanted)
     explanation = explain_look(seen, bound, seen.classes(wanted))
     return explanation if several else explanation.select(0)

@@ -169,3 +169,34 @@ def test_options_that_make_no_sense(method, options, words):
 def test_a_functional_network_still_has_the_methods_that_hook_nothing():
     model, x = make(Functional)
     assert equipoise.attribute(model, x, 1, method="gradient_shap", samples=2).any()
+
+
+@pytest.mark.parametrize("method", ["lime", "kernel_shap"])
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 6, 8, 8), (2, 24), (1, 3, 3)])
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_maps_of_small_networks_are_not_empty_and_follow_the_scale_of_the_score(method, shape, scale):
+    torch.manual_seed(1)
+    convolution = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[len(shape) - 1](shape[0], 8, 3)
+    pool = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}[len(shape) - 1](1)
+    model = nn.Sequential(convolution, nn.ReLU(), pool, nn.Flatten(), nn.Linear(8, 4)).eval()
+    x = torch.randn(1, *shape)
+    found = equipoise.attribute(model, x, 1, method=method, samples=200)
+    assert (found != 0).float().mean() > 0.3
+    with torch.no_grad():
+        model[-1].weight.mul_(scale)
+        model[-1].bias.mul_(scale)
+    scaled = equipoise.attribute(model, x, 1, method=method, samples=200)
+    assert relative_error(scaled / scale, found) < 1e-2
+
+
+def test_a_single_square_has_the_whole_difference():
+    model, x = make(Plain)
+    found = equipoise.attribute(model, x, 1, method="kernel_shap", grid=1)
+    expected = (model(x) - model(torch.zeros_like(x))).detach()[:, 1].reshape(-1, 1, 1, 1).expand_as(found)
+    assert relative_error(found, expected) < 1e-6
+
+
+def test_cubes_are_about_as_many_as_squares():
+    assert int(squares(torch.zeros(1, 1, 16, 16, 16), 8).max()) + 1 == 64
+    assert int(squares(torch.zeros(1, 1, 16, 16, 16), 2).max()) + 1 == 8
+    assert int(squares(torch.zeros(1, 1, 16), 8).max()) + 1 == 8

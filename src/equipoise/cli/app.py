@@ -103,6 +103,10 @@ def explain(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
     output: Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")] = "equipoise-out",
+    output_of: Annotated[
+        str | None,
+        typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
+    ] = None,
     report: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also write one HTML page with everything, such as out.html.")
     ] = None,
@@ -126,6 +130,7 @@ def explain(
         report=report,
         recursive=recursive,
         as_json=as_json,
+        output_of=output_of,
     )
 
     def run() -> int:
@@ -283,12 +288,16 @@ def list_layers(
         str, typer.Option(metavar="NAME", help="The network; see: equipoise list models")
     ] = "efficientnet_lite0",
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of your own.")] = None,
+    output_of: Annotated[
+        str | None,
+        typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
+    ] = None,
 ) -> Job:
     """Layers where a method can start."""
 
     def run() -> int:
         from equipoise.cli.lists import print_layers  # noqa: PLC0415  # loads torch
 
-        return print_layers(model, weights)
+        return print_layers(model, weights, output_of)
 
     return run

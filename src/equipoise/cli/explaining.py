@@ -45,7 +45,7 @@ def explain_photos(request: ExplainRequest) -> int:
     methods = read_methods(request.methods)
     options = read_options(request, methods)
     device = check_device(request.device)
-    output = check_output(request.output)
+    folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     photos, problems = collect(request.images, recursive=request.recursive)
     with RunConsole(len(photos), as_json=request.as_json) as console:
@@ -56,14 +56,15 @@ def explain_photos(request: ExplainRequest) -> int:
             check_layer(request.layer, module, request.model)
             targets = read_targets(request.targets, spec)
             bound = _bind_all(methods, lambda method: bind(method, module, spec, options[method]), console)
-            _make(output)
+            _make(folder)
             count = len(photos) * len(methods) * sum(one.count if isinstance(one, Top) else 1 for one in targets)
             report = ReportWriter(page, count) if page is not None else None
-            run = _Run(bound, targets, output, console, report)
+            run = _Run(bound, targets, folder, console, report)
+            output = next(iter(options.values())).get("output")  # the same of every method
             for photo in photos:
                 console.begin(one_line(photo.path.name))
                 try:
-                    run.photo(photo, look(photo.path, module, spec))
+                    run.photo(photo, look(photo.path, module, spec, output))
                 except ImageError as error:
                     console.trouble(str(error))
                 except (MemoryError, RuntimeError) as error:

@@ -48,7 +48,7 @@ def print_models(pattern: str | None) -> int:
     return 0
 
 
-def print_layers(model: str, weights: str | None) -> int:
+def print_layers(model: str, weights: str | None, output_of: str | None = None) -> int:
     """Name, kind and output shape of the layers where a method can start; the default is marked.
 
     Raises:
@@ -58,12 +58,14 @@ def print_layers(model: str, weights: str | None) -> int:
     from PIL import Image  # noqa: PLC0415
 
     from equipoise import models  # noqa: PLC0415
+    from equipoise.cli.request import read_output_of  # noqa: PLC0415
     from equipoise.methods.layers import list_layers  # noqa: PLC0415
 
+    output = None if output_of is None else read_output_of(output_of)
     module, spec = models.load_model(model, weights)
     gray = Image.new("RGB", (512, 512), (128, 128, 128))  # any photo: only the shapes are shown
     with torch.no_grad():
-        rows = list_layers(module, spec.preprocess(gray).unsqueeze(0))
+        rows = list_layers(module, spec.preprocess(gray).unsqueeze(0), output)
     _print_table(
         [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]
     )

@@ -43,6 +43,7 @@ class ExplainRequest:
     report: str | None
     recursive: bool
     as_json: bool
+    output_of: str | None = None
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
@@ -83,6 +84,8 @@ def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, d
         given["gamma"] = request.gamma
     if request.layer is not None:
         given["layer"] = request.layer
+    if request.output_of is not None:
+        given["output"] = read_output_of(request.output_of)
     taken = {method: method_options(method) for method in methods}
     for key in [*texts, *given]:
         _check_taken(key, taken)
@@ -91,6 +94,18 @@ def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, d
         | {key: value for key, value in given.items() if key in known}
         for method, known in taken.items()
     }
+
+
+def read_output_of(text: str) -> int | str:
+    """The index or the key that ``--output-of`` names.
+
+    Raises:
+        OptionError: If it is empty.
+    """
+    text = text.strip()
+    if not text:
+        raise OptionError("--output-of names no part of the network's result; give an index or a key")
+    return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def _check_taken(key: str, taken: Mapping[str, Mapping[str, Any]]) -> None:

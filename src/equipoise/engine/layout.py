@@ -9,15 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from equipoise.engine.numerics import working_dtype
+
+if TYPE_CHECKING:
+    from equipoise.engine.trace import Trace
 
 WORKING_SET = 16 * 2**20
 """Bytes of the largest intermediate result, where that is ours to say: below the 32 MiB from which glibc always
 asks the system for memory anew, which then has to be cleared page by page."""
 STRIPE = 4 * 2**20
 """Bytes of a stripe: of one image's relevance at the first layers, so that its intermediate results stay in cache."""
+
+TARGETS = 512 * 2**20
+"""Bytes of the relevance, at the widest operation, of the targets that are carried back together; eight times as much
+on an accelerator."""
+
+
+def targets_at_once(trace: Trace) -> int:
+    """How many targets of each image of a forward pass are carried back together, at least 1."""
+    values = [value for call in trace.calls for value in call.outputs]
+    widest = max((prod(value.shape) * working_dtype(value.dtype).itemsize for value in values), default=1)
+    room = TARGETS if trace.logits.device.type == "cpu" else 8 * TARGETS
+    return max(1, room // max(1, widest))
 
 
 def channels_last(x: Tensor) -> bool:

@@ -54,14 +54,11 @@ class Operation:
         kind: What it does to the signal.
         parameters: Names of the leading positional parameters, where a rule or the engine reads them.
         pointwise: Whether each entry of the result depends on one entry of each signal, up to broadcasting.
-        refuse: Called with the bound arguments before the operation runs; returns a sentence that
-            says why the operation cannot be traced, or ``None``.
     """
 
     name: str
     kind: OpKind
     parameters: tuple[str, ...] = ()
-    refuse: Callable[[Mapping[str, Any]], str | None] | None = None
     pointwise: bool = False
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +79,6 @@ def register(
     names: str,
     kind: OpKind,
     parameters: str = "",
-    refuse: Callable[[Mapping[str, Any]], str | None] | None = None,
     *,
     pointwise: bool | None = None,
 ) -> None:
@@ -92,7 +88,6 @@ def register(
         names: What torch calls the operations.
         kind: What they do.
         parameters: Names of the leading positional parameters, separated by blanks.
-        refuse: See `Operation`.
         pointwise: Whether they work entry by entry; ``None``: as most operations of the kind do.
 
     Example:
@@ -102,7 +97,7 @@ def register(
     """
     each = kind in _POINTWISE if pointwise is None else pointwise
     for name in names.split():
-        OPERATIONS.add(name, Operation(name, kind, tuple(parameters.split()), refuse, each))
+        OPERATIONS.add(name, Operation(name, kind, tuple(parameters.split()), each))
 
 
 def operation_name(function: Callable[..., Any]) -> str:
@@ -166,21 +161,6 @@ _INPLACE_POSITION = {
 }  # fmt: skip
 
 
-def _dropout_training(bound: Mapping[str, Any]) -> str | None:
-    active = bound.get("training", True) and bound.get("p", 0.5) > 0
-    return "dropout is active, so the network is in train mode" if active else None
-
-
-def _norm_training(bound: Mapping[str, Any]) -> str | None:
-    if bound.get("training", False):
-        return "batch normalization uses the batch's own statistics, so an image would depend on its batch"
-    return None
-
-
-def _rrelu_training(bound: Mapping[str, Any]) -> str | None:
-    return "rrelu draws random slopes in train mode" if bound.get("training", False) else None
-
-
 _CONV = "input weight bias stride padding dilation groups"
 register("conv1d conv2d conv3d", OpKind.LINEAR, _CONV)
 register(
@@ -202,7 +182,6 @@ register(
     "batch_norm",
     OpKind.NORM,
     "input running_mean running_var weight bias training momentum eps",
-    _norm_training,
     pointwise=True,
 )
 register("layer_norm group_norm instance_norm local_response_norm rms_norm normalize", OpKind.NORM)
@@ -216,7 +195,7 @@ register(
     "input",
 )
 register("log_softmax", OpKind.ACTIVATION, "input dim", pointwise=False)
-register("rrelu", OpKind.ACTIVATION, "input lower upper training inplace", _rrelu_training)
+register("rrelu", OpKind.ACTIVATION, "input lower upper training inplace")
 register("sigmoid hardsigmoid tanh", OpKind.GATE, "input")
 register("softmax softmin", OpKind.GATE, "input dim", pointwise=False)
 
@@ -239,9 +218,8 @@ register("einsum", OpKind.MATMUL, "equation operands")
 register("tensordot", OpKind.MATMUL, "input other dims")
 register("bilinear", OpKind.MATMUL, "input1 input2 weight bias")
 
-register("dropout", OpKind.IDENTITY, "input p training", _dropout_training)
-register("dropout1d dropout2d dropout3d feature_dropout alpha_dropout", OpKind.IDENTITY, "input p training",
-         _dropout_training)  # fmt: skip
+register("dropout", OpKind.IDENTITY, "input p training")
+register("dropout1d dropout2d dropout3d feature_dropout alpha_dropout", OpKind.IDENTITY, "input p training")
 register(
     "clone contiguous to float double half bfloat16 type type_as cpu cuda detach requires_grad alias positive",
     OpKind.IDENTITY,

@@ -24,10 +24,12 @@ from torch.overrides import TorchFunctionMode
 
 from equipoise.engine.aliases import Writes
 from equipoise.engine.canonical import canonicalize
+from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module, run
 from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_in_place, operation_name
+from equipoise.engine.outputs import Output
 from equipoise.engine.sites import call_site
 from equipoise.engine.trace import OpCall, Trace, Value, map_nested, tensors_in
-from equipoise.errors import ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
+from equipoise.errors import UnsupportedModelError, UntracedTensorError
 
 _KEEPS_NOTHING = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.ACTIVATION, OpKind.GATE})
 _AFFINE = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.ADD, OpKind.MULTIPLY})
@@ -53,7 +55,7 @@ _CONSTANTS = frozenset({
 })  # fmt: skip
 
 
-def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None) -> Trace:
+def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None, output: Output = None) -> Trace:
     """Run ``model`` on ``inputs`` and write down what happens.
 
     Args:
@@ -61,6 +63,7 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         inputs: Float ``(n, ...)``; not modified.
         keep: The kinds of operation whose inputs the tape keeps; ``None`` means all that compute.
             What is not kept is computed again when asked for.
+        output: Which part of the model's result is the logits; see `pick_output`.
 
     Returns:
         The tape.
@@ -69,10 +72,15 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         ModelModeError: If the forward pass is random or would change running statistics.
         UntracedTensorError: If a tensor enters that the engine did not see being made.
         UnsupportedModelError: If the model cannot be traced at all, such as a TorchScript module.
+        NotFiniteError: If a pixel or a weight is NaN or infinite.
+        NetworkError: If the model fails.
         ShapeError: If the model does not return logits ``(n, C)``.
     """
-    model = _python_module(model)
-    check_mode(model)
+    model = python_module(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
+    check_model(model)
+    check_pixels(inputs)
     kinds = frozenset(OpKind) - _KEEPS_NOTHING if keep is None else frozenset(keep)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -81,34 +89,10 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
         stack.enter_context(recorder)
-        result = model(recorder.image)
-    return recorder.finish(result)
-
-
-def check_mode(model: nn.Module) -> None:
-    """Refuse a model whose forward pass is random or would change its statistics.
-
-    Raises:
-        ModelModeError: If a dropout or batch-norm module is in train mode.
-    """
-    for name, module in model.named_modules():
-        if not module.training:
-            continue
-        noisy = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0  # torch's base class
-        if noisy or isinstance(module, nn.modules.batchnorm._BatchNorm):  # torch's base class
-            raise ModelModeError(
-                f"{name or 'the model'} ({type(module).__name__}) is in train mode, so its result is not that of the "
-                "trained network; call model.eval() first"
-            )
-
-
-def _python_module(model: nn.Module) -> nn.Module:
-    if isinstance(model, torch.jit.ScriptModule):
-        raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
-    if isinstance(model, nn.DataParallel):
-        return _python_module(model.module)
-    original = getattr(model, "_orig_mod", None)  # what torch.compile wraps: same weights, visible operations
-    return original if isinstance(original, nn.Module) else model
+        logits = run(model, recorder.image, output, follow="tape")
+    trace = recorder.finish(logits)
+    check_scores(model, trace.logits)
+    return trace
 
 
 def _constants(model: nn.Module) -> Iterator[Tensor]:
@@ -152,13 +136,8 @@ class _Recorder(TorchFunctionMode):
         if known is not None and known[1] is not None:
             self.trace.module_outputs[name] = known[1]
 
-    def finish(self, result: Any) -> Trace:
-        """Close the tape at the model's result."""
-        logits = result[0] if isinstance(result, tuple | list) and result else getattr(result, "logits", result)
-        if not isinstance(logits, Tensor):
-            raise ShapeError(f"the model returned {type(logits).__name__}, not logits (n, C)")
-        if logits.dim() != 2 or logits.shape[0] != self.trace.n or not logits.is_floating_point():
-            raise ShapeError(f"the model returned {tuple(logits.shape)}; expected logits ({self.trace.n}, C)")
+    def finish(self, logits: Tensor) -> Trace:
+        """Close the tape at the model's logits ``(n, C)``."""
         value = self._read(logits, "the model's output")
         if value is None:
             raise UntracedTensorError("the model's output does not depend on its input")
@@ -203,7 +182,6 @@ class _Recorder(TorchFunctionMode):
             return result
         self._refuse_leaving(what, read)
         operation = OPERATIONS.get(what)
-        self._refuse_randomness(operation, args, kwargs)
         self._keep_what_is_needed(operation, read)
         if in_place:
             written = args[0] if written is None else written
@@ -243,12 +221,6 @@ class _Recorder(TorchFunctionMode):
             if known is not None and known[1] is not None:
                 self._writes.add(tensor, known[1])
                 self._bind(tensor, known[1])
-
-    def _refuse_randomness(self, operation: Operation | None, args: Sequence[Any], kwargs: Any) -> None:
-        if operation is not None and operation.refuse is not None:
-            sentence = operation.refuse(operation.bind(args, kwargs))
-            if sentence is not None:
-                raise ModelModeError(f"{call_site(self._modules)}: {sentence}; call model.eval() first")
 
     def _append(self, call: OpCall, results: Sequence[Tensor]) -> None:
         if not results:

@@ -7,6 +7,7 @@ vocabulary (`Trace.calls`), which is what rules see; see `equipoise.engine.canon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -155,6 +156,8 @@ class OpCall:
                 item = given[item]
             elif other is not None and isinstance(item, Tensor) and item.is_floating_point():
                 item = item.to(other)  # constants follow the dtype that the signal is given in
+            if isinstance(item, Tensor) and item.is_inference():  # autograd would not save such a weight
+                item = item.clone()
             return item.clone() if is_written and isinstance(item, Tensor) else item
 
         args, kwargs = map_nested(self.args, restore), map_nested(self.kwargs, restore)
@@ -176,6 +179,17 @@ def region(members: Sequence[OpCall], entries: Sequence[Value], exit_: Value) ->
 
     run.__name__ = "region"
     return run
+
+
+def _as_it_ran(call: OpCall, device: str) -> AbstractContextManager[Any]:
+    """The autocast under which a call ran, which the network may have entered itself; known by its mixed dtypes."""
+    constants = [item for item in tensors_in((call.args, call.kwargs)) if item.is_floating_point()]
+    dtypes = {value.dtype for value in (*call.inputs, *call.outputs)} | {item.dtype for item in constants}
+    half = next((value.dtype for value in (*call.inputs, *call.outputs) if value.dtype in _HALF), None)
+    return torch.autocast(device, half, enabled=half is not None and len(dtypes) > 1)
+
+
+_HALF = frozenset({torch.bfloat16, torch.float16})
 
 
 @dataclass(eq=False)
@@ -215,8 +229,13 @@ class Trace:
         if value.tensor is None:
             if value.producer is None:
                 raise UntracedTensorError("the network input was released; trace with keep=True to propagate twice")
-            with torch.no_grad():
-                made = value.producer.run(*[self.data(source) for source in value.producer.inputs])
+            sources = [self.data(source) for source in value.producer.inputs]
+            with (
+                torch.inference_mode(mode=False),
+                torch.no_grad(),
+                _as_it_ran(value.producer, sources[0].device.type),
+            ):
+                made = value.producer.run(*sources)
             for target, tensor in zip(value.producer.outputs, made, strict=True):
                 target.tensor = tensor if target.tensor is None else target.tensor
         assert value.tensor is not None  # noqa: S101  # set just above

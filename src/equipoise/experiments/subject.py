@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from equipoise import models
 from equipoise._registry import Registry
-from equipoise._seen import BoundMethod, bind, check_mode
+from equipoise._seen import BoundMethod, bind
+from equipoise.engine.entrance import check_mode
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers

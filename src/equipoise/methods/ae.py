@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.entrance import aside, native
+from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
+from equipoise.engine.outputs import Output
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.attention import stopping_at_attention
@@ -57,6 +60,7 @@ class AttributionEquilibrium:
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = False
+    output: Output = None
 
     def __init__(
         self,
@@ -113,7 +117,9 @@ class AttributionEquilibrium:
     def trace(self, inputs: Tensor) -> Trace:
         """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
         check_inputs(inputs)
-        return record(self.model, inputs, keep=_KEEP)
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            return record(self.model, images, keep=_KEEP, output=self.output)
 
     def explain_trace(
         self,
@@ -131,15 +137,22 @@ class AttributionEquilibrium:
         trace, notes = unsquashed(trace, target)
         targets = resolve_targets(target, trace.logits)
         layer = find_layer(self.model, trace, self.layer, self.profile.last_maps)
-        start = initial_map(trace, layer, targets.seeds)
-        start = start if self.profile.shares else replace(start, share=None)
-        self.notes = notes + _notes(start)
         composite = stopping_at_attention(self.profile.composite(self.options))
-        found = propagate(trace, {layer: start}, composite, release=release, watch=watch)
-        dtype = start.value.dtype
-        if trace.input not in found:
-            return targets, torch.zeros(len(targets.seeds), *trace.input.shape, dtype=dtype, device=start.value.device)
-        return targets, found[trace.input].value * self.profile.factor(trace, layer)
+        at_once = targets_at_once(trace) if watch is None else len(targets.seeds)
+        self.notes = notes
+        found: list[Tensor] = []
+        for part in targets.parts(at_once):
+            done = at_once * len(found)
+            start = initial_map(trace, layer, part.seeds)
+            start = start if self.profile.shares else replace(start, share=None)
+            self.notes += _notes(start, done)
+            last = done + len(part.seeds) == len(targets.seeds)
+            passed = propagate(trace, {layer: start}, composite, release=release and last, watch=watch)
+            if trace.input in passed:
+                found.append(passed[trace.input].value * self.profile.factor(trace, layer))
+            else:
+                found.append(start.value.new_zeros(len(part.seeds), *trace.input.shape))
+        return targets, found[0] if len(found) == 1 else torch.cat(found)
 
 
 def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
@@ -184,7 +197,8 @@ def _unit_peak(value: Tensor, n: int) -> Tensor:
     return value / over_samples(torch.where(peak > 0, peak, 1.0), value)
 
 
-def _notes(start: Relevance) -> list[str]:
+def _notes(start: Relevance, first: int) -> list[str]:
+    """What to say of the starting maps of targets number ``first`` and on."""
     notes = []
     flat = start.value.flatten(2)
     for k in range(flat.shape[0]):
@@ -193,7 +207,7 @@ def _notes(start: Relevance) -> list[str]:
                 name for name, mask in (("positive", flat[k, n] > 0), ("negative", flat[k, n] < 0)) if not mask.any()
             ]
             if sides:
-                notes.append(f"image {n}, target {k}: the starting map has no {' and no '.join(sides)} part")
+                notes.append(f"image {n}, target {first + k}: the starting map has no {' and no '.join(sides)} part")
     return notes
 
 
@@ -241,11 +255,16 @@ def parse_bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
         return None
     if not isinstance(given, Sequence) or len(given) != 2:
         raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
-    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in given)
+    low, high = (torch.as_tensor(_to_cpu(bound), dtype=torch.float64) for bound in given)
     if not bool((low < high).all()):
         raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
     low, high = (bound.reshape(-1, 1, 1) if bound.dim() == 1 else bound for bound in (low, high))
     return low, high
+
+
+def _to_cpu(bound: Any) -> Any:
+    """Not every device has float64."""
+    return bound.cpu() if isinstance(bound, Tensor) else bound
 
 
 def _paper(options: Options) -> Composite:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry, nearest
+from equipoise.engine.outputs import Output, check_output_option, pick_output
 from equipoise.errors import ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.methods.registering import MethodRegistry
 from equipoise.methods.targets import Target
 
 
@@ -46,7 +48,7 @@ class Method(Protocol):
 MethodFunction: TypeAlias = Callable[..., Tensor]
 """Any callable ``(model, inputs, target, **options) -> Tensor``."""
 
-METHODS: Registry[Any] = Registry("method")
+METHODS: Registry[Any] = MethodRegistry("method")
 """Every method by name: ``METHODS["ae"](model, **options).attribute(inputs, target)``."""
 
 
@@ -61,6 +63,8 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     if not isinstance(model, nn.Module):
         raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     if not isinstance(method, str):
+        if "output" in options:
+            model = Picked(model, check_output_option(options.pop("output")))
         return _Function(method, model, options)
     name = METHODS.canonical(method)
     factory: Callable[..., Attributor] = METHODS[name]
@@ -95,7 +99,10 @@ def attribute(
             from one forward pass; or a callable that maps logits ``(n, C)`` to scores ``(n,)``, such as a
             `ClassGroup`; or ``k`` such callables, each explained for every image.
         method: A name of `METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
-        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium.
+        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; and of every method
+            ``output``: which part of the model's result holds the class scores, an index, a key or a function
+            of the result. ``None`` takes the tensor itself, what is called ``logits``, or a tuple's one entry
+            ``(n, C)``. A ``layer`` is a module's name or the module.
 
     Returns:
         The attribution: dtype and device of ``inputs``, signed, not normalized, detached.
@@ -122,6 +129,25 @@ def check_inputs(inputs: Tensor) -> None:
         raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; expected (n, 3, h, w)")
     if not inputs.is_floating_point():
         raise ShapeError(f"inputs have dtype {inputs.dtype}; expected preprocessed floating-point images")
+
+
+class Picked(nn.Module):
+    """A network that returns one part of what another returns: its logits ``(n, C)``.
+
+    Args:
+        model: The network.
+        output: Which part; see `equipoise.engine.outputs.pick_output`.
+    """
+
+    def __init__(self, model: nn.Module, output: Output) -> None:
+        super().__init__()
+        self.model = model
+        self.output = output
+        self.train(model.training)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The logits."""
+        return pick_output(self.model(inputs), len(inputs), self.output)
 
 
 class _Function:

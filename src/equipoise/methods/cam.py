@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Relevance, Trace, Value, record
+from equipoise.engine import Relevance, Trace, Value, aside, record
+from equipoise.engine.entrance import native
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS, check_inputs
@@ -18,19 +20,23 @@ from equipoise.methods.propagation import ProfileName, Propagation, map_size, on
 from equipoise.methods.targets import Target, Targets
 from equipoise.rules.gradient import GRADIENT
 
+Layers: TypeAlias = str | Sequence[str] | None
+"""A layer's name, or several: the mean of their maps."""
+
 
 class _GradientCam(Propagation):
     """What the gradient-weighted maps share: ``relu(sum over channels of weight times activation)``."""
 
     level: ClassVar[str] = "map"
     signed: ClassVar[bool] = False
+    several_layers: ClassVar[bool] = True
 
     def __init__(
         self,
         model: nn.Module,
         profile: ProfileName,
         *,
-        layer: str | None,
+        layer: Layers,
         relu: bool,
         interpolate: bool,
     ) -> None:
@@ -43,12 +49,15 @@ class _GradientCam(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layer = feature_map(self.model, trace, self.layer)
+        layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        gradient = channels_first(self.to(trace, start, GRADIENT, layer), layer)
-        activation = channels_first(trace.data(layer).to(gradient.dtype).unsqueeze(0), layer)[0]
-        result = (self.weights(activation, gradient) * activation).sum(2, keepdim=True)
-        return result.clamp(min=0) if self.relu else result
+        maps = []
+        for layer in layers:  # one at a time: the gradient goes no further than the layer where it is collected
+            gradient = channels_first(self.to(trace, start, GRADIENT, layer), layer)
+            activation = channels_first(trace.data(layer).to(gradient.dtype).unsqueeze(0), layer)[0]
+            result = (self.weights(activation, gradient) * activation).sum(2, keepdim=True)
+            maps.append(result.clamp(min=0) if self.relu else result)
+        return mean_of_maps(maps, map_size(maps[0].dim() - 3, trace.input.shape), interpolate=self.interpolate)
 
 
 @METHODS.register("grad_cam", aliases=("Grad-CAM", "gradcam"))
@@ -60,7 +69,8 @@ class GradCam(_GradientCam):
     Args:
         model: A convolutional network in eval mode; it is not changed.
         profile: Both are the same here; TorchRay computes this with ``interpolate=False``.
-        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map. Of several
+            the mean of their maps is given.
         relu: Whether to drop evidence against the class; captum's ``LayerGradCam`` keeps it.
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
 
@@ -78,7 +88,7 @@ class GradCam(_GradientCam):
         model: nn.Module,
         *,
         profile: ProfileName = "paper",
-        layer: str | None = None,
+        layer: Layers = None,
         relu: bool = True,
         interpolate: bool = True,
     ) -> None:
@@ -101,7 +111,8 @@ class GradCamPlusPlus(_GradientCam):
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
-        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map. Of several
+            the mean of their maps is given.
         relu: Whether to clip the map at zero.
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
 
@@ -114,9 +125,7 @@ class GradCamPlusPlus(_GradientCam):
 
     summary: ClassVar[str] = "Grad-CAM with pixel-wise weighting of positive gradients"
 
-    def __init__(
-        self, model: nn.Module, *, layer: str | None = None, relu: bool = True, interpolate: bool = True
-    ) -> None:
+    def __init__(self, model: nn.Module, *, layer: Layers = None, relu: bool = True, interpolate: bool = True) -> None:
         super().__init__(model, "paper", layer=layer, relu=relu, interpolate=interpolate)
 
     def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -138,7 +147,8 @@ class ScoreCam(ManyPasses):
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
-        layer: The module at whose output the map is read; ``None`` finds the last spatial map.
+        layer: The module at whose output the map is read; ``None`` finds the last spatial map. Of several
+            the mean of their maps is given.
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
         chunk: How many images pass the network at once; one forward pass per channel.
 
@@ -152,10 +162,9 @@ class ScoreCam(ManyPasses):
     summary: ClassVar[str] = "Last feature maps, weighted by the score of the image seen through each"
     level: ClassVar[str] = "map"
     signed: ClassVar[bool] = False
+    several_layers: ClassVar[bool] = True
 
-    def __init__(
-        self, model: nn.Module, *, layer: str | None = None, interpolate: bool = True, chunk: int = 64
-    ) -> None:
+    def __init__(self, model: nn.Module, *, layer: Layers = None, interpolate: bool = True, chunk: int = 64) -> None:
         super().__init__(model, chunk=chunk)
         self.layer, self.interpolate = layer, interpolate
 
@@ -164,13 +173,16 @@ class ScoreCam(ManyPasses):
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        with torch.inference_mode(mode=False), torch.no_grad():
-            trace = record(self.model, inputs)
-            layer = feature_map(self.model, trace, self.layer)
-            activation = channels_first(trace.data(layer).unsqueeze(0), layer)[0]
-            run = Run(self, inputs, target, trace.logits)
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            trace = record(self.model, images, output=self.output)
+            layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
+            activations = [channels_first(trace.data(layer).unsqueeze(0), layer)[0] for layer in layers]
+            run = Run(self, images, target, trace.logits)
             del trace
-            return run.targets.format(self._map(run, activation).to(inputs.dtype))
+            maps = [self._map(run, activation) for activation in activations]
+            found = mean_of_maps(maps, map_size(maps[0].dim() - 3, run.image.shape), interpolate=self.interpolate)
+            return run.targets.format(found.to(inputs.dtype))
 
     def _map(self, run: Run, activation: Tensor) -> Tensor:
         size = map_size(activation.dim() - 2, run.image.shape)
@@ -188,8 +200,26 @@ class ScoreCam(ManyPasses):
         scores = masked_scores(run, activation.shape[1], through)
         weights = (scores[:, :-1] - scores[:, -1:]).softmax(1).transpose(1, 2)  # (k, n, c)
         weights = weights.reshape(*weights.shape, *[1] * (activation.dim() - 2))
-        result = (weights * activation[:, :-1].to(run.dtype)).sum(2, keepdim=True).clamp(min=0)
-        return resize(result, size) if self.interpolate else result
+        return (weights * activation[:, :-1].to(run.dtype)).sum(2, keepdim=True).clamp(min=0)
+
+
+def each(layer: Layers) -> Sequence[str | None]:
+    """The names in the option ``layer``."""
+    return [layer] if layer is None or isinstance(layer, str) else layer
+
+
+def mean_of_maps(maps: Sequence[Tensor], size: Sequence[int], *, interpolate: bool) -> Tensor:
+    """The mean of the maps of several layers ``(k, n, 1, *positions)``, resized to ``size`` unless told not to.
+
+    Raises:
+        LayerError: If they are not resized and their shapes differ.
+    """
+    if interpolate:
+        maps = [one if one.shape[3:] == torch.Size(size) else resize(one, size) for one in maps]
+    if len({one.shape for one in maps}) > 1:
+        shapes = ", ".join(str(tuple(one.shape[3:])) for one in maps)
+        raise LayerError(f"the layers' maps have the positions {shapes}, so they have no mean; leave out interpolate")
+    return maps[0] if len(maps) == 1 else torch.stack(list(maps)).mean(0)
 
 
 def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:

@@ -17,9 +17,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.errors import MissingPackageError, OptionError
+from equipoise.engine.entrance import out_of_memory
+from equipoise.errors import (
+    EquipoiseError,
+    MissingPackageError,
+    OptionError,
+    UnsupportedModelError,
+    UntracedTensorError,
+)
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run, whole
+from equipoise.methods.evaluate import UNREACHED, ManyPasses, Run, not_differentiable, whole
 from equipoise.methods.gradient import baseline_like
 from equipoise.methods.hookable import HookableCopy, ScoreModule
 
@@ -39,6 +46,8 @@ class ImageScore:
         """Images ``(m, c, *space)`` to scores ``(m,)``."""
         rows = torch.arange(len(points), device=points.device)
         logits = self.network(points.to(self.run.image.dtype))
+        if torch.is_grad_enabled() and points.requires_grad and not logits.requires_grad:
+            raise UntracedTensorError(UNREACHED)
         return self.run.scores(logits, rows, torch.full_like(rows, self.i))[self.k]
 
 
@@ -54,6 +63,7 @@ class CaptumMethod(ManyPasses):
     """
 
     packages: ClassVar[tuple[str, ...]] = ("captum.attr",)
+    differentiates: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, *, seed: int = 0, chunk: int = 16) -> None:
         super().__init__(model, chunk=chunk)
@@ -85,7 +95,16 @@ class CaptumMethod(ManyPasses):
         image = scores.run.image[scores.i : scores.i + 1].clone().requires_grad_()
         with _ALONE, _seeded(self.seed, image.device), warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # it announces its own hooks
-            found = self.one(importlib.import_module("captum.attr"), scores, image)
+            try:
+                found = self.one(importlib.import_module("captum.attr"), scores, image)
+            except (RuntimeError, AssertionError) as error:
+                if isinstance(error, EquipoiseError) or out_of_memory(error):
+                    raise
+                if "not have been used in the graph" in str(error):
+                    raise UntracedTensorError(UNREACHED) from error
+                if self.differentiates:
+                    raise UnsupportedModelError(not_differentiable(error)) from error
+                raise UnsupportedModelError(f"captum cannot explain this network: {error}") from error
         return found.detach().to(scores.run.dtype)
 
 
@@ -120,7 +139,7 @@ class DeepLift(CaptumMethod):
 
     def network(self, run: Run) -> Callable[[Tensor], Tensor]:
         """A copy that captum's hooks can be put on."""
-        return HookableCopy(run.model, run.image[:1])
+        return HookableCopy(run.model, run.image[:1], run.output)
 
     def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
         """See `CaptumMethod`."""

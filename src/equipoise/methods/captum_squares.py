@@ -21,6 +21,7 @@ class SquareMethod(CaptumMethod):
 
     level: ClassVar[str] = "map"
     packages: ClassVar[tuple[str, ...]] = ("captum.attr", "sklearn.linear_model")
+    differentiates: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, *, grid: int, samples: int, baseline: Any, seed: int, chunk: int) -> None:
         super().__init__(model, seed=seed, chunk=chunk)
@@ -64,9 +65,11 @@ class Lime(SquareMethod):
 
     Args:
         model: Any network in eval mode; it is not changed.
-        grid: Squares along each side of the image.
+        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that there are
+            about ``grid * grid`` in all.
         samples: How many covered images; one forward pass each.
-        penalty: Of the Lasso, in units of the score: squares that matter less get 0.
+        penalty: Of the Lasso, as a part of the score's standard deviation over the covered images: squares that
+            matter less get 0.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
         chunk: How many images pass the network at once; halved by itself when memory runs out.
@@ -100,8 +103,7 @@ class Lime(SquareMethod):
 
     def explainer(self, attr: Any, scores: ImageScore) -> Any:
         """See `SquareMethod`."""
-        lasso = importlib.import_module("captum._utils.models.linear_model").SkLearnLasso
-        return attr.Lime(scores, interpretable_model=lasso(alpha=self.penalty))
+        return attr.Lime(scores, interpretable_model=_relative_lasso(self.penalty))
 
 
 @METHODS.register("kernel_shap", aliases=("KernelSHAP",))
@@ -110,7 +112,8 @@ class KernelShap(SquareMethod):
 
     Args:
         model: Any network in eval mode; it is not changed.
-        grid: Squares along each side of the image.
+        grid: Squares along each side of the image; fewer where it has more than two dimensions, so that there are
+            about ``grid * grid`` in all.
         samples: How many covered images; one forward pass each.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
@@ -141,9 +144,37 @@ class KernelShap(SquareMethod):
         """See `SquareMethod`."""
         return attr.KernelShap(scores)
 
+    def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
+        """See `SquareMethod`; a single square has the whole difference, and captum nothing to choose from."""
+        if int(squares(image, self.grid).max()) > 0:
+            return super().one(attr, scores, image)
+        with torch.no_grad():
+            covered = baseline_like(self.baseline, image.detach())
+            difference = scores(image.detach()) - scores(covered.clone())
+        return difference.reshape(1, *[1] * (image.dim() - 1)).expand_as(image[:, :1])
+
+
+def _relative_lasso(penalty: float) -> Any:
+    """Captum's Lasso, whose penalty does not know in what unit a network speaks: a small score is no small effect."""
+    base: Any = importlib.import_module("captum._utils.models.linear_model").SkLearnLasso
+
+    class RelativeLasso(base):  # type: ignore[misc]  # captum is imported when it is needed
+        def fit(self, train_data: Any, **options: Any) -> Any:
+            spread = torch.cat([batch[1].flatten() for batch in train_data]).double().cpu().std(correction=0)
+            self.construct_kwargs["alpha"] = penalty * (spread.item() or 1.0)
+            return super().fit(train_data, **options)
+
+    return RelativeLasso(alpha=penalty)
+
 
 def squares(image: Tensor, grid: int) -> Tensor:
-    """Number each position of ``image`` ``(1, c, *space)`` by the square it lies in, from 0 on."""
+    """Number each position of ``image`` ``(1, c, *space)`` by the square it lies in, from 0 on.
+
+    A cube of ``grid`` to a side would have more cells than samples can tell apart, so it has about as many as a square.
+    """
+    dims = image.dim() - 2
+    if dims > 2:
+        grid = max(min(grid, 2), int(grid ** (2 / dims) + 1e-9))
     number = torch.zeros(image.shape[2:], dtype=torch.long, device=image.device)
     for axis, length in enumerate(image.shape[2:]):
         cells = min(grid, length)

@@ -15,15 +15,24 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import check_mode
+from equipoise.engine.entrance import (
+    aside,
+    check_model,
+    check_pixels,
+    check_scores,
+    native,
+    out_of_memory,
+    python_module,
+    run,
+)
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import OptionError, ShapeError
+from equipoise.engine.outputs import Output
+from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorError
 from equipoise.methods.base import check_inputs
 from equipoise.methods.targets import Target, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
 Work = Callable[[Tensor, Tensor], None]
 """Called with step numbers ``(m,)`` and image numbers ``(m,)``; whatever it keeps, it keeps at its end."""
@@ -44,6 +53,7 @@ class ManyPasses:
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = True
+    output: Output = None
 
     def __init__(self, model: nn.Module, *, chunk: int = 64) -> None:
         self.model = model
@@ -58,8 +68,9 @@ class ManyPasses:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        with torch.inference_mode(mode=False), torch.no_grad():
-            run = Run(self, inputs, target)
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            run = Run(self, images, target)
             return run.targets.format(self.explain(run).to(inputs.dtype))
 
 
@@ -75,13 +86,16 @@ class Run:
     """
 
     def __init__(self, method: ManyPasses, inputs: Tensor, target: Target, logits: Tensor | None = None) -> None:
-        check_mode(method.model)
-        self.model = method.model
+        self.model = python_module(method.model)
+        check_model(self.model)
+        check_pixels(inputs)
+        self.output = method.output
         self.chunk = method.chunk
         self.name = type(method).__name__
         self.image = inputs.detach().clone()
         self.dtype = working_dtype(inputs.dtype)
         self.logits = self._first_pass() if logits is None else logits
+        check_scores(self.model, self.logits)
         self.targets = resolve_targets(target, self.logits)
         self._functions: tuple[Callable[[Tensor], Tensor], ...] = ()
         if self.targets.indices is None:
@@ -99,7 +113,7 @@ class Run:
 
     def forward(self, points: Tensor) -> Tensor:
         """Logits ``(m, C)`` of ``points`` ``(m, c, *space)``."""
-        return network_logits(self.model, points.to(self.image.dtype))
+        return network_logits(self.model, points.to(self.image.dtype), self.output)
 
     def forward_in_chunks(self, points: Tensor) -> Tensor:
         """As `forward`, without gradients, ``chunk`` images at a time, halved when memory runs out."""
@@ -175,30 +189,62 @@ class Run:
         return torch.cat(parts)
 
 
-def network_logits(model: nn.Module, points: Tensor) -> Tensor:
+def network_logits(model: nn.Module, points: Tensor, output: Output = None) -> Tensor:
     """Run the network on a copy of ``points``, so that one that writes into its input does no harm.
 
+    Where gradients are wanted, it sees none of its own ``no_grad``, ``inference_mode`` and ``detach``.
+
     Raises:
-        ShapeError: If it does not return logits ``(m, C)``.
+        EquipoiseError: As `equipoise.engine.entrance.run`.
     """
-    result = model(points.clone())
-    logits = result[0] if isinstance(result, tuple | list) and result else getattr(result, "logits", result)
-    if not isinstance(logits, Tensor):
-        raise ShapeError(f"the model returned {type(logits).__name__}, not logits (n, C)")
-    if logits.dim() != 2 or len(logits) != len(points) or not logits.is_floating_point():
-        raise ShapeError(f"the model returned {tuple(logits.shape)}; expected logits ({len(points)}, C)")
-    return logits
+    return run(model, points.clone(), output, "autograd" if torch.is_grad_enabled() else None)
+
+
+def differentiated(outputs: Tensor, leaf: Tensor, *, keep: bool = False) -> Tensor:
+    """The gradient of ``outputs``, a scalar, by ``leaf``.
+
+    Args:
+        outputs: What is differentiated.
+        leaf: By what.
+        keep: Whether the graph is needed again.
+
+    Raises:
+        UntracedTensorError: If nothing that torch can differentiate leads from one to the other.
+        UnsupportedModelError: If torch cannot differentiate the network.
+    """
+    if outputs.requires_grad:
+        try:
+            (gradient,) = torch.autograd.grad(outputs, leaf, retain_graph=keep, allow_unused=True)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            raise UnsupportedModelError(not_differentiable(error)) from error
+        if gradient is not None:
+            return gradient
+    raise UntracedTensorError(UNREACHED)
+
+
+UNREACHED = (
+    "the explained score does not depend on the image by anything that torch can differentiate, so it has no "
+    "gradient: a step such as argmax, rounding or a custom function cuts it off; take a method without, such as rise"
+)
+
+
+def not_differentiable(error: Exception) -> str:
+    """The sentence for an error that autograd raised."""
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"torch cannot differentiate this network ({said}); choose a method without gradients, such as rise"
 
 
 def pixel_gradients(outputs: Tensor, leaf: Tensor) -> Tensor:
-    """Gradient of each of ``outputs`` ``(k,)`` by ``leaf``, stacked; zero where it does not depend on it."""
-    if not outputs.requires_grad:
-        return leaf.new_zeros(len(outputs), *leaf.shape)
-    rows = []
-    for index, output in enumerate(outputs):
-        (row,) = torch.autograd.grad(output, leaf, retain_graph=index < len(outputs) - 1, allow_unused=True)
-        rows.append(torch.zeros_like(leaf) if row is None else row)
-    return torch.stack(rows)
+    """Gradient of each of ``outputs`` ``(k,)`` by ``leaf``, stacked.
+
+    Raises:
+        UntracedTensorError: If one does not depend on it.
+        UnsupportedModelError: If torch cannot differentiate the network.
+    """
+    last = len(outputs) - 1
+    return torch.stack([differentiated(one, leaf, keep=index < last) for index, one in enumerate(outputs)])
 
 
 def whole(name: str, value: object, least: int = 1) -> int:
@@ -220,15 +266,10 @@ def _succeeds(job: Callable[[], None], rows: int) -> bool:
     try:
         job()
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if rows == 1 or not _out_of_memory(error):
+        if rows == 1 or not out_of_memory(error):
             raise
         return False
     return True
-
-
-def _out_of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in said for words in _MEMORY_WORDS)
 
 
 class Progress:

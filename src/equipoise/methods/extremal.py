@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise.errors import OptionError, ShapeError
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run, whole
+from equipoise.methods.evaluate import ManyPasses, Run, differentiated, whole
 
 _RATE, _MOMENTUM = 0.01, 0.9
 _AREA_WEIGHT, _AREA_GROWTH = 300.0, 16.4  # the authors' 1.0035 ** 800
@@ -89,7 +89,8 @@ class ExtremalPerturbation(ManyPasses):
                 off = (mask.flatten(1).sort(dim=1, stable=True).values - wanted).square().mean(1)
                 # Of equal values the sort would prefer some by their place, so the score speaks first.
                 weight = _AREA_WEIGHT * _AREA_GROWTH ** (step / self.steps) if step else 0.0
-                (gradient,) = torch.autograd.grad((weight * off - scores).sum(), leaf)
+                aim = weight * off - scores if weight else -scores
+                gradient = differentiated(aim.sum(), leaf)
             speed = _MOMENTUM * speed + gradient
             coarse = (coarse - _RATE * speed).clamp(0, 1)
             run.progress.advance(len(which))

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import check_mode
+from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, native, python_module
+from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, check_inputs
 from equipoise.methods.evaluate import ManyPasses, Run, network_logits, pixel_gradients, whole
@@ -31,6 +32,7 @@ class Gradient:
     level: ClassVar[str] = "pixel"
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = False
+    output: Output = None
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -48,10 +50,14 @@ class Gradient:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        check_mode(self.model)
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            leaf = inputs.detach().clone().requires_grad_()
-            logits = network_logits(self.model, leaf)
+        model = python_module(self.model)
+        check_model(model)
+        check_pixels(inputs)
+        images = native(model, inputs)
+        with aside(inputs.device, grad=True):
+            leaf = images.clone().requires_grad_()
+            logits = network_logits(model, leaf, self.output)
+            check_scores(model, logits)
             targets = resolve_targets(target, logits.detach())
             gradients = pixel_gradients((targets.seeds * logits).sum((1, 2)), leaf)
         return targets.format(self.finish(gradients, leaf.detach()).to(inputs.dtype))
@@ -170,7 +176,7 @@ class IntegratedGradients(ManyPasses):
         """See `ManyPasses`."""
         start = baseline_like(self.baseline, run.image)
         way = run.image - start
-        nodes, weights = (part.to(run.image.device) for part in gauss_legendre(self.steps))
+        nodes, weights = (part.to(run.image.device, run.dtype) for part in gauss_legendre(self.steps))
         total = torch.zeros(run.k, *run.image.shape, dtype=run.dtype, device=run.image.device)
 
         def along(numbers: Tensor) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor, nn
 
 from equipoise.engine import OpKind, Trace, record
+from equipoise.engine.outputs import Output
 from equipoise.engine.rule import describe
 from equipoise.errors import UnsupportedModelError
 from equipoise.methods.evaluate import network_logits
@@ -24,30 +27,65 @@ class HookableCopy(nn.Module):
     Args:
         model: The network; it is not changed.
         image: One image ``(1, c, *space)``, to see which modules it calls.
+        output: See `equipoise.engine.outputs.pick_output`.
 
     Raises:
         UnsupportedModelError: If a nonlinearity is no module that captum has a rule for.
     """
 
-    def __init__(self, model: nn.Module, image: Tensor) -> None:
+    model: nn.Module
+
+    def __init__(self, model: nn.Module, image: Tensor, output: Output = None) -> None:
         super().__init__()
-        calls = Counter(nonlinear_modules(model, record(model, image)))
+        calls = Counter(nonlinear_modules(model, record(model, image, output=output)))
+        self.output = output
         tensors = [*model.parameters(), *model.buffers()]
         self.model = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
         shared = {self.model.get_submodule(name): count for name, count in calls.items() if count > 1}
         replaced = {module: InTurn(module, count) for module, count in shared.items()}
+        _restore_forward(self.model)
         for parent in list(self.model.modules()):
             parent._backward_hooks.clear()  # noqa: SLF001  # captum passes over a module that has any
             for name, child in list(parent._modules.items()):  # noqa: SLF001  # named_children() hides a second name
                 if child in replaced:
                     setattr(parent, name, replaced[child])
+        self._check(image, sum(calls.values()))
+
+    def _check(self, image: Tensor, expected: int) -> None:
+        """Refuse a copy that calls modules of the original, where no hook is.
+
+        Raises:
+            UnsupportedModelError: If it does.
+        """
+        seen = []
+        hooked = [module for module in self.model.modules() if type(module) in _KNOWN]
+        handles = [module.register_forward_hook(lambda *_: seen.append(1)) for module in hooked]
+        with torch.no_grad():
+            self(image)
+        for handle in handles:
+            handle.remove()
+        if len(seen) != expected:
+            raise UnsupportedModelError(
+                "captum's DeepLIFT would miss nonlinearities that this network reaches by another way than its "
+                "submodules, such as a replaced forward; choose another method, such as integrated_gradients"
+            )
 
     def forward(self, points: Tensor) -> Tensor:
         """Logits ``(m, C)`` of ``points``."""
-        for module in self.model.modules():
+        for module in self.modules():
             if isinstance(module, InTurn):
                 module.turn = 0
-        return network_logits(self.model, points)
+        return network_logits(self.model, points, self.output)
+
+
+def _restore_forward(model: nn.Module) -> None:
+    """Let modules whose own ``forward`` was compiled run it as it was written, on themselves."""
+    for module in model.modules():
+        compiled = vars(module).get("forward")
+        if hasattr(compiled, "_torchdynamo_orig_callable"):
+            method = inspect.unwrap(compiled)  # type: ignore[arg-type]  # it has the mark of a function
+            if getattr(method, "__func__", method) is type(module).forward:
+                del vars(module)["forward"]
 
 
 class InTurn(nn.Module):
@@ -96,7 +134,7 @@ def nonlinear_modules(model: nn.Module, trace: Trace) -> Iterator[str]:
         UnsupportedModelError: If it is none that captum has a rule for.
     """
     for call in trace.recorded:
-        if call.kind in _NONLINEAR and call.name != "neg":
+        if (call.kind is None or call.kind in _NONLINEAR) and call.name != "neg":
             if type(model.get_submodule(call.site.module)) not in _KNOWN:
                 known = ", ".join(kind.__name__ for kind in _KNOWN)
                 raise UnsupportedModelError(

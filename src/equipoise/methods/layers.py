@@ -10,7 +10,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import OpCall, OpKind, Trace, Value, record
+from equipoise.engine import OpCall, OpKind, Output, Trace, Value, python_module, record
 from equipoise.engine.canonical import open_at, source_of_views
 from equipoise.engine.channels import channel_axis as channel_axis
 from equipoise.errors import LayerError
@@ -245,9 +245,10 @@ class LayerRow:
     is_default: bool
 
 
-def list_layers(model: nn.Module, inputs: Tensor) -> list[LayerRow]:
+def list_layers(model: nn.Module, inputs: Tensor, output: Output = None) -> list[LayerRow]:
     """The modules of ``model`` whose output is a spatial map that the class scores depend on."""
-    trace = record(model, inputs)
+    model = python_module(model)
+    trace = record(model, inputs, output=output)
     usable = set(candidates(trace))
     try:
         default = find_layer(model, trace, None)

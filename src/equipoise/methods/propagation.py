@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise._typing import Float
 from equipoise.engine import Composite, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.entrance import aside, native
+from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
+from equipoise.engine.outputs import Output
 from equipoise.errors import LayerError, OptionError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import check_inputs
@@ -39,6 +42,7 @@ class Propagation:
     signed: ClassVar[bool] = True
     costly: ClassVar[bool] = False
     profiles: ClassVar[tuple[str, ...]] = ("paper", "reference")
+    output: Output = None
 
     def __init__(self, model: nn.Module, profile: ProfileName = "paper", *, interpolate: bool = True) -> None:
         if profile not in self.profiles:
@@ -66,26 +70,41 @@ class Propagation:
         check_inputs(inputs)
         if not len(inputs):
             return torch.zeros_like(inputs)
-        trace, targets = self._begin(inputs, target)
-        result = self.explain_trace(trace, targets)
-        if self.interpolate and self.level == "map":
-            size = map_size(result.dim() - 3, inputs.shape)
-            result = result if result.shape[3:] == size else resize(result, size)
-        return targets.format(result.to(inputs.dtype))
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            trace, targets = self._begin(images, target)
+            result = self._explain_in_turn(trace, targets)
+            if self.interpolate and self.level == "map":
+                size = map_size(result.dim() - 3, inputs.shape)
+                result = result if result.shape[3:] == size else resize(result, size)
+            return targets.format(result.to(inputs.dtype))
+
+    def _explain_in_turn(self, trace: Trace, targets: Targets) -> Tensor:
+        """`explain_trace`, so many targets at a time as the memory holds; what was noted of each is kept."""
+        parts, before = [], self.notes
+        notes: list[str] = []
+        for part in targets.parts(targets_at_once(trace)):
+            self.notes = list(before)
+            parts.append(self.explain_trace(trace, part))
+            notes += self.notes
+        self.notes = list(dict.fromkeys(notes))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
         """Every operation of the forward pass: its rule, and the relevance that came and went."""
         check_inputs(inputs)
-        trace, targets = self._begin(inputs, target)
-        self._watch = []
-        try:
-            self.explain_trace(trace, targets)
-            return with_unreached(trace, self._watch, trace.output)
-        finally:
-            self._watch = None
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            trace, targets = self._begin(images, target)
+            self._watch = []
+            try:
+                self.explain_trace(trace, targets)
+                return with_unreached(trace, self._watch, trace.output)
+            finally:
+                self._watch = None
 
     def _begin(self, inputs: Tensor, target: Target) -> tuple[Trace, Targets]:
-        trace, self.notes = unsquashed(record(self.model, inputs), target)
+        trace, self.notes = unsquashed(record(self.model, inputs, output=self.output), target)
         return trace, resolve_targets(target, trace.logits)
 
     def carry(

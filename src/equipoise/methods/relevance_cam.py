@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
+from equipoise.methods.cam import Layers, each, mean_of_maps
 from equipoise.methods.layers import channels_first, find_layer, rows_of_images
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, map_size, one_hot
 from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed
@@ -28,7 +29,8 @@ class RelevanceCAM(Propagation):
         model: A convolutional network in eval mode; it is not changed.
         profile: ``"paper"``: z+ without biases. ``"reference"``: the released code, whose denominators
             count a convolution's bias twice and whose pools divide by signed values.
-        layer: The module whose feature map is weighed; ``None``: the last one.
+        layer: The module whose feature map is weighed; ``None``: the last one. Of several the mean of their
+            maps is given.
         interpolate: Whether to resize the map to the input.
 
     References:
@@ -38,16 +40,17 @@ class RelevanceCAM(Propagation):
 
     summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
     level: ClassVar[str] = "map"
+    several_layers: ClassVar[bool] = True
 
     def __init__(
-        self, model: nn.Module, *, profile: ProfileName = "paper", layer: str | None = None, interpolate: bool = True
+        self, model: nn.Module, *, profile: ProfileName = "paper", layer: Layers = None, interpolate: bool = True
     ) -> None:
         super().__init__(model, profile, interpolate=interpolate)
         self.layer = layer
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layer = rows_of_images(find_layer(self.model, trace, self.layer), trace)
+        layers = [rows_of_images(find_layer(self.model, trace, name), trace) for name in each(self.layer)]
         hot = one_hot(targets, trace.logits.dtype)
         own = hot if targets.members is None else targets.members.to(hot.dtype)
         start = hot - (1 - own) / hot.shape[-1]
@@ -56,11 +59,14 @@ class RelevanceCAM(Propagation):
         signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})
-        given = {trace.output: Relevance(start)}
-        if not self.reference:
-            given = below_the_head(trace, start, AlphaBeta(fold=False, bias_share=False), end=layer)
-        relevance = channels_first(self.to(trace, given, composite, layer), layer)
-        positions = tuple(range(3, relevance.dim()))
-        weights = relevance.mean(positions, keepdim=True)
-        features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
-        return channel_sum(weights * features)
+        maps = []
+        for layer in layers:  # one at a time: relevance goes no further than the layer where it is collected
+            given = {trace.output: Relevance(start)}
+            if not self.reference:
+                given = below_the_head(trace, start, AlphaBeta(fold=False, bias_share=False), end=layer)
+            relevance = channels_first(self.to(trace, given, composite, layer), layer)
+            positions = tuple(range(3, relevance.dim()))
+            weights = relevance.mean(positions, keepdim=True)
+            features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
+            maps.append(channel_sum(weights * features))
+        return mean_of_maps(maps, map_size(maps[0].dim() - 3, trace.input.shape), interpolate=self.interpolate)

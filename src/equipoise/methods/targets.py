@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -83,6 +83,13 @@ class Targets:
     counts: tuple[int, ...] | None
     single: bool
 
+    def parts(self, at_once: int) -> Iterator[Targets]:
+        """The same ``at_once`` targets at a time, without what `format` needs."""
+        for first in range(0, len(self.seeds), max(1, at_once)):
+            rows = slice(first, first + max(1, at_once))
+            cut = [None if one is None else one[rows] for one in (self.indices, self.members)]
+            yield replace(self, seeds=self.seeds[rows], indices=cut[0], members=cut[1], scores=self.scores[rows])
+
     def format(self, result: Float[Tensor, "k n *shape"]) -> Tensor | list[Tensor]:
         """Arrange ``(k, n, ...)`` as the user asked.
 
@@ -105,6 +112,7 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
         ShapeError: If a tensor or a callable's result has the wrong shape.
     """
+    target = _listed(target)
     if callable(target) or (isinstance(target, Sequence) and target and all(callable(one) for one in target)):
         return _from_functions(target, logits)  # type: ignore[arg-type]  # the line above says what it holds
     n = logits.shape[0]
@@ -125,6 +133,20 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
     if target and isinstance(target[0], Sequence):
         return _from_ragged(target, logits)  # type: ignore[arg-type]  # the first entry shows its form
     return _from_tensor(_integers(target), logits)
+
+
+def _listed(target: Any) -> Any:
+    """Arrays of other libraries as tensors, and rows that are arrays or tensors as lists."""
+    if isinstance(target, Tensor) or callable(target):
+        return target
+    if hasattr(target, "__array__"):  # numpy and its like, without importing them
+        try:
+            return torch.as_tensor(target)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TargetError(f"a target array holds class indices, not {target!r}") from error
+    if isinstance(target, list | tuple):
+        return [row.tolist() if getattr(row, "ndim", None) and hasattr(row, "tolist") else row for row in target]
+    return target
 
 
 def _integers(values: object) -> Tensor:
@@ -148,13 +170,28 @@ def _from_tensor(target: Tensor, logits: Tensor) -> Targets:
         raise ShapeError(f"target has shape {tuple(target.shape)}; expected ({n},) or ({n}, k)")
     if target.dim() == 1:
         return _from_indices(target.unsqueeze(0), logits, None, single=True)
+    _refuse_one_hot(target, logits.shape[1])
     return _from_indices(target.t(), logits, None, single=False)
+
+
+def _refuse_one_hot(target: Tensor, classes: int) -> None:
+    """A row as long as there are classes and made of zeros and ones names class 0 many times: it is no list of classes.
+
+    Of two classes ``[0, 1]`` is such a list, and read as one.
+    """
+    if target.numel() and target.shape[1] == classes > 2 and bool(((target == 0) | (target == 1)).all()):
+        raise TargetError(
+            f"target {tuple(target.shape)} holds zeros and ones alone and looks one-hot; pass target.argmax(1), the "
+            "indices of the classes"
+        )
 
 
 def _from_ragged(target: Sequence[Sequence[int]], logits: Tensor) -> Targets:
     if not all(len(row) for row in target):
         raise TargetError("each image of a list of lists needs at least one class index")
     rows = [_integers(list(row)) for row in target]
+    if len({len(row) for row in rows}) == 1:
+        _refuse_one_hot(torch.stack(rows), logits.shape[1])
     most = max(len(row) for row in rows)
     padded = torch.stack([torch.cat([row, row[:1].expand(most - len(row))]) for row in rows], dim=1)
     return _from_indices(padded.to(logits.device), logits, tuple(len(row) for row in rows), single=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,14 @@ def check_masks(masks: Tensor, heatmaps: Tensor) -> Bool[Tensor, "n h w"]:
     return masks.to(heatmaps.device)
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """``tensor`` in float64, where it is; on the CPU, if its device has no float64."""
+    try:
+        return tensor.to(torch.float64)
+    except (TypeError, RuntimeError):  # mps
+        return tensor.cpu().to(torch.float64)
+
+
 def finite(heatmaps: Float[Tensor, "n h w"]) -> Bool[Tensor, " n"]:
     """Which maps hold finite numbers alone; no metric is defined for the others."""
     return heatmaps.isfinite().flatten(1).all(1)
@@ -100,9 +109,9 @@ def smooth(heatmaps: Float[Tensor, "... h w"], sigma: float = 0.02) -> Float[Ten
     radius = math.ceil(4 * pixels)
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / pixels) ** 2)
-    wide = heatmaps if heatmaps.dtype == torch.float64 else heatmaps.float()
-    kernel = (kernel / kernel.sum()).to(wide)
-    stack = wide.reshape(-1, 1, *heatmaps.shape[-2:])
+    widened = heatmaps if heatmaps.dtype == torch.float64 else heatmaps.float()
+    kernel = (kernel / kernel.sum()).to(widened.dtype).to(widened.device)
+    stack = widened.reshape(-1, 1, *heatmaps.shape[-2:])
     stack = F.conv2d(F.pad(stack, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
     stack = F.conv2d(F.pad(stack, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
     return stack.reshape(heatmaps.shape).to(heatmaps.dtype)
@@ -151,6 +160,20 @@ class AttributionMetric(Metric):
         super().__init__(**options)
         self.add_state("undefined_count", torch.tensor(0), dist_reduce_fx="sum")
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **options: Any) -> Self:
+        """As `torch.nn.Module` moves it; float64 becomes float32 where a device has no other."""
+
+        def move(tensor: Tensor) -> Tensor:
+            try:
+                return fn(tensor)
+            except (TypeError, RuntimeError):
+                if tensor.dtype != torch.float64:
+                    raise
+                return fn(tensor.float())
+
+        super()._apply(move, *args, **options)
+        return self
+
     def sum_state(self, name: str, *shape: int) -> None:
         """Declare a float64 state of zeros that adds up over batches and ranks."""
         self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
@@ -176,7 +199,7 @@ class MeanMetric(AttributionMetric):
     def add(self, values: Float[Tensor, " n"]) -> None:
         """Take in one value per map."""
         known = self.defined(values)
-        self.total += values[known].sum(dtype=torch.float64).to(self.total)
+        self.total += wide(values[known]).sum().to(self.total)
         self.count += known.sum().to(self.count)
 
     def compute(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equipoise._typing import Float
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import METRICS, AttributionMetric
+from equipoise.metrics.base import METRICS, AttributionMetric, wide
 from equipoise.metrics.perturbation import INSERTION_SHARES, Score, perturbation_curve
 
 
@@ -158,7 +158,7 @@ class _CurveMetric(AttributionMetric):
         if curves.dim() != 2 or curves.shape[1] != len(self.shares):
             raise ShapeError(f"curves are (n, {len(self.shares)}), not {tuple(curves.shape)}")
         known = self.defined(curves.sum(1))
-        self.total += curves[known].sum(0, dtype=torch.float64).to(self.total)
+        self.total += wide(curves[known]).sum(0).to(self.total)
         self.count += known.sum().to(self.count)
 
     def curve(self) -> Float[Tensor, " s"]:

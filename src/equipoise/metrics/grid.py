@@ -57,14 +57,14 @@ def keep_top(heatmaps: Float[Tensor, "n h w"], share: float | Float[Tensor, " n"
         Nam & Lee 2024, section 5.3.1: the other methods cut to Attribution Equilibrium's positive ratio.
     """
     heatmaps = check_maps(heatmaps)
-    shares = torch.as_tensor(share, dtype=torch.float64, device=heatmaps.device)
+    shares = torch.as_tensor(share.cpu() if isinstance(share, Tensor) else share, dtype=torch.float64)
     if shares.dim() > 1 or (shares.dim() == 1 and len(shares) != len(heatmaps)):
         raise ShapeError(f"one share, or one for each of {len(heatmaps)} maps, not {tuple(shares.shape)}")
     if not bool(((shares >= 0) & (shares <= 1)).all()):
         raise OptionError(f"a share is between 0 and 1, not {share}")
     flat = heatmaps.flatten(1)
     order = flat.argsort(dim=1, descending=True, stable=True)
-    counts = (shares * flat.shape[1]).round().reshape(-1, 1)
+    counts = (shares * flat.shape[1]).round().reshape(-1, 1).long().to(flat.device)
     chosen = torch.arange(flat.shape[1], device=flat.device) < counts
     kept = torch.zeros_like(flat, dtype=torch.bool).scatter(1, order, chosen.expand_as(flat))
     return flat.clamp(min=0).masked_fill(~kept, 0).reshape(heatmaps.shape)

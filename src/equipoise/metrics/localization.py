@@ -240,7 +240,7 @@ class PointingGame(AttributionMetric):
         known = self.defined(values)
         where = classes.to(self.hits.device)[known.to(self.hits.device)]
         self.hits.index_add_(0, where, values[known].to(self.hits))
-        self.counts.index_add_(0, where, torch.ones_like(where, dtype=torch.float64))
+        self.counts.index_add_(0, where, torch.ones_like(where).to(self.counts))
 
     def per_class(self) -> Float[Tensor, " c"]:
         """The accuracy of each class, NaN without maps."""

@@ -19,6 +19,7 @@ from equipoise.metrics.base import (
     finite,
     undefined_unless,
     unit_range,
+    wide,
 )
 
 THRESHOLDS: Registry[Callable[[Tensor], Tensor]] = Registry("threshold")
@@ -100,14 +101,15 @@ def pixel_average_precision(
 def _average_precision(scores: Float[Tensor, "n p"], right: Bool[Tensor, "n p"]) -> Float[Tensor, " n"]:
     """The mean over what is right of the precision at the last score equal to its own."""
     ranked, order = scores.sort(1, descending=True)
-    hits = right.gather(1, order).to(torch.float64)
+    hits = wide(right.gather(1, order))
     rank = torch.arange(1, scores.shape[1] + 1, device=scores.device)
-    precision = hits.cumsum(1) / rank
+    precision = hits.cumsum(1) / rank.to(hits.device)
     last = torch.ones_like(right)
     last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
     ends = torch.where(last, rank - 1, scores.shape[1])
     ends = ends.flip(1).cummin(1).values.flip(1)  # of each pixel, where the run of its value ends
-    return ((precision.gather(1, ends) * hits).sum(1) / hits.sum(1)).to(scores)
+    found = (precision.gather(1, ends.to(hits.device)) * hits).sum(1) / hits.sum(1)
+    return found.to(scores.dtype).to(scores.device)
 
 
 def _counts(heatmaps: Tensor, masks: Tensor, threshold: str) -> tuple[Float[Tensor, "n 2 2"], Bool[Tensor, " n"]]:
@@ -116,7 +118,8 @@ def _counts(heatmaps: Tensor, masks: Tensor, threshold: str) -> tuple[Float[Tens
     masks = check_masks(masks, heatmaps)
     above = heatmaps > THRESHOLDS[threshold](heatmaps)
     kinds = torch.stack([(masks == truth) & (above == said) for truth in (False, True) for said in (False, True)], 1)
-    return kinds.sum((2, 3)).to(torch.float64).reshape(-1, 2, 2), finite(heatmaps)
+    counts = wide(kinds.sum((2, 3))).reshape(-1, 2, 2)
+    return counts, finite(heatmaps).to(counts.device)
 
 
 def _intersections_and_unions(counts: Float[Tensor, "n 2 2"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equipoise._typing import Bool, Float
 from equipoise.errors import MissingPackageError, ShapeError
-from equipoise.metrics.base import METRICS, MeanMetric, check_maps, finite, undefined_unless, unit_range
+from equipoise.metrics.base import METRICS, MeanMetric, check_maps, finite, undefined_unless, unit_range, wide
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -133,7 +133,7 @@ def _check_size(heatmaps: Tensor, side: int, name: str) -> None:
 
 def _scaled(a: Tensor, b: Tensor, *, absolute: bool) -> tuple[Any, Any, Bool[Tensor, " n"]]:
     """Both as float64 arrays in 0..1, and which pairs are finite and not constant."""
-    both = [unit_range((heat.abs() if absolute else heat).double().cpu()) for heat in (a, b)]
+    both = [unit_range((heat.abs() if absolute else heat).cpu().double()) for heat in (a, b)]
     return both[0].detach().numpy(), both[1].detach().numpy(), finite(both[0]) & finite(both[1])
 
 
@@ -147,7 +147,8 @@ def _ranks(values: Float[Tensor, "n p"]) -> Float[Tensor, "n p"]:
     last[:, :-1] = new[:, 1:]
     first = torch.where(new, place, 0).cummax(1).values
     final = torch.where(last, place, values.shape[1]).flip(1).cummin(1).values.flip(1)
-    return torch.empty_like(values, dtype=torch.float64).scatter_(1, order, (first + final).double() / 2)
+    halves = wide(first + final) / 2
+    return torch.empty_like(halves).scatter_(1, order.to(halves.device), halves)
 
 
 def _correlation(a: Float[Tensor, "n p"], b: Float[Tensor, "n p"]) -> Float[Tensor, " n"]:
