@@ -20,7 +20,7 @@ from equipoise.engine.canonical.affine import join_affine
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
-from equipoise.engine.canonical.pointwise import join_chains, join_pointwise, name_functions
+from equipoise.engine.canonical.pointwise import expand_last, join_chains, join_pointwise, name_functions
 from equipoise.engine.canonical.several import is_tiled as is_tiled
 from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
 from equipoise.engine.canonical.spelling import respell
@@ -34,6 +34,7 @@ _PASSES = (
     lay_out,
     gather_patches,
     absorb_padding,
+    expand_last,
     join_pointwise,
     join_chains,
     join_affine,
