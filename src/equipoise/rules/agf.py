@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, sums
+from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Rule, Step
@@ -119,7 +119,7 @@ class Guided:
         else:
             masked = layer.adjoint(arrived.gradient * (cam != 0))
             A = self._shared(cam, layer, layer.of_ones(layer.weight.abs()))
-            value = _add_residual(C, self._residual(x, gradient, masked, C) + A, n)
+            value = _add_residual(C, self._residual(x, gradient, masked, C, n) + A, n)
         return [Relevance(value, gradient=gradient), *[None] * (len(step.call.inputs) - 1)]
 
     def _shared(self, cam: Tensor, layer: LinearMap, z: Tensor) -> Tensor:
@@ -134,13 +134,21 @@ class Guided:
         M = M * (C != 0)
         return _add_residual(C, _unit(M, n), n)
 
-    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor) -> Tensor:
-        n = x.shape[0]
+    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor, n: int) -> Tensor:
         M = _unit((x * u).mean(2, keepdim=True).relu().expand_as(C), n)
         phi = C.mean(2, keepdim=True)
-        F_x = factorization(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi)
-        F_dx = factorization(torch.sigmoid(10 * _unit(masked, n)), phi)
+        F_x = _of_images(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi, n)
+        F_dx = _of_images(torch.sigmoid(10 * _unit(masked, n)), phi, n)
         return shifted(F_x + M, 1 + torch.exp(-C)) + F_dx
+
+
+def _of_images(ref: Tensor, phi: Tensor, n: int) -> Tensor:
+    """`factorization`, where what was folded into the batch counts as positions of its image."""
+    f = rows_per_image(ref.shape[1], n)
+    if f == 1:
+        return factorization(ref, phi)
+    ref, phi = (part.unflatten(1, (n, f)).movedim(2, 3) for part in (ref, phi))
+    return factorization(ref, phi).movedim(3, 2).flatten(1, 2)
 
 
 def factorization(ref: Tensor, phi: Tensor) -> Tensor:
