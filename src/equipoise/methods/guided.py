@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
 from equipoise.engine.canonical import places, source_of_views
+from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
@@ -170,8 +171,10 @@ def _on_map(term: Tensor, step: Step) -> Tensor:
     value = step.call.inputs[0]
     source = source_of_views(value)
     alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
-    if step.call.kind is not OpKind.NORM or source is value or not alike or source.shape[0] != step.n:
+    if step.call.kind is not OpKind.NORM:
         return term
+    if source is value or not alike or source.shape[0] != step.n:
+        return term.movedim(1 + channel_axis(step.call.outputs[0]), 2)
     found = places(value, source, step.n)
     if found is None or found.unique().numel() != found.numel():
         return term

@@ -25,7 +25,7 @@ from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
-from equipoise.rules.pooling import TiedMaximum
+from equipoise.rules.pooling import TiedMaximum, Winner
 from equipoise.rules.structure import only
 
 
@@ -81,6 +81,10 @@ class MaskedValue:
         cam = only(relevance).value
         if step.call.kind is OpKind.MAX_POOL and self.share_ties:
             return self._of_winners(step, cam)
+        if step.call.kind is OpKind.MAXIMUM and self.share_ties:
+            data = [step.data(i) for i in range(len(step.call.inputs))]
+            alive = Relevance(cam * (step.run(data)[0] != 0))
+            return list(Winner()(step, [alive]))
         points = [step.data(i) for i in range(len(step.call.inputs))]
         made = step.run(points)
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)

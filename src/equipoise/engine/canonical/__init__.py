@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import join_affine
-from equipoise.engine.canonical.arranging import join_layers, spread_patches, write_concatenations
+from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
 from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
@@ -35,6 +35,7 @@ _PASSES = (
     unstack,
     images_first,
     write_pads,
+    gather_maxima,
     write_concatenations,
     lay_out,
     gather_patches,

@@ -32,7 +32,7 @@ def write_concatenations(tape: Tape) -> None:
             return None
         out = call.outputs[0]
         sources = _sources(out)
-        if sources is None or not 1 <= len(sources) <= 512 or 0 in out.shape:
+        if sources is None or not 1 <= len(sources) <= 512 or any(0 in value.shape for value in (out, *sources)):
             return None
         if len(sources) == 1 and (sources[0].shape != out.shape or call.inputs[0] is sources[0]):
             return None
@@ -41,6 +41,34 @@ def write_concatenations(tape: Tape) -> None:
             if whole != math.prod(out.shape) or not all(_stackable(value, out) for value in sources):
                 return None
         return _identified(call, sources)
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def gather_maxima(tape: Tape) -> None:
+    """Write what is gathered by a maximum pool's own indices as the pool's result."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.name not in ("gather", "take_along_dim") or len(call.inputs) != 2:
+            return None
+        index = next((value for value in call.inputs if value.discrete), None)
+        signal = next((value for value in call.inputs if not value.discrete), None)
+        if index is None or signal is None:
+            return None
+        while index.producer is not None and index.producer.kind is OpKind.VIEW and len(index.producer.inputs) == 1:
+            index = index.producer.inputs[0]
+        pool, out = index.producer, call.outputs[0]
+        if pool is None or pool.kind is not OpKind.MAX_POOL or source_of_views(signal) is not pool.inputs[0]:
+            return None
+        best = pool.outputs[0]
+        size = out.shape
+        data = tape.trace.data
+        if math.prod(best.shape) != math.prod(size) or not torch.equal(data(best).reshape(size), data(out)):
+            return None
+        draft = Draft(call)
+        draft.view(best, lambda t: t.reshape(size), out)
+        return draft.calls
 
     tape.each(change)
     tape.drop_unread()
@@ -144,9 +172,11 @@ def _part(value: Value, tape: Tape) -> _Part | None:
     layer = value.producer
     if layer is None or layer.kind is not OpKind.LINEAR or not tape.inner(value) or layer.members or len(layer.inputs) != 1:
         return None
+    bound = layer.bound()
+    if layer.name == "linear":
+        return _Part(layer, bound["weight"], bound.get("bias"), ("linear", bound["weight"].shape[1], (), 1))
     if not layer.name.startswith("conv") or "transpose" in layer.name:
         return None
-    bound = layer.bound()
     options = [bound.get(name, default) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))]
     plain = tuple(tuple(option) if isinstance(option, list | tuple) else option for option in options)
     d = bound["weight"].dim() - 2
@@ -180,8 +210,11 @@ def _written(call: OpCall, parts: Sequence[_Part], source: Value, groups: int) -
     if any(part.bias is not None for part in parts):
         each = [part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias for part in parts]
         bias = torch.cat(each)
-    name, _, before, stride, padding, dilation, _ = parts[0].geometry
     draft = Draft(call)
+    if parts[0].geometry[0] == "linear":
+        draft.apply("linear", F.linear, source, weight, bias, out=call.outputs[0])
+        return draft.calls
+    name, _, before, stride, padding, dilation, _ = parts[0].geometry
     draft.apply(name, parts[0].call.function, source, weight, bias, stride, padding, dilation, groups, out=call.outputs[0])
     draft.calls[-1] = replace(draft.calls[-1], before=before)
     return draft.calls

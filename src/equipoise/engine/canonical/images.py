@@ -225,11 +225,34 @@ class _Twins:
             changed = call.reading(inputs)
             changed.outputs = outputs
             return [changed]
+        if (reduced := self._reducing(call, inputs, outputs)) is not None:
+            return [reduced]
         if (scaled := self._scaled(call, inputs, outputs)) is not None:
             return [scaled]
         function = self._wrapped(call)
         sources = tuple(inputs[value] for value in call.inputs)
         return [OpCall(function, call.operation, sources, {}, sources, call.site, outputs, members=(call,))]
+
+    def _reducing(self, call: OpCall, inputs: dict[Value, Value], outputs: Sequence[Value]) -> OpCall | None:
+        """A reduction over axes as one of the twin, whose axes are counted anew."""
+        if call.name not in _REDUCTIONS or call.name == "topk" or len(call.inputs) != 1:
+            return None
+        value = call.inputs[0]
+        layout = self._odd(value)
+        bound = call.bound()
+        dims = bound.get("dim", bound.get("axis"))
+        if layout is None or layout.axis == 0 or layout.after * self.n != value.shape[layout.axis] or layout.after != 1:
+            return None
+        if dims is None or isinstance(dims, Tensor):
+            return None
+        rank = len(value.shape)
+        places = [dims % rank] if isinstance(dims, int) else [int(dim) % rank for dim in dims]
+        moved = [place + 1 if place < layout.axis else place for place in places]
+        kwargs = {"dim": moved[0] if isinstance(dims, int) else moved}
+        if bound.get("keepdim", False):
+            kwargs["keepdim"] = True
+        source = inputs[value]
+        return OpCall(call.function, call.operation, (source,), kwargs, (source,), call.site, tuple(outputs))
 
     def _scaled(self, call: OpCall, inputs: dict[Value, Value], outputs: Sequence[Value]) -> OpCall | None:
         """A scaling and shift by constants as one of the twin: the constants are moved along."""

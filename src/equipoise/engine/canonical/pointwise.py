@@ -164,17 +164,17 @@ def join_chains(tape: Tape) -> None:
             if maker is None or not tape.inner(source) or not _by_numbers(maker):
                 break
             chain.insert(0, maker)
-        if is_affine(call) and not rising(call) and not _acts_on(tape, call):
-            return None  # what turns the sign stays behind the function
         follower = tape.readers(call.outputs[0])
-        if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]):
-            if not is_affine(follower[0]) or rising(follower[0]) or _acts_on(tape, follower[0]):
-                return None  # the last of the chain writes it
-        acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
-        if len(acting) < 2 or all(is_affine(part) for part in acting):
+        following = follower[0] if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]) else None
+        written = _one(call, chain)
+        if following is not None and (not is_affine(following) or _acts_on(tape, following) or rising(following)):
+            return None  # the last of the chain writes it
+        if following is not None and written is not None:
+            # What turns the sign stays behind the function, unless only with it the function is a rectifier.
+            return None if _turned_into_rectifier(written, following) else [written]
+        if written is not None and is_affine(call) and not rising(call) and behavior(written) != "rectifier":
             return None
-        operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
-        return [joined(call, chain, [chain[0].inputs[0]], operation)]
+        return None if written is None else [written]
 
     tape.each(change)
     tape.drop_unread()
@@ -193,6 +193,26 @@ def name_functions(tape: Tape) -> None:
         return None if kind is call.kind else [replace(call, operation=replace(operation, kind=kind))]
 
     tape.each(change)
+
+
+def _one(call: OpCall, chain: Sequence[OpCall]) -> OpCall | None:
+    """A chain as one call; ``None`` if it is one already, or no function but a scaling."""
+    acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
+    if not acting or all(is_affine(part) for part in acting):
+        return None
+    if len(acting) == 1:
+        return call
+    operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
+    return joined(call, chain, [chain[0].inputs[0]], operation)
+
+
+def _turned_into_rectifier(call: OpCall, following: OpCall) -> bool:
+    """Whether a function is no rectifier, but with the scaling that follows it is one."""
+    if behavior(call) == "rectifier":
+        return False
+    members = [*(call.members or (call,)), following]
+    operation = Operation("turned", OpKind.ACTIVATION, ("input",), pointwise=True)
+    return behavior(joined(following, members, [call.inputs[0]], operation)) == "rectifier"
 
 
 def _acts_on(tape: Tape, call: OpCall) -> bool:
