@@ -25,7 +25,7 @@ from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
 from equipoise.engine.canonical.pointwise import expand_last, join_chains, join_pointwise, name_functions
 from equipoise.engine.canonical.several import is_tiled as is_tiled
-from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
+from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, join_windows, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.trace import Trace, Value
@@ -49,6 +49,7 @@ _PASSES = (
     join_sums,
     join_products,
     join_maxima,
+    join_windows,
     join_pools,
     name_functions,
 )

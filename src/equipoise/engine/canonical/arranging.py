@@ -28,8 +28,10 @@ def write_concatenations(tape: Tape) -> None:
     """Write what was put together channel by channel as ``cat``; a part that was taken out again as itself."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind not in (OpKind.VIEW, OpKind.CONCATENATE) or len(call.outputs) != 1 or _is_plain_cat(call):
+        if call.kind not in (OpKind.VIEW, OpKind.CONCATENATE) or _is_plain_cat(call):
             return None
+        if len(call.outputs) > 1:
+            return _taken_out(call)
         out = call.outputs[0]
         sources = _sources(out)
         if sources is None or not 1 <= len(sources) <= 512 or any(0 in value.shape for value in (out, *sources)):
@@ -44,6 +46,41 @@ def write_concatenations(tape: Tape) -> None:
 
     tape.each(change)
     tape.drop_unread()
+
+
+def _taken_out(call: OpCall) -> Sequence[OpCall] | None:
+    """A value that was put together, taken apart again: each part as itself."""
+    sources = _sources(call.outputs[0])
+    if sources is None or len(sources) != len(call.outputs) or call.inputs[0] in sources:
+        return None
+    if [value.shape for value in sources] != [out.shape for out in call.outputs]:
+        return None
+    numbers = _numbered(sources)
+    members = members_between(call.outputs[0], sources)
+    try:
+        with torch.no_grad():
+            known = dict(zip(sources, numbers, strict=True))
+            for member in members:
+                known.update(zip(member.outputs, member.run(*[known[value] for value in member.inputs]), strict=True))
+    except (RuntimeError, TypeError, ValueError, KeyError):
+        return None
+    draft = Draft(call)
+    for out in call.outputs:
+        same = [value for value, own in zip(sources, numbers, strict=True) if torch.equal(known[out], own)]
+        if not same:
+            return None
+        draft.apply("alias", torch.Tensor.clone, same[0], out=out)
+    return draft.calls
+
+
+def _numbered(sources: Sequence[Value]) -> list[Tensor]:
+    """Each entry of each of ``sources`` with a number of its own."""
+    numbers, first = [], 1
+    for value in sources:
+        count = math.prod(value.shape)
+        numbers.append(torch.arange(first, first + count, dtype=torch.float64).reshape(value.shape))
+        first += count
+    return numbers
 
 
 def gather_maxima(tape: Tape) -> None:
@@ -106,11 +143,7 @@ def _stackable(value: Value, out: Value) -> bool:
 def _identified(call: OpCall, sources: Sequence[Value]) -> Sequence[OpCall] | None:
     """The call as a copy of one of its sources, or their concatenation; ``None`` if it is neither."""
     out = call.outputs[0]
-    numbers, first = [], 1
-    for value in sources:
-        count = math.prod(value.shape)
-        numbers.append(torch.arange(first, first + count, dtype=torch.float64).reshape(value.shape))
-        first += count
+    numbers = _numbered(sources)
     try:
         with torch.no_grad():
             found = region(members_between(out, sources), sources, out)(*numbers)
