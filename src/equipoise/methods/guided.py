@@ -171,10 +171,12 @@ def _on_map(term: Tensor, step: Step) -> Tensor:
     value = step.call.inputs[0]
     source = source_of_views(value)
     alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
-    if step.call.kind is not OpKind.NORM:
+    out = step.call.outputs[0]
+    as_it_is = channel_axis(out) == 1 and len(value.shape) >= len(source.shape)
+    if step.call.kind is not OpKind.NORM or as_it_is:
         return term
     if source is value or not alike or source.shape[0] != step.n:
-        return term.movedim(1 + channel_axis(step.call.outputs[0]), 2)
+        return term.movedim(1 + channel_axis(out), 2)
     found = places(value, source, step.n)
     if found is None or found.unique().numel() != found.numel():
         return term

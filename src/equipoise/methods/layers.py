@@ -104,16 +104,10 @@ def candidates(trace: Trace) -> list[Value]:
 
 def _whole(value: Value) -> bool:
     """Whether a map was computed, not cut, padded or put together from others."""
-    call = value.producer
-    if call is None or call.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
-        return True
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
-    if call.kind is OpKind.CONCATENATE:
-        return all(part.producer is None or part.producer.kind is not OpKind.VIEW for part in call.inputs)
-    return (
-        source.maker is None and math.prod(value.shape) == math.prod(source.shape)
-    )
+    own = source.maker is None and source.producer is not None
+    return source is value or (own and math.prod(value.shape) == math.prod(source.shape))
 
 
 def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:

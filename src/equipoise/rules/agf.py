@@ -35,14 +35,27 @@ class Beside:
 
     Attributes:
         rule: What the relevance follows.
+        share_ties: Whether equal maxima share the gradient; else it is torch's derivative.
     """
 
     rule: Rule
+    share_ties: bool = False
+
+    def _derivative(self, step: Step, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        first = gradients[0]
+        if self.share_ties and first is not None:
+            if step.call.kind is OpKind.MAX_POOL and len(step.call.inputs) == 1:
+                shared = TiedMaximum().equation(step, first)
+                if shared is not None:
+                    return [shared]
+            if step.call.kind is OpKind.MAXIMUM and len(step.call.inputs) > 1:
+                return [None if part is None else part.value for part in Winner()(step, [Relevance(first)])]
+        return step.vjp(gradients)
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         values = self.rule(step, relevance)
-        gradients = step.vjp([None if r is None else r.gradient for r in relevance])
+        gradients = self._derivative(step, [None if r is None else r.gradient for r in relevance])
         result: list[Relevance | None] = []
         for value, gradient in zip(values, gradients, strict=True):
             if value is not None:

@@ -105,6 +105,71 @@ class _Term:
     factor: float
 
 
+def distribute(tape: Tape) -> None:
+    """Write ``b + g * (a - b)`` as ``g * a + (1 - g) * b``: a mix of two signals says the same however it is written."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.ADD or len(call.inputs) != 2:
+            return None
+        for kept, other in (call.inputs, call.inputs[::-1]):
+            found = _weighed_sum(tape, other)
+            if found is not None and any(term.value is kept for term in found[1]):
+                return _mixed(call, kept, *found)
+        return None
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _weighed_sum(tape: Tape, value: Value) -> tuple[Any, list[_Term]] | None:
+    """A factor and the summands of the inner sum that it scales; ``None`` if ``value`` is anything else."""
+    sign = 1.0
+    while tape.inner(value) and value.producer is not None:
+        maker = value.producer
+        number = _number(maker)
+        if number is not None and maker.kind is not OpKind.IDENTITY:
+            sign, value = sign * number, maker.inputs[0]
+            if (inside := _inner_sum(tape, value)) is not None:
+                return sign, inside
+            continue
+        if maker.name != "mul" or maker.members:
+            return None
+        bound = maker.bound()
+        for weighed, factor in ((bound.get("input"), bound.get("other")), (bound.get("other"), bound.get("input"))):
+            inside = _inner_sum(tape, weighed) if isinstance(weighed, Value) else None
+            if inside is not None and isinstance(factor, Value | Tensor):
+                return factor, [_Term(term.value, sign * term.factor) for term in inside]
+        return None
+    return None
+
+
+def _inner_sum(tape: Tape, value: Value) -> list[_Term] | None:
+    maker = value.producer
+    if maker is None or not tape.inner(value) or not _is_sum(maker):
+        return None
+    terms = [term for source in maker.inputs for term in _terms(tape, source, 1.0, value)]
+    return terms if members_between(value, [term.value for term in terms]) and not _constant_part(
+        members_between(value, [term.value for term in terms])) else None  # fmt: skip
+
+
+def _mixed(call: OpCall, kept: Value, factor: Any, terms: Sequence[_Term]) -> Sequence[OpCall]:
+    draft = Draft(call)
+    own = sum(term.factor for term in terms if term.value is kept)
+    # What is left of the signal that stands outside, too: 1 + own * factor.
+    if isinstance(factor, Value):
+        scaled = factor if own == 1 else draft.apply("mul", operator.mul, factor, own)
+        rest: Any = draft.apply("add", operator.add, scaled, 1.0)
+    else:
+        rest = 1 + own * factor
+    parts = [draft.apply("mul", operator.mul, kept, rest)]
+    for term in terms:
+        if term.value is not kept:
+            weighed = draft.apply("mul", operator.mul, term.value, factor)
+            parts.append(weighed if term.factor == 1 else draft.apply("mul", operator.mul, weighed, term.factor))
+    draft.apply(_SUM, _folded(operator.add), *parts, out=call.outputs[0])
+    return draft.calls
+
+
 def join_sums(tape: Tape) -> None:
     """Write sums of sums as one; a sum of slices of one signal as a pool."""
 
