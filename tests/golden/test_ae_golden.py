@@ -62,8 +62,6 @@ def test_on_a_chain_both_profiles_agree(case):
     image = golden_image(*[int(s) for s in np.broadcast_to(PACKED[f"{case}/size"], 2)])
     method = AttributionEquilibrium(model, gamma=float(PACKED[f"{case}/gamma"]), layer=layer)
     composite = method.profile.composite(method.options)
-    method.profile = replace(
-        method.profile, composite=lambda _options: composite.replacing({OpKind.MAX_POOL: Pool()})
-    )
+    method.profile = replace(method.profile, composite=lambda _options: composite.replacing({OpKind.MAX_POOL: Pool()}))
     expected = torch.from_numpy(PACKED[f"{case}/attribution"]).double()
     assert relative_error(method.attribute(image, 243), expected) <= 1e-6
