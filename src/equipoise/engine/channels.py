@@ -24,6 +24,8 @@ def channel_axis(value: Value) -> int:
             return len(current.shape) - 1 if call.name == "linear" else 1
         if call.kind is OpKind.VIEW and len(call.inputs) == 1 and not call.inputs[0].discrete:
             return _moved(call, current, find(call.inputs[0]))
+        if call.inputs and len(call.inputs) == 1 and len(call.inputs[0].shape) != len(current.shape):
+            return _moved(call, current, find(call.inputs[0]))  # a mean or a maximum over some axes
         alike = [source for source in call.inputs if len(source.shape) == len(current.shape) and not source.discrete]
         return find(max(alike, key=lambda source: torch.Size(source.shape).numel())) if alike else 1
 

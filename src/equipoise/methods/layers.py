@@ -109,7 +109,9 @@ def _whole(value: Value) -> bool:
         return True
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
-    return call.kind is OpKind.CONCATENATE or (
+    if call.kind is OpKind.CONCATENATE:
+        return all(part.producer is None or part.producer.kind is not OpKind.VIEW for part in call.inputs)
+    return (
         source.maker is None and math.prod(value.shape) == math.prod(source.shape)
     )
 

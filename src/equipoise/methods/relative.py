@@ -189,7 +189,7 @@ class AGF(_ToThePixels):
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
         masked = Beside(MaskedValue(share_ties=not self.reference))
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
-        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.ADD), masked))
+        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.MAXIMUM, OpKind.ADD), masked))
         rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, sums
+from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
-from equipoise.rules.pooling import TiedMaximum
+from equipoise.rules.pooling import TiedMaximum, Winner
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ class MaskedValue:
         cam = only(relevance).value
         if step.call.kind is OpKind.MAX_POOL and self.share_ties:
             return self._of_winners(step, cam)
+        if step.call.kind is OpKind.MAXIMUM and self.share_ties:
+            data = [step.data(i) for i in range(len(step.call.inputs))]
+            alive = Relevance(cam * (step.run(data)[0] != 0))
+            return list(Winner()(step, [alive]))
         points = [step.data(i) for i in range(len(step.call.inputs))]
         made = step.run(points)
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
@@ -117,7 +121,7 @@ class Guided:
         else:
             masked = layer.adjoint(arrived.gradient * (cam != 0))
             A = self._shared(cam, layer, layer.of_ones(layer.weight.abs()))
-            value = _add_residual(C, self._residual(x, gradient, masked, C) + A, n)
+            value = _add_residual(C, self._residual(x, gradient, masked, C, n) + A, n)
         return [Relevance(value, gradient=gradient), *[None] * (len(step.call.inputs) - 1)]
 
     def _shared(self, cam: Tensor, layer: LinearMap, z: Tensor) -> Tensor:
@@ -132,13 +136,21 @@ class Guided:
         M = M * (C != 0)
         return _add_residual(C, _unit(M, n), n)
 
-    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor) -> Tensor:
-        n = x.shape[0]
+    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor, n: int) -> Tensor:
         M = _unit((x * u).mean(2, keepdim=True).relu().expand_as(C), n)
         phi = C.mean(2, keepdim=True)
-        F_x = factorization(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi)
-        F_dx = factorization(torch.sigmoid(10 * _unit(masked, n)), phi)
+        F_x = _of_images(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi, n)
+        F_dx = _of_images(torch.sigmoid(10 * _unit(masked, n)), phi, n)
         return shifted(F_x + M, 1 + torch.exp(-C)) + F_dx
+
+
+def _of_images(ref: Tensor, phi: Tensor, n: int) -> Tensor:
+    """`factorization`, where what was folded into the batch counts as positions of its image."""
+    f = rows_per_image(ref.shape[1], n)
+    if f == 1:
+        return factorization(ref, phi)
+    ref, phi = (part.unflatten(1, (n, f)).movedim(2, 3) for part in (ref, phi))
+    return factorization(ref, phi).movedim(3, 2).flatten(1, 2)
 
 
 def factorization(ref: Tensor, phi: Tensor) -> Tensor:

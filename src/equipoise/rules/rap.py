@@ -33,11 +33,14 @@ class RelativeAttribution(Layered):
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
+        return self.of_images(x, layer, bias, R, x.shape[0])
+
+    def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:
+        """See `Layered`."""
         del bias
         C = self._half(x.clamp(min=0), layer, layer.weight, R)
         if bool((x < 0).any()):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
-        n = x.shape[0]
         return shift_to(C, sums(R, n), n)
 
     def _half(self, x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:

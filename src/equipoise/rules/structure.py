@@ -45,6 +45,28 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """Scalings and shifts by constants: relevance passes, but for entries that are multiplied by exactly zero.
+
+    What stands behind those does not depend on them; an assignment of a constant says the same.
+    """
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        call = step.call
+        scale = None
+        if call.name in ("affine", "batch_norm"):
+            scale = call.args[1] if call.name == "affine" else call.bound().get("weight")
+        passed = Pass()(step, relevance)
+        first = passed[0]
+        if first is None or not isinstance(scale, Tensor) or bool((scale != 0).all()):
+            return passed
+        if call.name != "affine":
+            scale = scale.reshape(-1, *[1] * (first.value.dim() - 3))
+        return [first.with_value(first.value * (scale != 0)), *passed[1:]]
+
+
+@dataclass(frozen=True)
 class Move:
     """Relevance follows its entry: the exact transpose of a view, slice, pad, split, choice or assignment."""
 
@@ -150,7 +172,7 @@ class Attention:
 STRUCTURE: dict[OpKind, Rule] = {
     OpKind.MAX_POOL: TiedMaximum(),
     OpKind.AVERAGE_POOL: Resampled(Pool()),
-    OpKind.NORM: Pass(),
+    OpKind.NORM: Scaled(),
     OpKind.ACTIVATION: Pass(),
     OpKind.GATE: Pass(),
     OpKind.ADD: Split(),

@@ -17,29 +17,39 @@ from collections.abc import Iterable
 
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import join_affine
+from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
+from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
+from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
-from equipoise.engine.canonical.pointwise import join_chains, join_pointwise, name_functions
+from equipoise.engine.canonical.pointwise import expand_last, join_chains, join_pointwise, name_functions
 from equipoise.engine.canonical.several import is_tiled as is_tiled
-from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
+from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, join_windows, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.trace import Trace, Value
 
 _PASSES = (
+    multiply_and_add,
     unstack,
     images_first,
     write_pads,
+    gather_maxima,
+    write_concatenations,
     lay_out,
     gather_patches,
+    spread_patches,
     absorb_padding,
+    join_layers,
+    expand_last,
     join_pointwise,
     join_chains,
     join_affine,
     join_sums,
     join_products,
     join_maxima,
+    join_windows,
     join_pools,
     name_functions,
 )
