@@ -21,6 +21,7 @@ from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import GRADIENT, Derivative
 
+
 @dataclass(frozen=True)
 class Guided:
     """Only what raises the score passes: the gradient's positive part, times the activation's derivative.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise.engine import OpCall, OpKind, Output, Trace, Value, python_module, record
 from equipoise.engine.canonical import open_at, source_of_views
-from equipoise.engine.channels import channel_axis as channel_axis
+from equipoise.engine.channels import channel_axis
 from equipoise.errors import LayerError
 from equipoise.methods.attention import is_attention
 from equipoise.methods.starts import head_of

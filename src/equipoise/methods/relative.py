@@ -136,7 +136,11 @@ class RSP(_ToThePixels):
         exact: dict[OpKind, Rule] = {OpKind.NORM: NonzeroPass(), OpKind.MAX_POOL: Pool()}
         composite = Composite(
             "rsp",
-            {**STRUCTURE, **(exact if self.reference else {}), OpKind.LINEAR: RelativeSection(flat_kernel=self.reference)},
+            {
+                **STRUCTURE,
+                **(exact if self.reference else {}),
+                OpKind.LINEAR: RelativeSection(flat_kernel=self.reference),
+            },
             (Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),),
         )
         return self.to(trace, {layer: Relevance(shifted(G, peak))}, composite, trace.input)

@@ -20,13 +20,12 @@ from torch import Tensor
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums
 from equipoise.engine.operations import OpKind
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
 from equipoise.rules.pooling import TiedMaximum, Winner
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,6 @@ class MaskedValue:
         made = step.run(points)
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
         return [None if g is None else Relevance(x * g) for x, g in zip(points, moved, strict=True)]
-
 
     def _of_winners(self, step: Step, cam: Tensor) -> list[Relevance | None]:
         """The same for a maximum: what it makes of its winners is their value, so that they keep their relevance."""

@@ -17,9 +17,8 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import no_zeros, safe_divide
 from equipoise.engine.portions import in_portions
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import only
 
 Divide = Callable[[Tensor, Tensor], Tensor]
 """How a rule divides relevance by a denominator: `safe_divide`, `stabilized` or `shifted`."""

@@ -190,9 +190,7 @@ def _windows(call: OpCall) -> _Windows | None:
     stride, padding, dilation = numbers("stride", kernel), numbers("padding", 0), numbers("dilation", 1)
     lower = [call.before[2 * i] if 2 * i < len(call.before) else 0 for i in range(d)]
     before = tuple(p + q for p, q in zip(padding, reversed(lower), strict=True))
-    reach = [
-        (o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(made[-d:], stride, dilation, kernel, strict=True)
-    ]
+    reach = [(o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(made[-d:], stride, dilation, kernel, strict=True)]
     after = tuple(max(0, r - i - b) for r, i, b in zip(reach, size[-d:], before, strict=True))
     return _Windows(kernel, stride, dilation, before, after)
 

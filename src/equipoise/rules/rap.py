@@ -15,10 +15,9 @@ from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Layered, layer_of
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import rows_in_turn
-from equipoise.engine.relevance import Relevance
-from equipoise.engine.relevance import only as only
-from equipoise.engine.relevance import sum_to
+from equipoise.engine.relevance import Relevance, only, sum_to
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.gates import signals
 from equipoise.rules.pooling import Pool, TiedMaximum, Winner
 from equipoise.rules.resampling import Resampled
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -164,6 +162,7 @@ class Attention:
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
+        del step, relevance
         raise RuleNotApplicableError(
             "this product of two signals is attention, or alike, which no rule here explains; start above it "
             "(layer=...), or take a class activation map or a gradient method"

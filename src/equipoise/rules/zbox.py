@@ -12,9 +12,8 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import rows_per_image, safe_divide, working_dtype
 from equipoise.engine.portions import in_portions
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def _keeps_first(call: OpCall, inputs: Sequence[tuple[Value, Layout]], n: int) -
         return bool(numbers) and isinstance(numbers[0], int) and numbers[0] % (rank + 1) != 0
     if call.name == "getitem":
         first = numbers[0][0] if isinstance(numbers[0], tuple) and numbers[0] else numbers[0]
-        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and len(numbers[0]) - 1 < rank
+        others = len(numbers[0]) - 1 if isinstance(numbers[0], tuple) else 0
+        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and others < rank
     return False
 
 
