@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from equipoise._registry import Registry
 from equipoise._seen import BoundMethod, bind
 from equipoise.engine.entrance import check_mode
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
+from equipoise.experiments.model.references import resolve
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers
 from equipoise.metrics import smooth
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from equipoise.datasets import DataSet
-    from equipoise.experiments.recipe import MethodRun
+    from equipoise.experiments.model.method_run import MethodRun
 
 READOUTS: Registry[Callable[[Tensor], Tensor]] = Registry("readout")
 """From an attribution ``(..., c, h, w)`` to a heat map ``(..., h, w)``."""
@@ -42,24 +42,6 @@ READOUTS.add("largest", lambda attribution: attribution.abs().amax(-3))
 
 MULTI_LABEL: Final = 0.5
 """A network with one sigmoid per class says that a class is there from this probability on."""
-
-
-def resolve(reference: str) -> Any:
-    """The object behind ``"package.module:name"``.
-
-    Raises:
-        OptionError: If there is no such module, or no such name in it.
-    """
-    module, _, name = reference.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise OptionError(f"{reference!r}: cannot import {module} ({error})") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise OptionError(f"{reference!r}: {module} has no {name}")
-        found = getattr(found, part)
-    return found
 
 
 def source_of(method: str) -> str:

@@ -20,15 +20,20 @@ from equipoise.errors import (
     UnknownOptionError,
     WeightsError,
 )
-from equipoise.experiments.protocols.base import Bench, Confidence, Result, Unit
-from equipoise.experiments.recipe import Recipe, describe_protocol
-from equipoise.experiments.store import Part, Store, digest
+from equipoise.experiments.model.rows import Result
+from equipoise.experiments.protocols.base import Bench, Confidence, Unit
+from equipoise.experiments.recipes.recipe import Recipe, describe_protocol
+from equipoise.experiments.running.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
 from equipoise.images import one_line
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
     from equipoise.datasets import DataSet, Sample
     from equipoise.models.spec import ModelSpec
+
+FORMAT: Final = "rows and maps with their fields"
+"""Part of every key: results of a folder that was written otherwise are measured again, not mixed in."""
 
 AHEAD: Final = 2
 """How many units are read and resized while the network works."""
@@ -246,7 +251,7 @@ class _Runner:
             except EquipoiseError as error:
                 self._leave_out(block, one.label, error)
         self.observer.begin(f"{data.name}, {model}", len(units))
-        common = (describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
+        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
         methods = {
             one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
             for one in self.recipe.methods
@@ -300,11 +305,14 @@ class _Runner:
                 del bound[label]
                 self._leave_out(block, label, error)
                 continue
-            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else {}))
+            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else []))
         if parts:
             store.add(parts)
 
     def _rows(self, block: Block, unit: Unit, label: str, result: Result) -> list[dict[str, Any]]:
+        protocol = self.recipe.protocol
+        if undeclared := {one.metric for one in result.rows} - {*protocol.metrics, *protocol.curves}:
+            raise OptionError(f"the protocol {protocol.name} measures {min(undeclared)}, which it does not declare")
         return [
             {
                 "recipe": self.recipe.name,
@@ -314,9 +322,10 @@ class _Runner:
                 "unit": unit.key,
                 "category": one.goal.category,
                 "class": one.goal.name,
+                "cell": one.goal.cell,
                 "predicted": one.goal.predicted,
                 "hard": one.goal.hard,
-                "metric": one.metric,
+                "metric": CATALOG[one.metric].label,
                 "step": one.step,
                 "detail": one.detail,
                 "value": one.value,
