@@ -159,7 +159,7 @@ def test_networks_that_cannot_be_had_are_replaced_aloud(world, tmp_path, make_re
     def absent(name, **_options):
         raise WeightsError(f"{name}: no weights and no network")
 
-    monkeypatch.setattr(models, "load_model", absent)
+    monkeypatch.setattr(models, "fetch", absent)
     pairs = (("folder", "torchvision/vgg16"),)
     notebook = Notebook()
     recipe = make_recipe(pairs=pairs, offline_models=("colors:build",))
@@ -173,6 +173,33 @@ def test_networks_that_cannot_be_had_are_replaced_aloud(world, tmp_path, make_re
     finished = run(Plan(mixed, tmp_path / "mixed", world))
     assert {row["model"] for row in finished.rows} == {"colors:build_other"}
     assert "torchvision/vgg16" in finished.problems[0]
+
+
+def test_every_network_is_loaded_once_and_before_its_own_block_alone(world, tmp_path, make_recipe, monkeypatch):
+    built = []
+    build, other = colors.build, colors.build_other
+    monkeypatch.setattr(colors, "build", lambda: built.append("build") or build())
+    monkeypatch.setattr(colors, "build_other", lambda: built.append("other") or other())
+    pairs = (("folder", "colors:build"), ("folder", "colors:build_other"))
+    run(Plan(make_recipe(pairs=pairs), tmp_path / "run", world))
+    assert built == ["build", "other", "build"], "build_other makes one of the other for its spec"
+
+
+def test_a_network_whose_weights_are_damaged_is_left_out_aloud(world, tmp_path, make_recipe, monkeypatch):
+    from equipoise.errors import WeightsError
+
+    def damaged():
+        raise WeightsError("the file is torn")
+
+    monkeypatch.setattr(colors, "build_other", damaged)
+    pairs = (("folder", "colors:build_other"), ("folder", "colors:build"))
+    finished = run(Plan(make_recipe(pairs=pairs), tmp_path / "run", world))
+    assert {row["model"] for row in finished.rows} == {"colors:build"}
+    assert finished.problems == ["colors:build_other is left out: the file is torn"]
+    with pytest.raises(WeightsError, match="torn"):
+        run(Plan(make_recipe(pairs=pairs[:1]), tmp_path / "alone", world))
+    with pytest.raises(WeightsError, match="torn"):
+        run(Plan(make_recipe(pairs=pairs), tmp_path / "strict", world, strict=True))
 
 
 def test_a_data_set_that_is_absent_has_a_stand_in(world, tmp_path, make_recipe):

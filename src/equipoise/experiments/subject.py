@@ -21,8 +21,8 @@ from equipoise.experiments.model.references import resolve
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers
 from equipoise.metrics import smooth
+from equipoise.models.categories import category_groups
 from equipoise.models.checkpoints import state_checksum
-from equipoise.models.groups import category_groups
 from equipoise.models.labels import class_names
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
@@ -227,6 +227,17 @@ class Lab:
         self.checksums: dict[str, str] = {}
         """SHA-256 of the weights of every network loaded so far."""
 
+    def fetch(self, name: str) -> None:
+        """Have what a network needs at hand, without building it: a run asks for all of them before it begins.
+
+        Raises:
+            EquipoiseError: If there is no such network, or its weights cannot be had.
+        """
+        if ":" in name:
+            _builder(name)
+        else:
+            models.fetch(name)
+
     def subject(self, name: str) -> Subject:
         """The network behind a name of `equipoise.load_model`, or behind ``"package.module:build"``.
 
@@ -245,13 +256,17 @@ class Lab:
         return self._held[1]
 
 
-def _own(reference: str) -> tuple[nn.Module, ModelSpec]:
-    build = resolve(reference)
+def _builder(reference: str) -> Callable[[], Any]:
+    build: Callable[[], Any] = resolve(reference)
     try:
         inspect.signature(build).bind()
     except (TypeError, ValueError) as error:
         raise UnsupportedModelError(f"{reference} is no function that makes a network without arguments") from error
-    made = build()
+    return build
+
+
+def _own(reference: str) -> tuple[nn.Module, ModelSpec]:
+    made = _builder(reference)()
     module, spec = made if isinstance(made, tuple) else (made, None)
     if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
         raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")

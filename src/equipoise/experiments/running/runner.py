@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,9 +154,10 @@ class _Runner:
                 units[dataset] = self._units(found[dataset], models, confidence)
             blocks = {
                 (dataset, model): self._block(model, found[dataset], units[dataset], store)
-                for model in dict.fromkeys(model for _, model in pairs)
+                for model in self._loadable(model for _, model in pairs)
                 for dataset in [name for name, other in pairs if other == model]
             }
+            pairs = [pair for pair in pairs if pair in blocks]
             ordered = [blocks[pair] for pair in pairs]
             order = [
                 block.keys[unit.key, one.label]
@@ -203,11 +204,11 @@ class _Runner:
         return data
 
     def _pairs(self, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The pairs whose networks can be had; where there is none, those of the offline networks."""
+        """The pairs whose weights can be had; where there are none, those of the offline networks."""
         absent: dict[str, str] = {}
         for name in dict.fromkeys(model for _, model in wanted):
             try:
-                self.lab.subject(name)
+                self.lab.fetch(name)
             except WeightsError as error:
                 absent[name] = one_line(error)
         pairs = [pair for pair in wanted if pair[1] not in absent]
@@ -224,6 +225,25 @@ class _Runner:
         )
         names = dict.fromkeys(dataset for dataset, _ in wanted)
         return [(dataset, model) for dataset in names for model in offline]
+
+    def _loadable(self, names: Iterable[str]) -> Iterator[str]:
+        """The networks, each once, without those whose weights turn out to be damaged.
+
+        Raises:
+            WeightsError: If none is left, or with ``strict`` at the first.
+        """
+        damaged: dict[str, WeightsError] = {}
+        wanted = list(dict.fromkeys(names))
+        for name in wanted:
+            try:
+                self.lab.subject(name)
+            except WeightsError as error:
+                damaged[name] = error
+                if self.plan.strict or len(damaged) == len(wanted):
+                    raise
+                self._problem(f"{name} is left out: {one_line(error)}")
+                continue
+            yield name
 
     def _units(self, data: DataSet, models: Sequence[str], confidence: Confidence) -> tuple[Unit, ...]:
         units = self.recipe.protocol.units(data, self.lab, models, confidence)
