@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +17,12 @@ from equipoise._registry import Registry
 from equipoise._seen import BoundMethod, bind
 from equipoise.engine.entrance import check_mode
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
+from equipoise.experiments.model.references import resolve
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers
 from equipoise.metrics import smooth
+from equipoise.models.categories import category_groups
 from equipoise.models.checkpoints import state_checksum
-from equipoise.models.groups import category_groups
 from equipoise.models.labels import class_names
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from equipoise.datasets import DataSet
-    from equipoise.experiments.recipe import MethodRun
+    from equipoise.experiments.model.method_run import MethodRun
 
 READOUTS: Registry[Callable[[Tensor], Tensor]] = Registry("readout")
 """From an attribution ``(..., c, h, w)`` to a heat map ``(..., h, w)``."""
@@ -42,24 +42,6 @@ READOUTS.add("largest", lambda attribution: attribution.abs().amax(-3))
 
 MULTI_LABEL: Final = 0.5
 """A network with one sigmoid per class says that a class is there from this probability on."""
-
-
-def resolve(reference: str) -> Any:
-    """The object behind ``"package.module:name"``.
-
-    Raises:
-        OptionError: If there is no such module, or no such name in it.
-    """
-    module, _, name = reference.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise OptionError(f"{reference!r}: cannot import {module} ({error})") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise OptionError(f"{reference!r}: {module} has no {name}")
-        found = getattr(found, part)
-    return found
 
 
 def source_of(method: str) -> str:
@@ -245,6 +227,17 @@ class Lab:
         self.checksums: dict[str, str] = {}
         """SHA-256 of the weights of every network loaded so far."""
 
+    def fetch(self, name: str) -> None:
+        """Have what a network needs at hand, without building it: a run asks for all of them before it begins.
+
+        Raises:
+            EquipoiseError: If there is no such network, or its weights cannot be had.
+        """
+        if ":" in name:
+            _builder(name)
+        else:
+            models.fetch(name)
+
     def subject(self, name: str) -> Subject:
         """The network behind a name of `equipoise.load_model`, or behind ``"package.module:build"``.
 
@@ -263,13 +256,17 @@ class Lab:
         return self._held[1]
 
 
-def _own(reference: str) -> tuple[nn.Module, ModelSpec]:
-    build = resolve(reference)
+def _builder(reference: str) -> Callable[[], Any]:
+    build: Callable[[], Any] = resolve(reference)
     try:
         inspect.signature(build).bind()
     except (TypeError, ValueError) as error:
         raise UnsupportedModelError(f"{reference} is no function that makes a network without arguments") from error
-    made = build()
+    return build
+
+
+def _own(reference: str) -> tuple[nn.Module, ModelSpec]:
+    made = _builder(reference)()
     module, spec = made if isinstance(made, tuple) else (made, None)
     if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
         raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")
