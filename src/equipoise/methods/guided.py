@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace, check_images
 from equipoise.engine.canonical import distinct, places, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
@@ -159,6 +159,7 @@ class _BiasTerm:
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         arrived = relevance[0]
+        check_images(step.trace, *step.call.outputs)
         if arrived is not None:
             (bias,) = step.run([torch.zeros_like(step.data())])
             bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros

@@ -60,6 +60,8 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
     weight, bias = layer
     size = x.shape[:-1]
     images = size[0] if len(size) > 1 or n < 1 or size[0] % n else n
+    rows = n == 1 and images != 1  # of one image, whatever comes first is a position
+    images = 1 if rows else images
     positions = math.prod(size) // max(images, 1)
     width = len(weight)
     if positions == 1:
@@ -70,7 +72,7 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
         return
     d = len(size) - 1
     kernel: Tensor
-    if d in _CONVOLUTIONS:
+    if d in _CONVOLUTIONS and not rows:
         moved = draft.view(x, lambda t: t.movedim(-1, 1))
         kernel = weight.reshape(*weight.shape, *[1] * d)
         y = draft.apply(f"conv{d}d", _CONVOLUTIONS[d], moved, kernel, bias, shape=(images, width, *size[1:]))
