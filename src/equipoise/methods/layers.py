@@ -107,6 +107,9 @@ def candidates(trace: Trace) -> list[Value]:
 
 def _whole(value: Value) -> bool:
     """Whether a map was computed, not cut, padded or put together from others."""
+    call = value.producer
+    if call is not None and call.kind is OpKind.MULTIPLY and len(call.inputs) == 1:
+        return False  # a map times a number says no more than the map
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
     own = source.maker is None and source.producer is not None
