@@ -55,7 +55,7 @@ def images_first(tape: Tape) -> None:
         for value, layout in zip(call.outputs, _layouts(call, layouts, trace), strict=True):
             layouts[value] = layout
             if layout is _LOST:
-                trace.mixed[value] = call
+                trace.mixed[value] = next((trace.mixed[v] for v in call.inputs if v in trace.mixed), call)
             odd = odd or layout is _LOST or not _standard(value, layout, n)
     if odd:
         _Twins(tape, layouts).write()
