@@ -172,7 +172,7 @@ def _passage(
     negative = sum((r.clamp(max=0).sum(-1) for r in into), start=zero)
     return Passage(
         call=call,
-        rule=type(rule).__name__,
+        rule=str(getattr(rule, "name", type(rule).__name__)),
         arrived=positive + negative,
         left=sum((r.sum(-1) for r in out), start=zero),
         absolute=sum((r.abs().sum(-1) for r in out), start=zero),
