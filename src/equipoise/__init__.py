@@ -6,9 +6,9 @@ convolutional network of torchvision or timm, unmodified.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from equipoise._lazy import lazily
 from equipoise.errors import EquipoiseError as EquipoiseError
 
 if TYPE_CHECKING:
@@ -27,27 +27,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: the methods need torch, the rest Pillow, torchvision or timm.
-_LAZY = {
-    "METHODS": "equipoise.methods",
-    "AttributionEquilibrium": "equipoise.methods",
-    "ClassGroup": "equipoise.methods",
-    "attribute": "equipoise.methods",
-    "heatmap": "equipoise.methods",
-    "Explanation": "equipoise.explanation",
-    "explain": "equipoise.explanation",
-    "load_model": "equipoise.models",
+_MODULES = {
+    "equipoise.errors": ("EquipoiseError",),
+    "equipoise.explanation": ("Explanation", "explain"),
+    "equipoise.methods": ("METHODS", "AttributionEquilibrium", "ClassGroup", "attribute", "heatmap"),
+    "equipoise.models": ("load_model",),
+    "": ("datasets", "experiments", "metrics"),
 }
-
-_SUBMODULES = ("datasets", "experiments", "metrics")
-
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"equipoise.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_SUBMODULES})
+__getattr__, __dir__ = lazily(__name__, {name: module for module, names in _MODULES.items() for name in names})

@@ -1,6 +1,5 @@
-"""The command as a process: signals, pipes, light start, and the real network."""
+"""The command as a process: signals, pipes, and the real network."""
 
-import importlib.util
 import io
 import json
 import os
@@ -120,24 +119,6 @@ def test_progress_is_quiet_off_a_terminal_and_shown_on_one(folder):
             pass
     assert "3/3" in shown.decode()
     assert [json.loads(line)["image"]["path"] for line in out.splitlines()] == ["in/00.png", "in/01.png", "in/02.png"]
-
-
-def test_help_imports_nothing_heavy():
-    root = importlib.util.find_spec("equipoise").submodule_search_locations[0]
-    code = (
-        "import sys, types\n"
-        "package = types.ModuleType('equipoise')\n"  # in place of __init__, which is not the command's
-        f"package.__path__ = [{root!r}]\n"
-        "sys.modules['equipoise'] = package\n"
-        "from equipoise.cli import main\n"
-        "assert main(['explain', '--help']) == 0\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'matplotlib', 'numpy', 'PIL'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV)  # noqa: S603, PLW1510
-    assert done.stderr == ""
-    assert done.returncode == 0
-    assert "--gamma" in done.stdout
 
 
 def test_real_network(tmp_path):
