@@ -126,7 +126,7 @@ def propagate(
                 step = Step(call, trace)
                 rule = composite.rule_for(step)
                 if not composite.by_derivative:
-                    _check_images(call, trace)
+                    check_images(trace, *call.outputs, *call.inputs)
                 try:
                     passed = rule(step, arriving)
                 except RuleNotApplicableError as error:
@@ -147,8 +147,13 @@ def propagate(
     return {value: relevance.with_value(relevance.value.contiguous()) for value, relevance in collected.items()}
 
 
-def _check_images(call: OpCall, trace: Trace) -> None:
-    for value in (*call.outputs, *call.inputs):
+def check_images(trace: Trace, *values: Value) -> None:
+    """Refuse values of which it is not known what belongs to which image.
+
+    Raises:
+        UnsupportedOperationError: If one holds some images only, or mixes them.
+    """
+    for value in values:
         if value in trace.mixed:
             raise UnsupportedOperationError(
                 f"the images of a batch are taken apart or mixed by {describe(trace.mixed[value])}, so what belongs to "
@@ -170,7 +175,7 @@ def _passage(
     negative = sum((r.clamp(max=0).sum(-1) for r in into), start=zero)
     return Passage(
         call=call,
-        rule=type(rule).__name__,
+        rule=str(getattr(rule, "name", type(rule).__name__)),
         arrived=positive + negative,
         left=sum((r.sum(-1) for r in out), start=zero),
         absolute=sum((r.abs().sum(-1) for r in out), start=zero),

@@ -9,15 +9,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace, check_images
+from equipoise.engine.canonical import distinct, places, source_of_views
+from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
+from equipoise.errors import UnsupportedOperationError
 from equipoise.methods.base import METHODS
 from equipoise.methods.layers import map_dims
 from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import GRADIENT, Derivative
+
 
 @dataclass(frozen=True)
 class Guided:
@@ -120,6 +124,11 @@ class FullGrad(Propagation):
         dims = map_dims(trace)
         size = map_size(dims, trace.input.shape)
         pixels = pixels if pixels.dim() == dims + 3 else pixels.unsqueeze(2)  # inputs without a channel axis
+        if any(term.dim() == dims + 3 and term.shape[1] != trace.n for term in biases):
+            raise UnsupportedOperationError(
+                "full gradients add one map per layer and image, but this network folds frames into the batch; "
+                "use integrated_gradients, or a class activation map"
+            )
         spatial = [pixels, *(term for term in biases if term.dim() == dims + 3)]
         maps = [resize(_unit_range(term.abs(), trace.n).sum(2, keepdim=True), size) for term in spatial]
         return torch.stack(maps).sum(0)
@@ -156,11 +165,33 @@ class _BiasTerm:
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         arrived = relevance[0]
+        check_images(step.trace, *step.call.outputs)
         if arrived is not None:
             (bias,) = step.run([torch.zeros_like(step.data())])
+            bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
             if bool(bias.any()):
-                self.found.append(arrived.value * bias)
+                self.found.append(_on_map(arrived.value * bias, step))
         return GRADIENT.rule_for(step)(step, relevance)
+
+
+def _on_map(term: Tensor, step: Step) -> Tensor:
+    """A norm's term ``(k, n, *shape)`` on the map that its input is a view of, such as tokens of a map."""
+    value = step.call.inputs[0]
+    source = source_of_views(value)
+    alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
+    out = step.call.outputs[0]
+    as_it_is = channel_axis(out) == 1 and len(value.shape) >= len(source.shape)
+    if step.call.kind is not OpKind.NORM or as_it_is:
+        return term
+    if source is value or not alike or source.shape[0] != step.n:
+        return term.movedim(1 + channel_axis(out), 2)
+    found = places(value, source, step.n)
+    if found is None or distinct(found) != found.numel():
+        return term
+    flat = per_sample(term, step.n)
+    moved = torch.empty_like(flat)
+    moved[..., (found.flatten() - 1).to(flat.device)] = flat
+    return moved.reshape(len(term), *source.shape)
 
 
 def _unit_range(value: Tensor, n: int) -> Tensor:

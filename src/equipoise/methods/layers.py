@@ -10,9 +10,9 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import OpCall, OpKind, Output, Trace, Value, python_module, record
+from equipoise.engine import OpCall, OpKind, Output, Trace, Value, check_images, python_module, record
 from equipoise.engine.canonical import open_at, source_of_views
-from equipoise.engine.channels import channel_axis as channel_axis
+from equipoise.engine.channels import channel_axis
 from equipoise.errors import LayerError
 from equipoise.methods.attention import is_attention
 from equipoise.methods.starts import head_of
@@ -71,9 +71,12 @@ def find_layer(
             return last_maps[key](trace)
     maps = candidates(trace)
     if not maps:
+        check_images(trace, *trace.ancestors(trace.output))
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
     _refuse_early_start(trace, maps[-1])
-    return pick(trace, maps)
+    found = pick(trace, maps)
+    check_images(trace, found)
+    return found
 
 
 def candidates(trace: Trace) -> list[Value]:
@@ -105,13 +108,12 @@ def candidates(trace: Trace) -> list[Value]:
 def _whole(value: Value) -> bool:
     """Whether a map was computed, not cut, padded or put together from others."""
     call = value.producer
-    if call is None or call.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
-        return True
+    if call is not None and call.kind is OpKind.MULTIPLY and len(call.inputs) == 1:
+        return False  # a map times a number says no more than the map
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
-    return call.kind is OpKind.CONCATENATE or (
-        source.maker is None and math.prod(value.shape) == math.prod(source.shape)
-    )
+    own = source.maker is None and source.producer is not None
+    return source is value or (own and math.prod(value.shape) == math.prod(source.shape))
 
 
 def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:

@@ -34,11 +34,31 @@ def lay_out(tape: Tape) -> None:
         x, weight = bound.get("input"), bound.get("weight")
         if not isinstance(x, Value) or not isinstance(weight, Tensor) or len(call.inputs) > 1:
             return None
+        if (moved := _moved_channels(call, weight)) is not None:
+            return moved
         if call.name == "linear":
             return _linear(call, x, weight, bound.get("bias"), tape.n)
         return _convolution(call, bound, tape.n)
 
     tape.each(change)
+
+
+def _moved_channels(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
+    """A 1x1 layer whose every output is one of its inputs, unchanged, as the choice of channels that it is."""
+    bound = call.bound()
+    if "transpose" in call.name or math.prod(weight.shape[2:]) != 1 or bound.get("groups", 1) != 1:
+        return None
+    if bound.get("bias") is not None or int(weight[0].count_nonzero()) != 1:
+        return None
+    flat = weight.flatten(1)
+    if not bool(((flat == 0) | (flat == 1)).all()) or not bool((flat.sum(1) == 1).all()):
+        return None
+    if call.name != "linear" and call.outputs[0].shape[2:] != call.inputs[0].shape[2:]:
+        return None
+    chosen, axis = flat.argmax(1), -1 if call.name == "linear" else 1 - weight.dim()
+    draft = Draft(call)
+    draft.view(call.inputs[0], lambda t: t.index_select(axis % t.dim(), chosen.to(t.device)), call.outputs[0])
+    return draft.calls
 
 
 def _linear(call: OpCall, x: Value, weight: Tensor, bias: Any, n: int) -> Sequence[OpCall] | None:
@@ -60,6 +80,8 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
     weight, bias = layer
     size = x.shape[:-1]
     images = size[0] if len(size) > 1 or n < 1 or size[0] % n else n
+    rows = n == 1 and images != 1  # of one image, whatever comes first is a position
+    images = 1 if rows else images
     positions = math.prod(size) // max(images, 1)
     width = len(weight)
     if positions == 1:
@@ -70,7 +92,7 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
         return
     d = len(size) - 1
     kernel: Tensor
-    if d in _CONVOLUTIONS:
+    if d in _CONVOLUTIONS and not rows:
         moved = draft.view(x, lambda t: t.movedim(-1, 1))
         kernel = weight.reshape(*weight.shape, *[1] * d)
         y = draft.apply(f"conv{d}d", _CONVOLUTIONS[d], moved, kernel, bias, shape=(images, width, *size[1:]))
@@ -87,13 +109,15 @@ def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall
     if len(x.shape) == d + 1:
         draft = Draft(call)
         single = draft.view(x, lambda t: t.unsqueeze(0))
-        args = tuple(single if item is x else item for item in call.args)
-        kwargs = {key: single if item is x else item for key, item in call.kwargs.items()}
-        if "input" in kwargs:
-            args = (kwargs.pop("input"), *args)
-        y = draft.apply(call.operation or call.name, call.function, *args, **kwargs)
-        draft.view(y, lambda t: t.squeeze(0), out)
+        batched = replace(out, shape=(1, *out.shape), index=out.index - 1 / 2048, tensor=None, maker=None)
+        layer = call.reading({x: single})
+        layer.outputs = (batched,)
+        draft.calls.append(layer)
+        draft.view(batched, lambda t: t.squeeze(0), out)
         return draft.calls
+    thin = _without_thin_axes(call, bound, d)
+    if thin is not None:
+        return thin
     covers = tuple(weight.shape[2:]) == x.shape[2:] and math.prod(out.shape[2:]) == 1
     plain = not call.before and _none(bound.get("padding", 0)) and bound.get("groups", 1) == 1
     if not covers or not plain or "transpose" in call.name or len(out.shape) != d + 2:
@@ -108,8 +132,48 @@ def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall
     return draft.calls
 
 
+def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[OpCall] | None:
+    """A convolution of a map that was given axes of size 1, as one of fewer dimensions."""
+    x, weight, out = bound["input"], bound["weight"], call.outputs[0]
+    made = x.producer
+    if made is None or made.kind is not OpKind.VIEW or "transpose" in call.name or d < 2 or call.before:
+        return None
+    source = source_of_views(x)
+    numbers = {
+        name: _numbers(bound.get(name, default), d)
+        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+    }
+    if any(given is None for given in numbers.values()) or len(source.shape) >= len(x.shape):
+        return None
+    padding = numbers["padding"] or ()
+    thin = [i for i in range(d) if x.shape[2 + i] == weight.shape[2 + i] == 1 and not padding[i]]
+    thin = thin[: d - 1]
+    if not thin:
+        return None
+    kept = [i for i in range(d) if i not in thin]
+    axes = [2 + i for i in thin]
+    kernel = weight.squeeze(axes)
+    draft = Draft(call)
+    flat = draft.view(x, lambda t: t.squeeze(axes))
+    options = [
+        [given[i] for i in kept] for given in (numbers[name] or () for name in ("stride", "padding", "dilation"))
+    ]
+    size = (x.shape[0], len(weight), *[out.shape[2 + i] for i in kept])
+    y = draft.apply(f"conv{len(kept)}d", _CONVOLUTIONS[len(kept)], flat, kernel, bound.get("bias"), *options,
+                    bound.get("groups", 1), shape=size)  # fmt: skip
+    shape = out.shape
+    draft.view(y, lambda t: t.reshape(shape), out)
+    return draft.calls
+
+
+def _numbers(given: Any, d: int) -> tuple[int, ...] | None:
+    if isinstance(given, str):
+        return None
+    return (int(given),) * d if isinstance(given, int) else tuple(int(g) for g in given) * (d // len(given))
+
+
 def _none(padding: Any) -> bool:
-    return padding == "valid" or padding == 0 or (not isinstance(padding, str | int) and not any(padding))
+    return padding in ("valid", 0) or (not isinstance(padding, str | int) and not any(padding))
 
 
 def gather_patches(tape: Tape) -> None:
@@ -131,7 +195,12 @@ def write_pads(tape: Tape) -> None:
             return None
         out = call.outputs[0]
         source = source_of_views(out)
-        if source is out or len(source.shape) != len(out.shape) or len(out.shape) < 3 or source.shape[0] != out.shape[0]:
+        if (
+            source is out
+            or len(source.shape) != len(out.shape)
+            or len(out.shape) < 3
+            or source.shape[0] != out.shape[0]
+        ):
             return None
         if math.prod(out.shape) <= math.prod(source.shape) or out.shape[0] != tape.n:
             return None

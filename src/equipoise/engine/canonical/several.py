@@ -105,6 +105,71 @@ class _Term:
     factor: float
 
 
+def distribute(tape: Tape) -> None:
+    """Write ``b + g * (a - b)`` as ``g * a + (1 - g) * b``: a mix of two signals, however it is written."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.ADD or len(call.inputs) != 2:
+            return None
+        for kept, other in (call.inputs, call.inputs[::-1]):
+            found = _weighed_sum(tape, other)
+            if found is not None and any(term.value is kept for term in found[1]):
+                return _mixed(call, kept, *found)
+        return None
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _weighed_sum(tape: Tape, value: Value) -> tuple[Any, list[_Term]] | None:
+    """A factor and the summands of the inner sum that it scales; ``None`` if ``value`` is anything else."""
+    sign = 1.0
+    while tape.inner(value) and value.producer is not None:
+        maker = value.producer
+        number = _number(maker)
+        if number is not None and maker.kind is not OpKind.IDENTITY:
+            sign, value = sign * number, maker.inputs[0]
+            if (inside := _inner_sum(tape, value)) is not None:
+                return sign, inside
+            continue
+        if maker.name != "mul" or maker.members:
+            return None
+        bound = maker.bound()
+        for weighed, factor in ((bound.get("input"), bound.get("other")), (bound.get("other"), bound.get("input"))):
+            inside = _inner_sum(tape, weighed) if isinstance(weighed, Value) else None
+            if inside is not None and isinstance(factor, Value | Tensor):
+                return factor, [_Term(term.value, sign * term.factor) for term in inside]
+        return None
+    return None
+
+
+def _inner_sum(tape: Tape, value: Value) -> list[_Term] | None:
+    maker = value.producer
+    if maker is None or not tape.inner(value) or not _is_sum(maker):
+        return None
+    terms = [term for source in maker.inputs for term in _terms(tape, source, 1.0, value)]
+    return terms if members_between(value, [term.value for term in terms]) and not _constant_part(
+        members_between(value, [term.value for term in terms])) else None  # fmt: skip
+
+
+def _mixed(call: OpCall, kept: Value, factor: Any, terms: Sequence[_Term]) -> Sequence[OpCall]:
+    draft = Draft(call)
+    own = sum(term.factor for term in terms if term.value is kept)
+    # What is left of the signal that stands outside, too: 1 + own * factor.
+    if isinstance(factor, Value):
+        scaled = factor if own == 1 else draft.apply("mul", operator.mul, factor, own)
+        rest: Any = draft.apply("add", operator.add, scaled, 1.0)
+    else:
+        rest = 1 + own * factor
+    parts = [draft.apply("mul", operator.mul, kept, rest)]
+    for term in terms:
+        if term.value is not kept:
+            weighed = draft.apply("mul", operator.mul, term.value, factor)
+            parts.append(weighed if term.factor == 1 else draft.apply("mul", operator.mul, weighed, term.factor))
+    draft.apply(_SUM, _folded(operator.add), *parts, out=call.outputs[0])
+    return draft.calls
+
+
 def join_sums(tape: Tape) -> None:
     """Write sums of sums as one; a sum of slices of one signal as a pool."""
 
@@ -117,7 +182,7 @@ def join_sums(tape: Tape) -> None:
         if tape.inner(out) and _scaled_into_sum(tape, out):
             return None
         terms = [term for value in call.inputs for term in _terms(tape, value, 1.0, out)]
-        if _is_pool(terms, tape):
+        if _is_pool(terms):
             source = source_of_views(terms[0].value)
             members = members_between(out, [source])
             return [joined(call, members, [source], Operation("sum_of_slices", OpKind.AVERAGE_POOL))]
@@ -152,9 +217,7 @@ def _written_sum(call: OpCall, terms: Sequence[_Term]) -> Sequence[OpCall] | Non
     out = call.outputs[0]
     largest = max((abs(term.factor) for term in terms), default=1.0) or 1.0  # a factor of all stands behind the sum
     scaled = [
-        term.value
-        if term.factor == largest
-        else draft.apply("mul", operator.mul, term.value, term.factor / largest)
+        term.value if term.factor == largest else draft.apply("mul", operator.mul, term.value, term.factor / largest)
         for term in terms
         if term.factor
     ]
@@ -226,7 +289,7 @@ def _plainly_scaled(inside: Value, value: Value) -> bool:
     return inside.shape == value.shape and inside.dtype == value.dtype
 
 
-def _is_pool(terms: Sequence[_Term], tape: Tape) -> bool:
+def _is_pool(terms: Sequence[_Term]) -> bool:
     """Whether all summands are equally weighted slices of one signal, which share no entry."""
     first = source_of_views(through_identity(terms[0].value))
     if any(term.factor != terms[0].factor for term in terms) or terms[0].factor <= 0:
@@ -303,77 +366,3 @@ def _maxima(tape: Tape, value: Value, call: OpCall) -> list[Value]:
     if maker is None or not tape.inner(value) or not _same_maximum(maker, call):
         return [value]
     return [part for source in maker.inputs for part in _maxima(tape, source, call)]
-
-
-def join_pools(tape: Tape) -> None:
-    """Write averages of averages, and maxima of maxima, of one signal as one pool."""
-
-    def change(call: OpCall) -> Sequence[OpCall] | None:
-        kind = _pool_kind(call)
-        if kind is None:
-            return None
-        following = tape.readers(call.outputs[0])
-        if len(following) == 1 and tape.inner(call.outputs[0]) and _leads_to_pool(tape, call.outputs[0], kind):
-            return None  # the last of them writes it
-        chain, value = [call], call.inputs[0]
-        pending: list[OpCall] = []
-        while tape.inner(value) and value.producer is not None:
-            maker = value.producer
-            if _pool_kind(maker) == kind:
-                chain = [maker, *reversed(pending), *chain]
-                pending = []
-            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1 and (
-                math.prod(maker.outputs[0].shape) == math.prod(maker.inputs[0].shape)
-            ):
-                pending.append(maker)
-            else:
-                break
-            value = maker.inputs[0]
-        if len(chain) == 1:
-            return None
-        operation = Operation("pool_of_pools", OpKind.AVERAGE_POOL if kind == "mean" else OpKind.MAX_POOL)
-        return [joined(call, chain, [chain[0].inputs[0]], operation)]
-
-    tape.each(change)
-    tape.drop_unread()
-
-
-def _pool_kind(call: OpCall) -> str | None:
-    if call.members or len(call.inputs) != 1 or call.before:
-        return None
-    if call.kind in (OpKind.AVERAGE_POOL, OpKind.REDUCE) and call.name not in ("interpolate", "upsample"):
-        return "mean"
-    if call.kind is not OpKind.MAX_POOL:
-        return None
-    bound = call.bound()
-    over_axes = call.name in ("amax", "max") and bound.get("dim", bound.get("axis")) is not None
-    return "max" if over_axes or is_tiled(call) else None
-
-
-def is_tiled(call: OpCall) -> bool:
-    """Whether a maximum pool's windows lie side by side and cover the map."""
-    bound = call.bound()
-    if not call.name.startswith("max_pool") or "kernel_size" not in bound:
-        return False
-    d = int(call.name[len("max_pool")])
-
-    def numbers(name: str, default: Any) -> tuple[int, ...]:
-        given = bound.get(name)
-        given = default if given is None or given == [] else given
-        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
-
-    kernel = numbers("kernel_size", 1)
-    plain = numbers("stride", kernel) == kernel and not any(numbers("padding", 0)) and set(numbers("dilation", 1)) == {1}
-    sizes = zip(call.inputs[0].shape[-d:], call.outputs[0].shape[-d:], kernel, strict=True)
-    return plain and all(i == o * k for i, o, k in sizes)
-
-
-def _leads_to_pool(tape: Tape, value: Value, kind: str) -> bool:
-    while tape.inner(value):
-        (reader,) = tape.readers(value)
-        if _pool_kind(reader) == kind:
-            return True
-        if reader.kind not in (OpKind.VIEW, OpKind.IDENTITY) or len(reader.inputs) != 1 or len(reader.outputs) != 1:
-            return False
-        value = reader.outputs[0]
-    return False
