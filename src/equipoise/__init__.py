@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from equipoise._bars import rich_bar
 from equipoise._lazy import lazily
+from equipoise._progress import draw_with
 from equipoise.errors import EquipoiseError as EquipoiseError
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from equipoise.models import load_model as load_model
 
 __version__ = "0.1.0"
+
+draw_with(rich_bar)
 
 # Imported when first asked for: the methods need torch, the rest Pillow, torchvision or timm.
 _MODULES = {

@@ -233,12 +233,10 @@ def serve(
     """Open a page on this machine on which a photo is explained, compared and tested."""
 
     def run() -> int:
-        import importlib  # noqa: PLC0415  # needed by this command alone
+        from equipoise.app import server  # noqa: PLC0415  # loads torch
 
-        # by its name: the page stands beside the command line, and neither is built on the other
-        server = importlib.import_module("equipoise.app.server")
         names = [part.strip() for text in model or ["efficientnet_lite0"] for part in text.split(",") if part.strip()]
-        return cast("int", server.serve(names, host=host, port=port, examples=examples))
+        return server.serve(names, host=host, port=port, examples=examples)
 
     return run
 
