@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from equipoise import metrics as metrics
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain
+    from equipoise.loading import load_model as load_model
     from equipoise.methods import METHODS as METHODS
     from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
     from equipoise.methods import ClassGroup as ClassGroup
     from equipoise.methods import attribute as attribute
     from equipoise.methods import heatmap as heatmap
-    from equipoise.models import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _LAZY = {
     "heatmap": "equipoise.methods",
     "Explanation": "equipoise.explanation",
     "explain": "equipoise.explanation",
-    "load_model": "equipoise.models",
+    "load_model": "equipoise.loading",
 }
 
 _SUBMODULES = ("datasets", "experiments", "metrics")
