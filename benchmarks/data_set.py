@@ -18,7 +18,7 @@ from torch import nn
 
 from equipoise.experiments import Column, MethodRun, Plan, Recipe, run
 from equipoise.experiments.protocols.gallery import Gallery
-from equipoise.experiments.runner import Observer
+from equipoise.experiments.running.runner import Observer
 from equipoise.experiments.subject import Subject
 from equipoise.methods.ae import AttributionEquilibrium
 from equipoise.models import build

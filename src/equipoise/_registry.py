@@ -59,6 +59,15 @@ class Registry(Mapping[str, T], Generic[T]):
         """The names in the order of registration, without aliases."""
         return list(self._entries)
 
+    def aliases(self, name: str) -> tuple[str, ...]:
+        """What else an entry is called.
+
+        Raises:
+            UnknownNameError: If nothing has that name; the text lists the nearest ones.
+        """
+        wanted = self.canonical(name)
+        return tuple(alias for alias, target in self._aliases.items() if target == wanted)
+
     def canonical(self, name: str) -> str:
         """The registered name behind ``name``, which may be an alias in any case of letters.
 
@@ -71,7 +80,9 @@ class Registry(Mapping[str, T], Generic[T]):
         folded.update({key.casefold(): key for key in self._entries})
         if (found := folded.get(name.casefold())) is not None:
             return found
-        near = nearest(name, [*self._entries, *self._aliases])
+        # found by any spelling, shown by its one name
+        spelled = nearest(name, [*self._entries, *self._aliases])
+        near = list(dict.fromkeys(self._aliases.get(one, one) for one in spelled))
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self._entries)}"
         raise UnknownNameError(f"no {self._kind} is called {name!r}; {hint}")
 

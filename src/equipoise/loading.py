@@ -87,6 +87,18 @@ def described(
     return replace(network, spec=spec, notes=tuple(notes), output=network.output if output is None else output)
 
 
+def fetch(name: str) -> None:
+    """Have what a network needs at hand, without building it.
+
+    Raises:
+        EquipoiseError: If there is no such network or function, or its weights cannot be had.
+    """
+    if is_reference(name):
+        _maker(name)
+    else:
+        models.fetch(name)
+
+
 @functools.lru_cache(maxsize=2)
 def load_kept(name: str) -> Network:
     """As `load`, by name alone; the two last used are kept."""
@@ -129,14 +141,26 @@ def _registered(name: str, weights: Weights, device: str | torch.device | None) 
     return Network(module, spec, name, notes=notes)
 
 
-def _of_own(reference: str, weights: Weights, device: str | torch.device | None) -> nn.Module | Network:
-    """What a function of a user's own returns, in eval mode."""
+def _maker(reference: str) -> Any:
+    """A network of a user's own, or the function that makes it.
+
+    Raises:
+        OptionError: If there is neither.
+        UnsupportedModelError: If what is there takes arguments, or is no function.
+    """
     made = resolve(reference)
     if not isinstance(made, nn.Module | tuple | Network):
         try:
             inspect.signature(made).bind()
         except (TypeError, ValueError) as error:
             raise UnsupportedModelError(f"{reference} is no function that makes a network without arguments") from error
+    return made
+
+
+def _of_own(reference: str, weights: Weights, device: str | torch.device | None) -> nn.Module | Network:
+    """What a function of a user's own returns, in eval mode."""
+    made = _maker(reference)
+    if not isinstance(made, nn.Module | tuple | Network):
         made = made()
     if isinstance(made, Network):
         made = (made.module, made.spec)

@@ -10,7 +10,7 @@ from PIL import Image
 from equipoise.cli.explaining import SMALLER
 from equipoise.cli.request import read_methods
 from equipoise.errors import MissingPackageError, UnknownNameError
-from equipoise.experiments.paper import COMPARED as FIGURE
+from equipoise.experiments.recipes.paper import COMPARED as FIGURE
 from equipoise.explanation import CELL
 from equipoise.methods import METHODS
 from equipoise.methods.groups import COMPARED, GROUPS

@@ -48,6 +48,37 @@ def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
     assert "perfect" in out
 
 
+OWN = """
+from equipoise.experiments import Column, MethodRun, Recipe
+from equipoise.experiments.protocols.pointing import Pointing
+
+MINE = Recipe("mine", "My table", "pointing", Pointing(tolerance=1), (("folder", "colors:build"),),
+              (MethodRun("perfect", "colors:perfect"),), (Column("PG", "pointing_game"),))
+NO_RECIPE = 3
+"""
+
+
+def test_a_recipe_of_ones_own_is_run_by_where_it_is(reproduce, tmp_path, monkeypatch):
+    (tmp_path / "own_recipe_of_test.py").write_text(OWN, encoding="utf-8")
+    (tmp_path / "typo_of_test.py").write_text(OWN.replace("pointing_game", "poiting"), encoding="utf-8")
+    (tmp_path / "broken_of_test.py").write_text("1 / 0", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    status, out, err = reproduce("own_recipe_of_test:MINE", "--option", "tolerance=2", model=None, dataset=None)
+    assert status == 0, err
+    assert "My table" in out
+    assert json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))["recipe"] == "mine"
+    for name, message in {
+        "own_recipe_of_test:YOURS": "has no YOURS",
+        "own_recipe_of_test:NO_RECIPE": "is of type int, not an equipoise.experiments.Recipe",
+        "no_such_module_of_mine:MINE": "cannot import no_such_module_of_mine",
+        "typo_of_test:MINE": "no metric is called 'poiting'; did you mean pointing_game",
+        "broken_of_test:MINE": "cannot import broken_of_test (division by zero)",
+    }.items():
+        status, out, err = reproduce(name, output="other")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+
+
 def test_results_are_kept_and_resumed(reproduce):
     assert reproduce("fig8", "--limit", "2", "--method", "gamma 1.0")[0] == 0
     status, _, err = reproduce("fig8", "--limit", "2", "--method", "gamma 1.0")

@@ -9,7 +9,7 @@ import pytest
 import colors
 from equipoise.cli.app import parse
 from equipoise.experiments import RECIPES
-from equipoise.experiments.store import COLUMNS
+from equipoise.experiments.running.store import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
 

@@ -23,8 +23,9 @@ def make_recipe():
             "protocol": protocol or Pointing(tolerance=1),
             "pairs": (("folder", "colors:build"),),
             "methods": methods,
-            "columns": (Column("PG", "pointing"), Column("PR", "positive ratio", higher_is_better=False)),
         }
+        if "columns" not in changes:
+            values["columns"] = tuple(Column(name, name) for name in values["protocol"].metrics)
         return Recipe(**(values | changes))
 
     return make

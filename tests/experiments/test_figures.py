@@ -8,8 +8,9 @@ from PIL import Image
 
 from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, MethodRun, Plan, run
-from equipoise.experiments.figures import FIGURES
-from equipoise.experiments.figures.base import picture
+from equipoise.experiments.presenting.figures import FIGURES
+from equipoise.experiments.presenting.figures.base import picture
+from equipoise.experiments.presenting.writing import write
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
 from equipoise.experiments.protocols.insertion import Perturbation
@@ -17,14 +18,13 @@ from equipoise.experiments.protocols.pointing import Pointing
 from equipoise.experiments.protocols.sanity import Sanity
 from equipoise.experiments.protocols.segmentation import Segmentation
 from equipoise.experiments.protocols.study import PerturbationStudy
-from equipoise.experiments.writing import write
 
 GAMMAS = tuple(MethodRun(f"gamma {gamma}", "ae", {"gamma": gamma}) for gamma in (1.0, 2.0))
 CASES = {
-    "gallery": (Gallery(explain="both"), (PERFECT, UNIFORM), Column("PR", "positive ratio")),
-    "cascade": (Sanity(stages=0), (PERFECT, MethodRun("AE", "ae")), Column("SSIM", "SSIM", step=1)),
-    "sweep": (Pointing(), GAMMAS, Column("PG", "pointing")),
-    "grid": (Grid(confidence=0.9), (PERFECT, UNIFORM), Column("GridPG", "GridPG")),
+    "gallery": (Gallery(explain="both"), (PERFECT, UNIFORM), Column("PR", "positive_ratio")),
+    "cascade": (Sanity(stages=0), (PERFECT, MethodRun("AE", "ae")), Column("SSIM", "ssim", step=1)),
+    "sweep": (Pointing(), GAMMAS, Column("PG", "pointing_game")),
+    "grid": (Grid(confidence=0.9), (PERFECT, UNIFORM), Column("GridPG", "grid_pointing_game")),
     "insertion": (Perturbation(shares=(0.1, 0.2)), (PERFECT, UNIFORM), Column("at 0.1", "accuracy", step=0.1)),
     "study": (PerturbationStudy(), (PERFECT, UNIFORM), Column("flip", "flip")),
 }
@@ -81,8 +81,8 @@ def test_a_map_is_laid_where_the_network_looked(protocol, tmp_path, make_recipe)
     recipe = make_recipe(protocol, (PERFECT,), keep_maps=None)
     finished = run(Plan(recipe, tmp_path / "run", tmp_path / "world"))
     (block,) = finished.blocks
-    (one,) = finished.store.maps(block.keys[block.units[0].key, "perfect"]).values()
-    shown = np.asarray(picture(one, block, block.units[0], photos=True)).astype(int)
+    (one,) = finished.store.maps(block.keys[block.units[0].key, "perfect"])
+    shown = np.asarray(picture(one.heatmap, block, block.units[0], photos=True)).astype(int)
     red = (shown[..., 0] - shown[..., 2] > 60).nonzero()
     assert abs(red[1].mean() - 125) < 5
     assert abs(red[0].mean() - 55) < 5

@@ -4,9 +4,9 @@ import pytest
 
 from equipoise.datasets import DATASETS
 from equipoise.experiments import RECIPES, STATISTICS
-from equipoise.experiments.figures import FIGURES
+from equipoise.experiments.presenting.figures import FIGURES
 from equipoise.experiments.protocols.base import NEEDS
-from equipoise.experiments.published import COCO_RESNET, RESNET, TABLE1, TABLE2, TABLE3, VGG, VOC_VGG
+from equipoise.experiments.recipes.published import COCO_RESNET, RESNET, TABLE1, TABLE2, TABLE3, VGG, VOC_VGG
 from equipoise.experiments.subject import READOUTS, source_of
 from equipoise.records import method_options
 

@@ -58,7 +58,7 @@ def test_a_resumed_run_measures_only_what_is_missing(world, tmp_path, make_recip
     calls = []
     perfect = colors.perfect
     monkeypatch.setattr(colors, "perfect", lambda *args: calls.append(1) or perfect(*args))
-    monkeypatch.setattr("equipoise.experiments.runner.source_of", lambda method: method)
+    monkeypatch.setattr("equipoise.experiments.running.runner.source_of", lambda method: method)
     run(Plan(make_recipe(methods=(PERFECT,)), tmp_path / "run", world, limit=3))
     assert len(calls) == 3
     finished = run(Plan(make_recipe(), tmp_path / "run", world, resume=True))
@@ -159,7 +159,7 @@ def test_networks_that_cannot_be_had_are_replaced_aloud(world, tmp_path, make_re
     def absent(name, **_options):
         raise WeightsError(f"{name}: no weights and no network")
 
-    monkeypatch.setattr(models, "load_model", absent)
+    monkeypatch.setattr(models, "fetch", absent)
     pairs = (("folder", "torchvision/vgg16"),)
     notebook = Notebook()
     recipe = make_recipe(pairs=pairs, offline_models=("colors:build",))
@@ -173,6 +173,33 @@ def test_networks_that_cannot_be_had_are_replaced_aloud(world, tmp_path, make_re
     finished = run(Plan(mixed, tmp_path / "mixed", world))
     assert {row["model"] for row in finished.rows} == {"colors:build_other"}
     assert "torchvision/vgg16" in finished.problems[0]
+
+
+def test_every_network_is_loaded_once_and_before_its_own_block_alone(world, tmp_path, make_recipe, monkeypatch):
+    built = []
+    build, other = colors.build, colors.build_other
+    monkeypatch.setattr(colors, "build", lambda: built.append("build") or build())
+    monkeypatch.setattr(colors, "build_other", lambda: built.append("other") or other())
+    pairs = (("folder", "colors:build"), ("folder", "colors:build_other"))
+    run(Plan(make_recipe(pairs=pairs), tmp_path / "run", world))
+    assert built == ["build", "other", "build"], "build_other makes one of the other for its spec"
+
+
+def test_a_network_whose_weights_are_damaged_is_left_out_aloud(world, tmp_path, make_recipe, monkeypatch):
+    from equipoise.errors import WeightsError
+
+    def damaged():
+        raise WeightsError("the file is torn")
+
+    monkeypatch.setattr(colors, "build_other", damaged)
+    pairs = (("folder", "colors:build_other"), ("folder", "colors:build"))
+    finished = run(Plan(make_recipe(pairs=pairs), tmp_path / "run", world))
+    assert {row["model"] for row in finished.rows} == {"colors:build"}
+    assert finished.problems == ["colors:build_other is left out: the file is torn"]
+    with pytest.raises(WeightsError, match="torn"):
+        run(Plan(make_recipe(pairs=pairs[:1]), tmp_path / "alone", world))
+    with pytest.raises(WeightsError, match="torn"):
+        run(Plan(make_recipe(pairs=pairs), tmp_path / "strict", world, strict=True))
 
 
 def test_a_data_set_that_is_absent_has_a_stand_in(world, tmp_path, make_recipe):
@@ -209,7 +236,7 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
     asked = []
     forward = Subject.forward
     monkeypatch.setattr(Subject, "forward", lambda self, inputs: asked.append(len(inputs)) or forward(self, inputs))
-    recipe = make_recipe(Grid(confidence=0.9), columns=(Column("GridPG", "GridPG"),))
+    recipe = make_recipe(Grid(confidence=0.9), columns=(Column("GridPG", "grid_pointing_game"),))
     first = run(Plan(recipe, tmp_path / "run", world))
     assert asked.count(1) >= 8
     asked.clear()
@@ -232,7 +259,7 @@ from pathlib import Path
 from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, Plan, Recipe, run
 from equipoise.experiments.protocols.pointing import Pointing
-import equipoise.experiments.runner as runner
+import equipoise.experiments.running.runner as runner
 
 slow = Pointing.measure
 def measure(*args):
@@ -240,7 +267,7 @@ def measure(*args):
     return slow(*args)
 Pointing.measure = measure
 recipe = Recipe("small", "A small table", "of the small world", Pointing(tolerance=1), (("folder", "colors:build"),),
-                (PERFECT, UNIFORM), (Column("PG", "pointing"),))
+                (PERFECT, UNIFORM), (Column("PG", "pointing_game"),))
 run(Plan(recipe, Path({output!r}), Path({world!r}), resume=True))
 """
 
@@ -248,7 +275,7 @@ run(Plan(recipe, Path({output!r}), Path({world!r}), resume=True))
 def test_killed_at_any_moment_a_run_resumes_to_the_same_rows(tmp_path, make_recipe):
     """kill -9 again and again until it is through; then the rows are those of a run that nobody disturbed."""
     world = colors.write_world(tmp_path / "world", count=24)
-    expected = run(Plan(make_recipe(columns=(Column("PG", "pointing"),)), tmp_path / "calm", world)).rows
+    expected = run(Plan(make_recipe(columns=(Column("PG", "pointing_game"),)), tmp_path / "calm", world)).rows
     paths = [str(Path(__file__).parent)]
     code = SCRIPT.format(paths=paths, output=str(tmp_path / "run"), world=str(world))
     parts = tmp_path / "run/parts"
@@ -267,7 +294,7 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_rows(tmp_path, make_reci
         if process.returncode == 0:
             break
     assert kills >= 3
-    finished = run(Plan(make_recipe(columns=(Column("PG", "pointing"),)), tmp_path / "run", world, resume=True))
+    finished = run(Plan(make_recipe(columns=(Column("PG", "pointing_game"),)), tmp_path / "run", world, resume=True))
     assert plain(finished.rows) == plain(expected)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.errors import UnknownNameError
-from equipoise.experiments.statistics import STATISTICS, estimate
+from equipoise.experiments.model.statistics import STATISTICS, estimate
 
 
 def test_the_mean_leaves_out_what_is_undefined_and_counts_it():

@@ -5,9 +5,10 @@ import torch
 from PIL import Image
 
 import colors
+from equipoise._references import resolve
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.experiments import READOUTS, MethodRun
-from equipoise.experiments.subject import Classes, Lab, resolve
+from equipoise.experiments.subject import Classes, Lab
 from equipoise.methods import METHODS, ClassGroup
 from equipoise.metrics import smooth
 

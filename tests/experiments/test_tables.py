@@ -6,10 +6,17 @@ import math
 import pytest
 
 from equipoise.experiments import Column, MethodRun, Recipe, Setting
+from equipoise.experiments.presenting.tables import as_json, blocks, cells, head, markdown, summarize
 from equipoise.experiments.protocols.pointing import Pointing
-from equipoise.experiments.tables import as_json, blocks, cells, head, markdown, summarize
 
 PUBLISHED = {("voc2007", "vgg", "A", "P", "PG"): 0.5, ("voc2007", "vgg", "B", "P", "PG"): 0.75}
+
+
+class Both(Pointing):
+    """Measures a curve besides."""
+
+    curves = ("accuracy",)
+    steps = (0.5, 1.0)
 
 
 @pytest.fixture
@@ -18,14 +25,14 @@ def recipe():
         name="t",
         title="A table",
         summary="of two methods",
-        protocol=Pointing(),
+        protocol=Both(),
         pairs=(("voc2007", "vgg"),),
         methods=(MethodRun("A", "ae"), MethodRun("B", "rap")),
         columns=(
-            Column("PG", "pointing", statistic="class_mean"),
-            Column("DIF", "pointing", {"hard": True}),
-            Column("PR", "ratio", higher_is_better=False),
-            Column("at half", "curve", step=0.5, higher_is_better=None),
+            Column("PG", "pointing_game"),
+            Column("DIF", "pointing_game", {"hard": True}, "mean"),
+            Column("PR", "positive_ratio", higher_is_better=False),
+            Column("at half", "accuracy", step=0.5, higher_is_better=None),
         ),
         settings=(Setting("L"), Setting("P", {"predicted": True})),
         published=PUBLISHED,
@@ -44,11 +51,11 @@ ROWS = [
     row("A", "pointing", 1.0),
     row("A", "pointing", 0.0, unit="b", category=1, predicted=False, hard=True),
     row("A", "pointing", 0.0, unit="c", category=1),
-    row("A", "ratio", 0.2),
-    row("A", "curve", 0.3, step=0.5),
-    row("A", "curve", 0.9, step=1.0),
+    row("A", "positive ratio", 0.2),
+    row("A", "accuracy", 0.3, step=0.5),
+    row("A", "accuracy", 0.9, step=1.0),
     row("B", "pointing", 0.0),
-    row("B", "ratio", 0.1),
+    row("B", "positive ratio", 0.1),
     row("B", "pointing", math.nan, unit="b", hard=True),
 ]
 PAIRS = [("voc2007", "vgg")]

@@ -12,7 +12,8 @@ from equipoise.errors import LayerError
 from equipoise.methods import METHODS
 from equipoise.methods.layers import find_layer, list_layers
 
-STARTS_AT_A_MAP = ["ae", "rsp", "grad_cam", "grad_cam_plus_plus", "score_cam", "relevance_cam", "contrastive_eb"]
+STARTS = ["ae", "rsp", "grad_cam", "grad_cam_plus_plus", "score_cam", "relevance_cam"]
+STARTS_AT_A_MAP = [*STARTS, "contrastive_eb"]
 MAPS = [name for name in METHODS.names() if METHODS[name].level == "map" and hasattr(METHODS[name], "explain_trace")]
 
 
@@ -46,7 +47,7 @@ def test_a_spectrogram_is_explained_as_with_its_channel(method):
     torch.testing.assert_close(found.reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("method", ["ae", "rsp", "grad_cam", "grad_cam_plus_plus", "score_cam", "relevance_cam"])
+@pytest.mark.parametrize("method", STARTS)
 def test_a_map_before_any_layer_of_weights_is_no_default(method):
     x, model = spectrograms(), Audio().double().eval()
     named = equipoise.attribute(model, x, 1, method=method, layer="body.3")
@@ -54,30 +55,43 @@ def test_a_map_before_any_layer_of_weights_is_no_default(method):
 
 
 class Tokens(nn.Module):
-    """A patch convolution, then layers on tokens; or a convolutional network with a head on tokens."""
+    """A patch convolution, then layers on tokens, one of them learnt; or, ``spatial``, on the patches alone.
 
-    def __init__(self, layers: int, *, maps: int = 1, spatial: bool = False) -> None:
+    ``flat``: the patches stand side by side, which is the same function.
+    """
+
+    def __init__(self, layers: int, *, maps: int = 1, spatial: bool = False, flat: bool = True) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.patch = nn.Sequential(nn.Conv2d(3, 8, 2, stride=2), *[nn.Conv2d(8, 8, 1) for _ in range(maps - 1)])
         self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.GELU()) for _ in range(layers))
-        self.fc, self.spatial = nn.Linear(8, 3), spatial
+        self.fc, self.spatial, self.flat = nn.Linear(8, 3), spatial, flat
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.patch(x)
-        y = y.permute(0, 2, 3, 1) if self.spatial else y.flatten(2).mT
+        y = y.flatten(2).mT if self.flat else y.permute(0, 2, 3, 1)
+        y = y if self.spatial else torch.cat([self.token.expand(len(y), 1, 8), y], 1)
         for block in self.blocks:
             y = block(y)
-        return self.fc(y.mean((1, 2) if self.spatial else 1))
+        return self.fc(y.mean(1 if self.flat else (1, 2)))
 
 
-@pytest.mark.parametrize("method", ["ae", "rsp", "grad_cam", "grad_cam_plus_plus", "score_cam", "relevance_cam"])
+@pytest.mark.parametrize("method", STARTS)
 def test_a_start_that_leaves_most_layers_out_is_refused(method):
     x = torch.randn(1, 3, 8, 8)
     with pytest.raises(LayerError, match=r"leaves out 2 of the 3 layers.*layer='blocks"):
         equipoise.attribute(Tokens(2).eval(), x, 1, method=method)
-    for model in (Tokens(1).eval(), Tokens(2, maps=2).eval(), Tokens(5, spatial=True).eval()):
+    for model in (Tokens(1).eval(), Tokens(2, maps=2).eval()):
         assert equipoise.attribute(model, x, 1, method=method).shape[2:] == (8, 8)
+
+
+@pytest.mark.parametrize("method", STARTS)
+def test_layers_on_patches_side_by_side_are_refused_where_the_same_on_their_map_are_explained(method):
+    x = torch.randn(1, 3, 8, 8)
+    assert equipoise.attribute(Tokens(5, spatial=True, flat=False).eval(), x, 1, method=method).shape[2:] == (8, 8)
+    with pytest.raises(LayerError, match=r"leaves out 4 of the 6 layers.*layer='blocks"):
+        equipoise.attribute(Tokens(5, spatial=True).eval(), x, 1, method=method)
 
 
 def test_the_layer_it_names_can_be_named():
@@ -85,7 +99,7 @@ def test_the_layer_it_names_can_be_named():
     with pytest.raises(LayerError) as caught:
         equipoise.attribute(model, x, 1, method="grad_cam")
     named = str(caught.value).split("layer='")[1].split("'")[0]
-    assert equipoise.attribute(model, x, 1, method="grad_cam", layer=named, interpolate=False).shape == (1, 1, 16)
+    assert equipoise.attribute(model, x, 1, method="grad_cam", layer=named, interpolate=False).shape == (1, 1, 17)
     with pytest.raises(LayerError, match="interpolate=False"):
         equipoise.attribute(model, x, 1, method="grad_cam", layer=named)
     assert list_layers(model, x)  # no default is no reason to list nothing

@@ -16,7 +16,7 @@ import torchmetrics
 
 import equipoise.metrics
 from equipoise.errors import MissingPackageError
-from equipoise.metrics import METRICS, AttributionMetric
+from equipoise.metrics import CATALOG, METRICS, AttributionMetric
 
 N = 5
 
@@ -70,7 +70,20 @@ def test_every_metric_describes_itself(name):
     assert kind.range[0] < kind.range[1]
     assert kind.higher_is_better in (True, False, None)
     assert "not finite" in kind.undefined
-    assert getattr(equipoise.metrics, kind.__name__) is kind
+    facts = CATALOG[name]
+    assert (kind.summary, kind.range, kind.undefined) == (facts.summary, facts.range, facts.undefined)
+    assert kind.higher_is_better == facts.higher_is_better
+    assert METRICS[facts.label] is kind
+
+
+@pytest.mark.parametrize("name", CATALOG.names())
+def test_every_entry_of_the_catalog_can_be_read(name):
+    facts = CATALOG[name]
+    assert name == name.casefold().replace(" ", "_")
+    assert CATALOG.canonical(facts.label) == name
+    assert 5 < len(facts.summary) < 95
+    assert "not finite" in facts.undefined
+    assert facts.range[0] < facts.range[1]
 
 
 @pytest.mark.parametrize("name", METRICS.names())

@@ -11,7 +11,8 @@ from timm.data import ImageNetInfo
 
 from equipoise import models
 from equipoise._vocabularies import COCO, VOC, VOC_TO_COCO
-from equipoise.models.groups import COCO_GROUPS, GROUPS, VOC_GROUPS, category_groups, imagenet_group
+from equipoise.models.categories import category_groups
+from equipoise.models.groups import COCO_GROUPS, GROUPS, VOC_GROUPS, imagenet_group
 from equipoise.models.labels import imagenet_classes
 from equipoise.view import Top, View, parse_target
 

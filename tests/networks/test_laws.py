@@ -14,7 +14,8 @@ import equipoise.rules.ae as ae_rule
 from equipoise.engine import Relevance, Trace
 from equipoise.models import build
 from equipoise.rules.gradient import Derivative
-from equipoise.rules.structure import Pool, Split
+from equipoise.rules.pooling import Pool
+from equipoise.rules.structure import Split
 from equipoise.rules.zbox import ZBox
 
 NETWORK = "timm/test_resnet"

@@ -10,8 +10,8 @@ from equipoise import models
 from equipoise.cli import main
 from equipoise.datasets.base import Sample
 from equipoise.experiments import Column, Plan, Recipe, run
+from equipoise.experiments.presenting.writing import write
 from equipoise.experiments.protocols.gallery import Gallery
-from equipoise.experiments.writing import write
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_recipe_leaves_a_page(tmp_path, monkeypatch, photos):
         protocol=Gallery(explain="both"),
         pairs=(("folder", "colors:build"),),
         methods=(colors.PERFECT, colors.UNIFORM),
-        columns=(Column("PR", "positive ratio", higher_is_better=False),),
+        columns=(Column("PR", "positive_ratio", higher_is_better=False),),
         published={("folder", "colors:build", "perfect", "", "PR"): 0.25},
         figure="gallery",
     )

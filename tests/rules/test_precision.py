@@ -9,8 +9,9 @@ from equipoise.engine.rule import Step
 from equipoise.rules.ae import Equilibrium
 from equipoise.rules.excitation import Excitation
 from equipoise.rules.lrp import AlphaBeta, Epsilon, Flat, Gamma
+from equipoise.rules.pooling import Pool
 from equipoise.rules.relevance_cam import DoubledBias
-from equipoise.rules.structure import Pool, Split
+from equipoise.rules.structure import Split
 from equipoise.rules.zbox import ZBox
 from helpers import relative_error
 

@@ -13,8 +13,9 @@ import equipoise
 from equipoise.engine import Relevance, record
 from equipoise.engine.rule import Step
 from equipoise.methods import METHODS
+from equipoise.rules.pooling import Pool
 from equipoise.rules.resampling import Resampled, signed_weights
-from equipoise.rules.structure import STRUCTURE, Pool
+from equipoise.rules.structure import STRUCTURE
 from helpers import dense_matrix, relative_error
 
 SPELLINGS = {

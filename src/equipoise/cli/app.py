@@ -146,7 +146,12 @@ def explain(
 
 @app.command()
 def reproduce(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to run; see: equipoise list recipes")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="What to run, by name or as package.module:NAME; see: equipoise list recipes"
+        ),
+    ],
     *,
     data: Annotated[
         str | None,

@@ -12,19 +12,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from equipoise._references import is_reference, resolve
 from equipoise._registry import nearest
 from equipoise.cli import MENDABLE
-from equipoise.cli.request import check_device, check_output, read_value
+from equipoise.cli.request import check_device, check_output, find_own_modules, read_value
 from equipoise.errors import OptionError, UnknownOptionError
-from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run, tables
-from equipoise.experiments.writing import write
+from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run
+from equipoise.experiments.presenting import tables
+from equipoise.experiments.presenting.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from equipoise.experiments.presenting.tables import Line
     from equipoise.experiments.protocols.base import Protocol
-    from equipoise.experiments.tables import Line
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,8 @@ def reproduce(request: ReproduceRequest) -> int:
     Raises:
         EquipoiseError: If an argument is wrong; nothing is done then.
     """
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # where a user's own module lies, as for python -m
-    recipe = narrowed(RECIPES[request.recipe], request)
+    find_own_modules()
+    recipe = narrowed(_recipe(request.recipe), request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
     output = check_output(request.output or f"equipoise-out/{recipe.name}")
@@ -80,6 +81,21 @@ def reproduce(request: ReproduceRequest) -> int:
     return MENDABLE if finished.problems else 0
 
 
+def _recipe(name: str) -> Recipe:
+    """A recipe by its name, or one of your own as ``"package.module:NAME"``.
+
+    Raises:
+        UnknownNameError: If there is none of that name; the text lists the nearest ones.
+        OptionError: If there is no such module or name, or something else is behind it.
+    """
+    if not is_reference(name):
+        return RECIPES[name]
+    found = resolve(name)
+    if not isinstance(found, Recipe):
+        raise OptionError(f"{name!r} is of type {type(found).__name__}, not an equipoise.experiments.Recipe")
+    return found
+
+
 def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
     """The recipe with the data sets, networks, methods and options of the command line.
 
@@ -100,7 +116,7 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
         pairs = tuple((name, model) for name in names for model in models or of_recipe[name] or every)
     protocol = _with_options(recipe.protocol, request.options)
     methods = _methods(recipe, _parts(request.methods))
-    return replace(recipe, pairs=pairs, methods=methods, protocol=protocol)
+    return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods)
 
 
 def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
@@ -119,7 +135,7 @@ def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
 def _own(name: str) -> MethodRun:
     from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
 
-    if ":" in name:
+    if is_reference(name):
         return MethodRun(name.rpartition(":")[2], name)
     return MethodRun(METHODS.canonical(name), METHODS.canonical(name))
 

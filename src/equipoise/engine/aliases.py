@@ -30,7 +30,7 @@ class Place:
     @classmethod
     def of(cls, tensor: Tensor) -> Place:
         """The place of ``tensor``."""
-        return cls(tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
+        return cls(tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
 
     def read(self, memory: Tensor) -> Tensor:
         """The tensor at this place of ``memory`` ``(entries,)``."""
@@ -90,8 +90,7 @@ class Writes:
         inputs = written if value is None else [value, *written]
         memory = before if before is not None else tensor.new_zeros(entries)
         function = partial(_overwrite, memory, place, value is not None, tuple(write.place for write in log))
-        call = OpCall(function, OPERATIONS[_OVERWRITE], (*inputs,), {}, tuple(dict.fromkeys(inputs)), site)
-        return call
+        return OpCall(function, OPERATIONS[_OVERWRITE], (*inputs,), {}, tuple(dict.fromkeys(inputs)), site)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -8,6 +8,9 @@ from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Value
 
 
+_WRITING = frozenset({"setitem", "overwrite", "copy", "pad", "index_copy", "slice_scatter", "select_scatter"})
+
+
 def channel_axis(value: Value) -> int:
     """The axis of the channels of a map: where the nearest layer of weights puts them, and views carry them.
 
@@ -22,8 +25,12 @@ def channel_axis(value: Value) -> int:
         seen.add(current)
         if call.kind is OpKind.LINEAR:
             return len(current.shape) - 1 if call.name == "linear" else 1
+        if call.name in _WRITING and len(call.inputs[0].shape) == len(current.shape):
+            return find(call.inputs[0])
         if call.kind is OpKind.VIEW and len(call.inputs) == 1 and not call.inputs[0].discrete:
             return _moved(call, current, find(call.inputs[0]))
+        if call.inputs and len(call.inputs) == 1 and len(call.inputs[0].shape) != len(current.shape):
+            return _moved(call, current, find(call.inputs[0]))  # a mean or a maximum over some axes
         alike = [source for source in call.inputs if len(source.shape) == len(current.shape) and not source.discrete]
         return find(max(alike, key=lambda source: torch.Size(source.shape).numel())) if alike else 1
 
@@ -46,6 +53,8 @@ def _moved(call: OpCall, value: Value, axis: int) -> int:
         return 1
     for place, extent in enumerate(made.shape):
         if place and extent > 1:
+            if 0 in made.shape:
+                return 1
             first = made.movedim(place, 0).flatten(1)
             if bool((first == first[:, :1]).all()) and bool((first[1:, 0] != first[:-1, 0]).any()):
                 return place

@@ -45,13 +45,22 @@ def _sampled(call: OpCall) -> Tensor:
     signal = call.inputs[0]
     with torch.no_grad():
         try:
-            return call.run(samples)[0].unsqueeze(1)
-        except (RuntimeError, IndexError):  # it has weights: as many as the signal has channels or entries
-            rows = []
-            for sample in samples.tolist():
-                made = call.run(torch.full(signal.shape, sample, dtype=torch.float64))[0].flatten()
-                rows.append(made[:: max(1, made.numel() // _MOST)])
-            return torch.stack(rows)
+            made = call.run(samples)[0]
+            if made.shape == samples.shape:
+                return made.unsqueeze(1)
+        except (RuntimeError, IndexError):
+            pass  # it has weights, or asks for more dimensions: it is given all that the signal has
+        rows = []
+        for sample in samples.tolist():
+            made = call.run(torch.full(signal.shape, sample, dtype=torch.float64))[0].flatten()
+            rows.append(made[:: max(1, made.numel() // _MOST)])
+        return torch.stack(rows)
+
+
+def rising(call: OpCall) -> bool:
+    """Whether an affine function of one signal rises everywhere."""
+    y = _sampled(call)
+    return bool((y[3] > y[0]).all())
 
 
 def _judged(y: Tensor) -> Behavior:

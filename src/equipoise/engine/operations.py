@@ -101,7 +101,7 @@ def register(
 
 
 def operation_name(function: Callable[..., Any]) -> str:
-    """The name a torch callable goes by here: ``add`` for ``add_``, ``__iadd__``, ``torch.add``, ``aten.add.Tensor``."""
+    """The name a torch callable goes by here: ``add`` for ``add_``, ``__iadd__``, ``torch.add`` and ``aten.add``."""
     name = _plain_name(function)
     if name.startswith("__") and name.endswith("__"):
         inner = name[2:-2]
@@ -150,10 +150,11 @@ _SYNONYMS = {
     "_unsafe_view": "view", "max_pool1d_with_indices": "max_pool1d", "max_pool2d_with_indices": "max_pool2d",
     "max_pool3d_with_indices": "max_pool3d", "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
-    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d", "special_log1p": "log1p", "_softmax": "softmax", "_threshold": "threshold", "log_sigmoid": "logsigmoid",
+    "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d", "special_log1p": "log1p", "_softmax": "softmax",
+    "_threshold": "threshold", "log_sigmoid": "logsigmoid",
     "special_ndtr": "ndtr", "special_exp2": "exp2", "special_expm1": "expm1", "special_log_softmax": "log_softmax",
     "special_softmax": "softmax", "matrix_norm": "linalg_norm",
-}
+}  # fmt: skip
 _INPLACE_POSITION = {
     "relu": 1, "relu6": 1, "silu": 1, "mish": 1, "selu": 1, "celu": 2, "elu": 2, "leaky_relu": 2,
     "hardswish": 1, "hardsigmoid": 1, "hardtanh": 3, "threshold": 3, "dropout": 3, "dropout2d": 3,

@@ -38,8 +38,8 @@ _VIEW_PROPERTY = Operation("property", OpKind.VIEW)
 _ASKS_NOTHING = frozenset({
     "size", "dim", "ndimension", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex",
     "data_ptr", "_assert", "len", "element_size", "get_device", "storage_offset", "untyped_storage", "repr", "format",
-    "bool", "is_inference", "is_complex", "is_same_size", "is_nonzero", "equal", "allclose", "can_cast",
-    "result_type", "__int__", "stride", "is_set_to", "is_shared", "broadcast_shapes",
+    "bool", "is_inference", "is_same_size", "is_nonzero", "equal", "allclose", "can_cast",
+    "result_type", "__int__", "is_set_to", "is_shared", "broadcast_shapes",
 })  # fmt: skip
 
 _LEAVES_TORCH = frozenset({"numpy", "array", "__array__", "dlpack", "__dlpack__"})

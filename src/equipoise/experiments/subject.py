@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
 from equipoise.errors import OptionError, UnsupportedModelError
-from equipoise.loading import load
+from equipoise.loading import fetch, load
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers
 from equipoise.metrics import smooth
 from equipoise.models import Preprocessing
+from equipoise.models.categories import category_groups
 from equipoise.models.checkpoints import state_checksum
-from equipoise.models.groups import category_groups
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from equipoise.datasets import DataSet
-    from equipoise.experiments.recipe import MethodRun
+    from equipoise.experiments.model.method_run import MethodRun
     from equipoise.models import ModelSpec
     from equipoise.network import BoundMethod, Network
 
@@ -225,6 +225,14 @@ class Lab:
         self._held: Subject | None = None
         self.checksums: dict[str, str] = {}
         """SHA-256 of the weights of every network loaded so far."""
+
+    def fetch(self, name: str) -> None:
+        """Have what a network needs at hand, without building it: a run asks for all of them before it begins.
+
+        Raises:
+            EquipoiseError: If there is no such network, or its weights cannot be had.
+        """
+        fetch(name)
 
     def subject(self, name: str) -> Subject:
         """The network behind a name, or behind ``"package.module:build"``; see `equipoise.loading.load`.

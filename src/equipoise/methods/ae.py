@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine.channels import channel_axis
 from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
@@ -19,7 +20,7 @@ from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import METHODS, check_inputs
-from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, channel_axis, find_layer
+from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 from equipoise.rules.ae import TERMS, Equilibrium, Term

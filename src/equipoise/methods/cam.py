@@ -57,7 +57,7 @@ class _GradientCam(Propagation):
             activation = channels_first(trace.data(layer).to(gradient.dtype).unsqueeze(0), layer)[0]
             result = (self.weights(activation, gradient) * activation).sum(2, keepdim=True)
             maps.append(result.clamp(min=0) if self.relu else result)
-        return mean_of_maps(maps, map_size(maps[0].dim() - 3, trace.input.shape), interpolate=self.interpolate)
+        return mean_of_maps(maps, trace.input.shape, interpolate=self.interpolate)
 
 
 @METHODS.register("grad_cam", aliases=("Grad-CAM", "gradcam"))
@@ -181,7 +181,7 @@ class ScoreCam(ManyPasses):
             run = Run(self, images, target, trace.logits)
             del trace
             maps = [self._map(run, activation) for activation in activations]
-            found = mean_of_maps(maps, map_size(maps[0].dim() - 3, run.image.shape), interpolate=self.interpolate)
+            found = mean_of_maps(maps, run.image.shape, interpolate=self.interpolate)
             return run.targets.format(found.to(inputs.dtype))
 
     def _map(self, run: Run, activation: Tensor) -> Tensor:
@@ -208,13 +208,14 @@ def each(layer: Layers) -> Sequence[str | None]:
     return [layer] if layer is None or isinstance(layer, str) else layer
 
 
-def mean_of_maps(maps: Sequence[Tensor], size: Sequence[int], *, interpolate: bool) -> Tensor:
-    """The mean of the maps of several layers ``(k, n, 1, *positions)``, resized to ``size`` unless told not to.
+def mean_of_maps(maps: Sequence[Tensor], shape: Sequence[int], *, interpolate: bool) -> Tensor:
+    """The mean of the maps of several layers ``(k, n, 1, *positions)``, resized to inputs of ``shape``.
 
     Raises:
-        LayerError: If they are not resized and their shapes differ.
+        LayerError: If they cannot be resized, or must not be (``interpolate=False``) and differ in shape.
     """
     if interpolate:
+        size = map_size(maps[0].dim() - 3, shape)
         maps = [one if one.shape[3:] == torch.Size(size) else resize(one, size) for one in maps]
     if len({one.shape for one in maps}) > 1:
         shapes = ", ".join(str(tuple(one.shape[3:])) for one in maps)

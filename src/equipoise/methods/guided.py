@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine.canonical import places, source_of_views
+from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
@@ -18,6 +20,7 @@ from equipoise.methods.layers import map_dims
 from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import GRADIENT, Derivative
+
 
 @dataclass(frozen=True)
 class Guided:
@@ -158,9 +161,30 @@ class _BiasTerm:
         arrived = relevance[0]
         if arrived is not None:
             (bias,) = step.run([torch.zeros_like(step.data())])
+            bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
             if bool(bias.any()):
-                self.found.append(arrived.value * bias)
+                self.found.append(_on_map(arrived.value * bias, step))
         return GRADIENT.rule_for(step)(step, relevance)
+
+
+def _on_map(term: Tensor, step: Step) -> Tensor:
+    """A norm's term ``(k, n, *shape)`` on the map that its input is a view of, such as tokens of a map."""
+    value = step.call.inputs[0]
+    source = source_of_views(value)
+    alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
+    out = step.call.outputs[0]
+    as_it_is = channel_axis(out) == 1 and len(value.shape) >= len(source.shape)
+    if step.call.kind is not OpKind.NORM or as_it_is:
+        return term
+    if source is value or not alike or source.shape[0] != step.n:
+        return term.movedim(1 + channel_axis(out), 2)
+    found = places(value, source, step.n)
+    if found is None or found.unique().numel() != found.numel():
+        return term
+    flat = per_sample(term, step.n)
+    moved = torch.empty_like(flat)
+    moved[..., (found.flatten() - 1).to(flat.device)] = flat
+    return moved.reshape(len(term), *source.shape)
 
 
 def _unit_range(value: Tensor, n: int) -> Tensor:

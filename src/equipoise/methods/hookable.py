@@ -134,6 +134,8 @@ def nonlinear_modules(model: nn.Module, trace: Trace) -> Iterator[str]:
         UnsupportedModelError: If it is none that captum has a rule for.
     """
     for call in trace.recorded:
+        if call.inputs and all(value.discrete for value in call.inputs):
+            continue  # what is computed from masks and indices has no gradient
         if (call.kind is None or call.kind in _NONLINEAR) and call.name != "neg":
             if type(model.get_submodule(call.site.module)) not in _KNOWN:
                 known = ", ".join(kind.__name__ for kind in _KNOWN)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise.engine import OpCall, OpKind, Output, Trace, Value, python_module, record
 from equipoise.engine.canonical import open_at, source_of_views
-from equipoise.engine.channels import channel_axis as channel_axis
+from equipoise.engine.channels import channel_axis
 from equipoise.errors import LayerError
 from equipoise.methods.attention import is_attention
 from equipoise.methods.starts import head_of
@@ -104,14 +104,10 @@ def candidates(trace: Trace) -> list[Value]:
 
 def _whole(value: Value) -> bool:
     """Whether a map was computed, not cut, padded or put together from others."""
-    call = value.producer
-    if call is None or call.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
-        return True
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
-    return call.kind is OpKind.CONCATENATE or (
-        source.maker is None and math.prod(value.shape) == math.prod(source.shape)
-    )
+    own = source.maker is None and source.producer is not None
+    return source is value or (own and math.prod(value.shape) == math.prod(source.shape))
 
 
 def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:

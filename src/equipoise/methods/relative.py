@@ -136,7 +136,11 @@ class RSP(_ToThePixels):
         exact: dict[OpKind, Rule] = {OpKind.NORM: NonzeroPass(), OpKind.MAX_POOL: Pool()}
         composite = Composite(
             "rsp",
-            {**STRUCTURE, **(exact if self.reference else {}), OpKind.LINEAR: RelativeSection(flat_kernel=self.reference)},
+            {
+                **STRUCTURE,
+                **(exact if self.reference else {}),
+                OpKind.LINEAR: RelativeSection(flat_kernel=self.reference),
+            },
             (Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),),
         )
         return self.to(trace, {layer: Relevance(shifted(G, peak))}, composite, trace.input)
@@ -183,9 +187,9 @@ class AGF(_ToThePixels):
         """See `Propagation`."""
         if targets.members is None:
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
-        masked = Beside(MaskedValue(share_ties=not self.reference))
+        masked = Beside(MaskedValue(share_ties=not self.reference), share_ties=not self.reference)
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
-        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.ADD), masked))
+        rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.MAXIMUM, OpKind.ADD), masked))
         rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",

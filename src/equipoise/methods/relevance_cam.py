@@ -11,7 +11,7 @@ from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
 from equipoise.methods.cam import Layers, each, mean_of_maps
 from equipoise.methods.layers import channels_first, find_layer, rows_of_images
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, map_size, one_hot
+from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
 from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed
@@ -69,4 +69,4 @@ class RelevanceCAM(Propagation):
             weights = relevance.mean(positions, keepdim=True)
             features = channels_first(trace.data(layer).to(relevance.dtype).unsqueeze(0), layer)
             maps.append(channel_sum(weights * features))
-        return mean_of_maps(maps, map_size(maps[0].dim() - 3, trace.input.shape), interpolate=self.interpolate)
+        return mean_of_maps(maps, trace.input.shape, interpolate=self.interpolate)

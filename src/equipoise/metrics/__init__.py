@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipoise.metrics.base import AttributionMetric as AttributionMetric
-    from equipoise.metrics.base import resize_map as resize_map
-    from equipoise.metrics.base import smooth as smooth
     from equipoise.metrics.canvases import CANVASES as CANVASES
-    from equipoise.metrics.catalog import METRICS as METRICS
+    from equipoise.metrics.catalog import CATALOG as CATALOG
+    from equipoise.metrics.catalog import MetricFacts as MetricFacts
     from equipoise.metrics.curves import Deletion as Deletion
     from equipoise.metrics.curves import Insertion as Insertion
     from equipoise.metrics.curves import abpc as abpc
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from equipoise.metrics.localization import outside_inside_ratio as outside_inside_ratio
     from equipoise.metrics.localization import pointing_hit as pointing_hit
     from equipoise.metrics.localization import positive_ratio as positive_ratio
+    from equipoise.metrics.maps import resize_map as resize_map
+    from equipoise.metrics.maps import smooth as smooth
+    from equipoise.metrics.over_data_sets import METRICS as METRICS
     from equipoise.metrics.perturbation import INSERTION_SHARES as INSERTION_SHARES
     from equipoise.metrics.perturbation import perturb as perturb
     from equipoise.metrics.perturbation import perturbation_curve as perturbation_curve
@@ -71,7 +73,8 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: a plain function must not load torchmetrics or scikit-image for its neighbors.
 _MODULES = {
-    "base": ("AttributionMetric", "resize_map", "smooth"),
+    "base": ("AttributionMetric",),
+    "maps": ("resize_map", "smooth"),
     "localization": (
         "EnergyPointingGame",
         "OutsideInsideRatio",
@@ -130,7 +133,8 @@ _MODULES = {
         "randomize",
         "stages",
     ),
-    "catalog": ("METRICS",),
+    "catalog": ("CATALOG", "MetricFacts"),
+    "over_data_sets": ("METRICS",),
     "similarity": (
         "HogCorrelation",
         "RankCorrelation",
@@ -154,4 +158,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted(_LAZY)

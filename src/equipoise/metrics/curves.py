@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import METRICS, AttributionMetric, wide
+from equipoise.metrics.base import AttributionMetric, cataloged
+from equipoise.metrics.maps import wide
 from equipoise.metrics.perturbation import INSERTION_SHARES, Score, perturbation_curve
 
 
@@ -137,9 +138,6 @@ class _CurveMetric(AttributionMetric):
         options: Of ``torchmetrics.Metric``.
     """
 
-    range: ClassVar[tuple[float, float]] = (0.0, 1.0)  # of scores that are probabilities
-    undefined: ClassVar[str] = "the curve holds NaN, as for a map that is not finite"
-
     total: Tensor
     count: Tensor
 
@@ -170,7 +168,7 @@ class _CurveMetric(AttributionMetric):
         return area(self.curve(), self.shares)
 
 
-@METRICS.register("insertion")
+@cataloged("insertion")
 class Insertion(_CurveMetric):
     """The area under the mean score while pixels appear, most relevant first.
 
@@ -179,10 +177,8 @@ class Insertion(_CurveMetric):
         options: Of ``torchmetrics.Metric``.
     """
 
-    summary: ClassVar[str] = "Mean score while the most relevant pixels appear"
 
-
-@METRICS.register("deletion")
+@cataloged("deletion")
 class Deletion(_CurveMetric):
     """The area under the mean score while pixels vanish, most relevant first.
 
@@ -190,6 +186,3 @@ class Deletion(_CurveMetric):
         shares: Of the pixels, as the curves have them.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Mean score while the most relevant pixels vanish"
-    higher_is_better: bool | None = False

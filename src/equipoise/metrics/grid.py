@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float, Int
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import METRICS, MeanMetric, check_maps, finite, undefined_unless
+from equipoise.metrics.base import MeanMetric, cataloged
+from equipoise.metrics.maps import check_maps, finite, undefined_unless
 
 LEAST_MASS = 1e-7
 """Positive relevance up to which a map has none; the public benchmark's constant."""
@@ -154,7 +155,7 @@ def aggregate_attributions(
     return torch.stack(bins)
 
 
-@METRICS.register("grid_pointing_game", aliases=("GridPG",))
+@cataloged("grid_pointing_game")
 class GridPointingGame(MeanMetric):
     """The mean of `grid_pointing`.
 
@@ -162,9 +163,6 @@ class GridPointingGame(MeanMetric):
         cells: How many cells a row and a column hold.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Share of the positive relevance in the cell of the explained class"
-    undefined: ClassVar[str] = "nothing is positive (at most 1e-7 in sum), or the map is not finite"
 
     def __init__(self, cells: int = 2, **options: Any) -> None:
         super().__init__(**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,16 +13,8 @@ from torch import Tensor
 from equipoise._registry import Registry
 from equipoise._typing import Bool, Float, Int
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import (
-    METRICS,
-    AttributionMetric,
-    MeanMetric,
-    check_maps,
-    check_masks,
-    finite,
-    undefined_unless,
-    unit_range,
-)
+from equipoise.metrics.base import AttributionMetric, MeanMetric, cataloged
+from equipoise.metrics.maps import check_maps, check_masks, finite, undefined_unless, unit_range
 
 TOLERANCE = 15
 """Pixels by which the pointing game's maximum may miss the object (Zhang et al. 2016)."""
@@ -189,7 +181,7 @@ def center_map(size: tuple[int, int]) -> Float[Tensor, "h w"]:
     return 1 - (down[:, None] + across) / max((height - 1) ** 2 + (width - 1) ** 2, 1)
 
 
-@METRICS.register("pointing_game")
+@cataloged("pointing_game")
 class PointingGame(AttributionMetric):
     """The mean over classes of `pointing_hit`; classes without maps are left out.
 
@@ -202,9 +194,6 @@ class PointingGame(AttributionMetric):
     References:
         Fong et al. 2019 (*Extremal Perturbations*), TorchRay; hits over hits and misses for each class.
     """
-
-    summary: ClassVar[str] = "Share of maps whose maximum lies on the object, mean over classes"
-    undefined: ClassVar[str] = "the mask is empty, or the map is not finite"
 
     hits: Tensor
     counts: Tensor
@@ -251,32 +240,25 @@ class PointingGame(AttributionMetric):
         return self.per_class().nanmean()
 
 
-@METRICS.register("positive_ratio")
+@cataloged("positive_ratio")
 class PositiveRatio(MeanMetric):
     """The mean of `positive_ratio`."""
-
-    summary: ClassVar[str] = "Share of pixels above 0: the area a map claims"
-    higher_is_better: bool | None = None
-    undefined: ClassVar[str] = "the map is not finite"
 
     def update(self, heatmaps: Float[Tensor, "n h w"]) -> None:
         """Take in maps."""
         self.add(positive_ratio(heatmaps))
 
 
-@METRICS.register("energy_pointing_game")
+@cataloged("energy_pointing_game")
 class EnergyPointingGame(MeanMetric):
     """The mean of `energy_pointing`."""
-
-    summary: ClassVar[str] = "Share of the positive relevance that lies on the object"
-    undefined: ClassVar[str] = "nothing is positive, the mask is empty, or the map is not finite"
 
     def update(self, heatmaps: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w"]) -> None:
         """Take in maps and masks."""
         self.add(energy_pointing(heatmaps, masks))
 
 
-@METRICS.register("outside_inside_ratio")
+@cataloged("outside_inside_ratio")
 class OutsideInsideRatio(MeanMetric):
     """The mean of `outside_inside_ratio`.
 
@@ -284,11 +266,6 @@ class OutsideInsideRatio(MeanMetric):
         normalization: See there.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Mean relevance outside the object over the mean inside"
-    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    higher_is_better: bool | None = False
-    undefined: ClassVar[str] = "the mask is empty or full, the mean inside is 0, or the map is constant or not finite"
 
     def __init__(self, *, normalization: str = "min_max", **options: Any) -> None:
         super().__init__(**options)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from equipoise._typing import Bool, Float, Int
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import check_maps, finite
 from equipoise.metrics.canvases import CANVASES
+from equipoise.metrics.maps import check_maps, finite
 from equipoise.metrics.pixel_sets import places, ranking
 
 INSERTION_SHARES = tuple(percent / 100 for percent in range(1, 21))

@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise._registry import Registry
 from equipoise._typing import Bool, Float, Int
 from equipoise.errors import OptionError, ShapeError
-from equipoise.metrics.base import check_maps
+from equipoise.metrics.maps import check_maps
 
 ORDERS: Registry[Callable[[Tensor, int], Tensor]] = Registry("order")
 """From maps ``(n, p)`` and a seed to the pixels of each, first to last, ``(n, p)``."""

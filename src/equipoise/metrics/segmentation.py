@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from equipoise._registry import Registry
 from equipoise._typing import Bool, Float
-from equipoise.metrics.base import (
-    METRICS,
-    AttributionMetric,
-    MeanMetric,
-    check_maps,
-    check_masks,
-    finite,
-    undefined_unless,
-    unit_range,
-    wide,
-)
-
-THRESHOLDS: Registry[Callable[[Tensor], Tensor]] = Registry("threshold")
-"""Above which value a pixel counts as object: from maps ``(n, h, w)`` to ``(n, 1, 1)``."""
-
-THRESHOLDS.add("zero", lambda heatmaps: heatmaps.new_zeros(len(heatmaps), 1, 1))
-THRESHOLDS.add("mean", lambda heatmaps: heatmaps.mean((1, 2), keepdim=True))
+from equipoise.metrics.base import AttributionMetric, MeanMetric, cataloged
+from equipoise.metrics.maps import check_maps, check_masks, finite, undefined_unless, unit_range, wide
+from equipoise.metrics.thresholds import THRESHOLDS
 
 Scored = tuple[Float[Tensor, "n p"], Bool[Tensor, "n p"]]
 """Scores of pixels, and whether each is what is looked for."""
@@ -217,7 +203,7 @@ class _Thresholded(AttributionMetric):
         self.counts += counts[defined].sum(0).to(self.counts)
 
 
-@METRICS.register("pixel_ap", aliases=("mAP",))
+@cataloged("pixel_ap")
 class PixelAP(MeanMetric):
     """The mean over maps of `pixel_average_precision`.
 
@@ -226,9 +212,6 @@ class PixelAP(MeanMetric):
         threshold: See there.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Average precision of the map as a detector of the object's pixels"
-    undefined: ClassVar[str] = "the mask is empty, or the map is not finite (two_channel: or constant)"
 
     def __init__(self, definition: str = "foreground", *, threshold: str = "zero", **options: Any) -> None:
         super().__init__(**options)
@@ -239,7 +222,7 @@ class PixelAP(MeanMetric):
         self.add(pixel_average_precision(heatmaps, masks, self.definition, threshold=self.threshold))
 
 
-@METRICS.register("pixel_accuracy")
+@cataloged("pixel_accuracy")
 class PixelAccuracy(_Thresholded):
     """Right pixels over all pixels of the data set, as Chefer et al. 2021 sum them.
 
@@ -248,15 +231,12 @@ class PixelAccuracy(_Thresholded):
         options: Of ``torchmetrics.Metric``.
     """
 
-    summary: ClassVar[str] = "Share of all pixels that the map, cut at a threshold, classifies right"
-    undefined: ClassVar[str] = "the map is not finite"
-
     def compute(self) -> Tensor:
         """The share, float64, a scalar; NaN before the first map."""
         return self.counts.diagonal().sum() / self.counts.sum()
 
 
-@METRICS.register("mean_iou", aliases=("mIoU",))
+@cataloged("mean_iou")
 class MeanIoU(_Thresholded):
     """Intersections over unions, both summed over the data set, mean of object and background.
 
@@ -268,16 +248,13 @@ class MeanIoU(_Thresholded):
         Chefer et al. 2021, whose public code sums both over the data set.
     """
 
-    summary: ClassVar[str] = "Intersection over union of the cut map, mean of object and background"
-    undefined: ClassVar[str] = "the map is not finite"
-
     def compute(self) -> Tensor:
         """The mean, float64, a scalar; NaN before the first map."""
         intersections, unions = _intersections_and_unions(self.counts.unsqueeze(0))
         return (intersections / unions).nanmean()
 
 
-@METRICS.register("f1")
+@cataloged("f1")
 class F1(MeanMetric):
     """The mean over maps of `f1`.
 
@@ -285,9 +262,6 @@ class F1(MeanMetric):
         threshold: See there.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Harmonic mean of precision and recall of the cut map, on the object"
-    undefined: ClassVar[str] = "neither mask nor map has a pixel, or the map is not finite"
 
     def __init__(self, threshold: str = "zero", **options: Any) -> None:
         super().__init__(**options)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.metrics.base import check_maps
 from equipoise.metrics.localization import positive_ratio
+from equipoise.metrics.maps import check_maps
 from equipoise.metrics.similarity import rank_correlation
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Bool, Float
 from equipoise.errors import MissingPackageError, ShapeError
-from equipoise.metrics.base import METRICS, MeanMetric, check_maps, finite, undefined_unless, unit_range, wide
+from equipoise.metrics.base import MeanMetric, cataloged
+from equipoise.metrics.maps import check_maps, finite, undefined_unless, unit_range, wide
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -175,16 +176,12 @@ class _PairMetric(MeanMetric):
         options: Of ``torchmetrics.Metric``.
     """
 
-    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-    higher_is_better: bool | None = None  # a sanity check wants it low, stability wants it high
-    undefined: ClassVar[str] = "one of the maps is constant or not finite"
-
     def __init__(self, *, absolute: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.absolute = absolute
 
 
-@METRICS.register("rank_correlation", aliases=("Spearman",))
+@cataloged("rank_correlation")
 class RankCorrelation(_PairMetric):
     """The mean of `rank_correlation`.
 
@@ -193,14 +190,12 @@ class RankCorrelation(_PairMetric):
         options: Of ``torchmetrics.Metric``.
     """
 
-    summary: ClassVar[str] = "Rank correlation of the pixels of two maps"
-
     def update(self, a: Float[Tensor, "n h w"], b: Float[Tensor, "n h w"]) -> None:
         """Take in pairs of maps."""
         self.add(rank_correlation(a, b, absolute=self.absolute))
 
 
-@METRICS.register("ssim")
+@cataloged("ssim")
 class StructuralSimilarity(_PairMetric):
     """The mean of `structural_similarity`.
 
@@ -209,14 +204,12 @@ class StructuralSimilarity(_PairMetric):
         options: Of ``torchmetrics.Metric``.
     """
 
-    summary: ClassVar[str] = "Structural similarity of two maps, each scaled to 0..1"
-
     def update(self, a: Float[Tensor, "n h w"], b: Float[Tensor, "n h w"]) -> None:
         """Take in pairs of maps."""
         self.add(structural_similarity(a, b, absolute=self.absolute))
 
 
-@METRICS.register("hog")
+@cataloged("hog")
 class HogCorrelation(_PairMetric):
     """The mean of `hog_correlation`.
 
@@ -224,8 +217,6 @@ class HogCorrelation(_PairMetric):
         absolute: Whether a map's magnitude alone counts.
         options: Of ``torchmetrics.Metric``.
     """
-
-    summary: ClassVar[str] = "Rank correlation of two maps' histograms of oriented gradients"
 
     def update(self, a: Float[Tensor, "n h w"], b: Float[Tensor, "n h w"]) -> None:
         """Take in pairs of maps."""

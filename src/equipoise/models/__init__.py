@@ -8,5 +8,6 @@ from equipoise.models.families import representative as representative
 from equipoise.models.preprocessing import Preprocessing as Preprocessing
 from equipoise.models.spec import ModelSpec as ModelSpec
 from equipoise.models.zoo import build as build
+from equipoise.models.zoo import fetch as fetch
 from equipoise.models.zoo import list_models as list_models
 from equipoise.models.zoo import load_model as load_model

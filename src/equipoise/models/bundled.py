@@ -82,6 +82,7 @@ class Bundled:
             classes=1000,
             preprocessing=Preprocessing.from_timm(config),
             construct=_construct,
+            fetch=weights_file,
             pretrained=_pretrained,
             translate=translate,
             license="apache-2.0",

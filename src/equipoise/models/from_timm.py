@@ -17,6 +17,8 @@ from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sources import Entry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
 
@@ -47,7 +49,7 @@ def _construct(architecture: str, classes: int) -> nn.Module:
     return network
 
 
-def _pretrained(architecture: str, config: PretrainedCfg) -> tuple[nn.Module, str]:
+def _fetch(architecture: str, config: PretrainedCfg) -> Path:
     name = f"timm/{architecture}" + (f".{config.tag}" if config.tag else "")
     if not config.has_weights:
         raise WeightsError(
@@ -57,11 +59,14 @@ def _pretrained(architecture: str, config: PretrainedCfg) -> tuple[nn.Module, st
     if not config.num_classes:
         raise UnsupportedModelError(f"{name} has no classifier, so there is no class score to explain")
     if config.hf_hub_id:
-        path = fetch_hub(config.hf_hub_id, config.hf_hub_filename, name=name)
-        custom = config.custom_load and bool(config.hf_hub_filename)
-    else:
-        path = fetch_url(config.url, name=name)
-        custom = config.custom_load
+        return fetch_hub(config.hf_hub_id, config.hf_hub_filename, name=name)
+    return fetch_url(config.url, name=name)
+
+
+def _pretrained(architecture: str, config: PretrainedCfg) -> tuple[nn.Module, str]:
+    name = f"timm/{architecture}" + (f".{config.tag}" if config.tag else "")
+    path = _fetch(architecture, config)
+    custom = config.custom_load and (not config.hf_hub_id or bool(config.hf_hub_filename))
     if not custom:
         read_state_dict(path)  # refuses code in the file, which timm before 1.0.16 would have run
     overlay = {"file": str(path), "custom_load": custom}
@@ -113,6 +118,7 @@ class Timm:
             classes=config.num_classes or 1000,
             preprocessing=Preprocessing.from_timm(timm.data.resolve_data_config({}, pretrained_cfg=known)),
             construct=partial(_construct, architecture),
+            fetch=partial(_fetch, architecture, config),
             pretrained=partial(_pretrained, architecture, config),
             translate=translate,
             labels=tuple(config.label_names) if config.label_names else None,

@@ -18,6 +18,7 @@ from equipoise.models.sources import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import nn
     from torchvision.models import WeightsEnum
@@ -46,11 +47,16 @@ def _construct(architecture: str, classes: int) -> nn.Module:
     return network
 
 
-def _pretrained(architecture: str, weights: WeightsEnum) -> tuple[nn.Module, str]:
+def _fetch(architecture: str, weights: WeightsEnum) -> Path:
     name = f"torchvision/{architecture}.{weights.name}"
     if (architecture, weights.name) in _FEATURES_ONLY:
         raise UnsupportedModelError(f"{name} has no classifier, so there is no class score to explain")
-    path = fetch_url(weights.url, name=name)
+    return fetch_url(weights.url, name=name)
+
+
+def _pretrained(architecture: str, weights: WeightsEnum) -> tuple[nn.Module, str]:
+    name = f"torchvision/{architecture}.{weights.name}"
+    path = _fetch(architecture, weights)
     network = _construct(architecture, _outputs(weights))
     load_strictly(network, translate(read_state_dict(path), network), name=name, file=str(path))
     return network, file_checksum(path)
@@ -95,6 +101,7 @@ class Torchvision:
             classes=_outputs(weights),
             preprocessing=Preprocessing.from_torchvision(weights.transforms()),
             construct=partial(_construct, architecture),
+            fetch=partial(_fetch, architecture, weights),
             pretrained=partial(_pretrained, architecture, weights),
             translate=translate,
             license=weights.meta.get("license"),

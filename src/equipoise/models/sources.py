@@ -14,6 +14,7 @@ from equipoise._registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from torch import nn
 
@@ -33,6 +34,7 @@ class Entry:
         classes: Number of outputs of the pretrained weights.
         preprocessing: What they were trained on.
         construct: Builds the network for a number of classes, in the process's random state.
+        fetch: Has the file of the pretrained weights at hand, downloaded if need be; builds nothing.
         pretrained: Builds the network with the pretrained weights and gives the file's SHA-256.
         translate: Renames the tensors of a file that follows an older naming; gets the network's skeleton.
         labels: Names of the outputs, if the publisher gives any.
@@ -46,6 +48,7 @@ class Entry:
     classes: int
     preprocessing: Preprocessing
     construct: Construct = field(repr=False)
+    fetch: Callable[[], Path] = field(repr=False)
     pretrained: Callable[[], tuple[nn.Module, str]] = field(repr=False)
     translate: Callable[[StateDict, nn.Module], StateDict] = field(repr=False, default=lambda state, _network: state)
     labels: tuple[str, ...] | None = field(repr=False, default=None)

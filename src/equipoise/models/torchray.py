@@ -30,6 +30,7 @@ from equipoise.models.sources import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from torchvision.models.resnet import ResNet
 
@@ -143,9 +144,13 @@ _NETWORKS.add("resnet50_voc", _Published(_resnet50, translate_resnet50, VOC, "9c
 _NETWORKS.add("resnet50_coco", _Published(_resnet50, translate_resnet50, COCO, "e99468c5"))
 
 
+def _fetch(name: str) -> Path:
+    return fetch_url(f"{SERVER}/{name}-{_NETWORKS[name].digits}.pth.tar", name=f"torchray/{name}")
+
+
 def _pretrained(name: str) -> tuple[nn.Module, str]:
     published = _NETWORKS[name]
-    path = fetch_url(f"{SERVER}/{name}-{published.digits}.pth.tar", name=f"torchray/{name}")
+    path = _fetch(name)
     if not (checksum := file_checksum(path)).startswith(published.digits):
         raise WeightsError(
             f"{path} is not the published file of torchray/{name}: its SHA-256 begins with {checksum[:8]}, not with "
@@ -180,6 +185,7 @@ class TorchRay:
             classes=len(published.classes),
             preprocessing=PREPROCESSING,
             construct=published.construct,
+            fetch=partial(_fetch, name),
             pretrained=partial(_pretrained, name),
             translate=published.translate,
             labels=published.classes,

@@ -123,6 +123,23 @@ def load_model(
     return network.to(device or "cpu").eval(), spec
 
 
+def fetch(name: str) -> Path:
+    """Have the pretrained weights of a network at hand, downloaded if need be; nothing is built.
+
+    Args:
+        name: As `load_model` takes it.
+
+    Returns:
+        Their file.
+
+    Raises:
+        UnknownNameError: If no network has that name; the text lists the nearest names.
+        UnsupportedModelError: If the network is no convolutional network, or has no classifier.
+        WeightsError: If there are none, or they cannot be fetched.
+    """
+    return find(name).fetch()
+
+
 def build(name: str, num_classes: int = 1000) -> nn.Module:
     """A network with random weights from a fixed seed, in eval mode, on the CPU; never a download.
 

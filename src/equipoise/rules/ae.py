@@ -28,9 +28,8 @@ from equipoise._typing import Float
 from equipoise.engine.layout import Room, in_turn, laid_out, rows_like
 from equipoise.engine.linear_map import LinearMap, Stripe
 from equipoise.engine.numerics import in_range, no_zeros_, over_samples, rows_per_image, safe_divide, sums
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import only
 
 Term = Literal["C", "A", "U", "shift"]
 TERMS: tuple[Term, ...] = ("C", "A", "U", "shift")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from equipoise.engine.operations import OpKind
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.engine.trace import OpCall, Trace, Value
-from equipoise.rules.structure import Pass, Slices, only
+from equipoise.rules.structure import Pass, Slices
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,14 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, sums
+from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums
 from equipoise.engine.operations import OpKind
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
-from equipoise.rules.pooling import TiedMaximum
-from equipoise.rules.structure import only
+from equipoise.rules.pooling import TiedMaximum, Winner
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,27 @@ class Beside:
 
     Attributes:
         rule: What the relevance follows.
+        share_ties: Whether equal maxima share the gradient; else it is torch's derivative.
     """
 
     rule: Rule
+    share_ties: bool = False
+
+    def _derivative(self, step: Step, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        first = gradients[0]
+        if self.share_ties and first is not None:
+            if step.call.kind is OpKind.MAX_POOL and len(step.call.inputs) == 1:
+                shared = TiedMaximum().equation(step, first)
+                if shared is not None:
+                    return [shared]
+            if step.call.kind is OpKind.MAXIMUM and len(step.call.inputs) > 1:
+                return [None if part is None else part.value for part in Winner()(step, [Relevance(first)])]
+        return step.vjp(gradients)
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         values = self.rule(step, relevance)
-        gradients = step.vjp([None if r is None else r.gradient for r in relevance])
+        gradients = self._derivative(step, [None if r is None else r.gradient for r in relevance])
         result: list[Relevance | None] = []
         for value, gradient in zip(values, gradients, strict=True):
             if value is not None:
@@ -81,11 +93,14 @@ class MaskedValue:
         cam = only(relevance).value
         if step.call.kind is OpKind.MAX_POOL and self.share_ties:
             return self._of_winners(step, cam)
+        if step.call.kind is OpKind.MAXIMUM and self.share_ties:
+            data = [step.data(i) for i in range(len(step.call.inputs))]
+            alive = Relevance(cam * (step.run(data)[0] != 0))
+            return list(Winner()(step, [alive]))
         points = [step.data(i) for i in range(len(step.call.inputs))]
         made = step.run(points)
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
         return [None if g is None else Relevance(x * g) for x, g in zip(points, moved, strict=True)]
-
 
     def _of_winners(self, step: Step, cam: Tensor) -> list[Relevance | None]:
         """The same for a maximum: what it makes of its winners is their value, so that they keep their relevance."""
@@ -119,7 +134,7 @@ class Guided:
         else:
             masked = layer.adjoint(arrived.gradient * (cam != 0))
             A = self._shared(cam, layer, layer.of_ones(layer.weight.abs()))
-            value = _add_residual(C, self._residual(x, gradient, masked, C) + A, n)
+            value = _add_residual(C, self._residual(x, gradient, masked, C, n) + A, n)
         return [Relevance(value, gradient=gradient), *[None] * (len(step.call.inputs) - 1)]
 
     def _shared(self, cam: Tensor, layer: LinearMap, z: Tensor) -> Tensor:
@@ -134,13 +149,21 @@ class Guided:
         M = M * (C != 0)
         return _add_residual(C, _unit(M, n), n)
 
-    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor) -> Tensor:
-        n = x.shape[0]
+    def _residual(self, x: Tensor, u: Tensor, masked: Tensor, C: Tensor, n: int) -> Tensor:
         M = _unit((x * u).mean(2, keepdim=True).relu().expand_as(C), n)
         phi = C.mean(2, keepdim=True)
-        F_x = factorization(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi)
-        F_dx = factorization(torch.sigmoid(10 * _unit(masked, n)), phi)
+        F_x = _of_images(torch.sigmoid(10 * _unit(x.expand_as(C), n)), phi, n)
+        F_dx = _of_images(torch.sigmoid(10 * _unit(masked, n)), phi, n)
         return shifted(F_x + M, 1 + torch.exp(-C)) + F_dx
+
+
+def _of_images(ref: Tensor, phi: Tensor, n: int) -> Tensor:
+    """`factorization`, where what was folded into the batch counts as positions of its image."""
+    f = rows_per_image(ref.shape[1], n)
+    if f == 1:
+        return factorization(ref, phi)
+    ref, phi = (part.unflatten(1, (n, f)).movedim(2, 3) for part in (ref, phi))
+    return factorization(ref, phi).movedim(3, 2).flatten(1, 2)
 
 
 def factorization(ref: Tensor, phi: Tensor) -> Tensor:

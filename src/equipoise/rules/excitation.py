@@ -14,10 +14,9 @@ from torch import Tensor
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import safe_divide
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Halves, Layered
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)

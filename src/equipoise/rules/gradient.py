@@ -26,14 +26,15 @@ class Derivative:
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         values = [None if r is None else r.value for r in relevance]
-        if len(step.call.inputs) == 1 and step.call.kind is OpKind.LINEAR and values[0] is not None:
+        kind, signals = step.call.kind, len(step.call.inputs)
+        if signals == 1 and kind is OpKind.LINEAR and values[0] is not None:
             # Its derivative is its transpose, wherever it is taken: the layer need not be run again.
             return [Relevance(step.linear_map().adjoint(values[0]))]
-        if self.share_ties and step.call.kind is OpKind.MAX_POOL and len(step.call.inputs) == 1 and values[0] is not None:
+        if self.share_ties and signals == 1 and kind is OpKind.MAX_POOL and values[0] is not None:
             shared = TiedMaximum().equation(step, values[0])
             if shared is not None:
                 return [Relevance(shared)]
-        if self.share_ties and step.call.kind is OpKind.MAXIMUM and len(step.call.inputs) > 1 and values[0] is not None:
+        if self.share_ties and signals > 1 and kind is OpKind.MAXIMUM and values[0] is not None:
             return [None if part is None else Relevance(part.value) for part in Winner()(step, relevance)]
         points = None
         if step.call.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL):

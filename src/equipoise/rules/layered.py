@@ -17,9 +17,8 @@ from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import no_zeros, safe_divide
 from equipoise.engine.portions import in_portions
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import only
 
 Divide = Callable[[Tensor, Tensor], Tensor]
 """How a rule divides relevance by a denominator: `safe_divide`, `stabilized` or `shifted`."""
@@ -74,8 +73,16 @@ class Layered:
             return self.equation(inputs[0], part, bias, R)
 
         R = arrived.value
-        value = in_portions(equation, [x], layer, R) if self.in_portions else equation([x], layer, R)
+        if self.in_portions:
+            value = in_portions(equation, [x], layer, R)
+        else:
+            value = self.of_images(x, layer, bias, R, step.n)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
+
+    def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:
+        """The equation for ``n`` images whose rows belong together, for rules that look at a whole image."""
+        del n
+        return self.equation(x, layer, bias, R)
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """Relevance of the input ``(k, m, *in)`` from that of the output ``R`` ``(k, m, *out)``.

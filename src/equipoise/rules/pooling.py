@@ -190,16 +190,14 @@ def _windows(call: OpCall) -> _Windows | None:
     stride, padding, dilation = numbers("stride", kernel), numbers("padding", 0), numbers("dilation", 1)
     lower = [call.before[2 * i] if 2 * i < len(call.before) else 0 for i in range(d)]
     before = tuple(p + q for p, q in zip(padding, reversed(lower), strict=True))
-    reach = [
-        (o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(made[-d:], stride, dilation, kernel, strict=True)
-    ]
+    reach = [(o - 1) * s + e * (k - 1) + 1 for o, s, e, k in zip(made[-d:], stride, dilation, kernel, strict=True)]
     after = tuple(max(0, r - i - b) for r, i, b in zip(reach, size[-d:], before, strict=True))
     return _Windows(kernel, stride, dilation, before, after)
 
 
 def _shared_in_windows(x: Tensor, pooled: Tensor, R: Tensor, windows: _Windows) -> Tensor:
     d = len(windows.kernel)
-    if windows.kernel == windows.stride and not any((*windows.before, *windows.after)):
+    if x.dim() == d + 2 and windows.kernel == windows.stride and not any((*windows.before, *windows.after)):
         return _shared_in_tiles(x, pooled, R, windows.kernel)
     amounts = [side for p, q in zip(reversed(windows.before), reversed(windows.after), strict=True) for side in (p, q)]
     padded = F.pad(x, amounts, value=-torch.inf)
@@ -226,20 +224,16 @@ def _shared_in_tiles(x: Tensor, pooled: Tensor, R: Tensor, kernel: Sequence[int]
     """The same where windows do not overlap: all of them at once, a few images at a time."""
     result = rows_like(x, len(R))
     d = len(kernel)
-    spots = list(product(*[range(k) for k in kernel]))
+    covered = tuple(o * k for o, k in zip(pooled.shape[-d:], kernel, strict=True))
+    inside: tuple[Any, ...] = (..., *[slice(0, size) for size in covered])
+    if covered != tuple(x.shape[-d:]):
+        result.zero_()
+    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[d - 1]
     for rows in rows_in_turn(R, x.unsqueeze(0)):
-        part, best = laid_out(x[rows]), laid_out(pooled[rows])
-        covered = [
-            (..., *[slice(i, i + (o - 1) * k + 1, k) for i, o, k in zip(spot, pooled.shape[-d:], kernel, strict=True)])
-            for spot in spots
-        ]
-        count = torch.zeros_like(best)
-        for window in covered:
-            count += part[window] == best
-        share = R[:, rows] / count
-        out = result[:, rows]
-        if any(o * k != size for o, k, size in zip(pooled.shape[-d:], kernel, x.shape[-d:], strict=True)):
-            out.zero_()
-        for window in covered:
-            torch.mul(share, part[window] == best, out=out[window])
+        part, best = laid_out(x[rows][inside]), laid_out(pooled[rows])
+        wins = torch.eq(part, F.interpolate(best, size=covered), out=torch.empty_like(part))
+        count = average(wins, tuple(kernel)).mul_(math.prod(kernel))
+        share = (R[:, rows] / count).flatten(0, 1)
+        spread = F.interpolate(laid_out(share), size=covered).unflatten(0, (len(R), -1))
+        torch.mul(spread, wins, out=result[:, rows][inside])
     return result

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Layered, layer_of
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,14 @@ class RelativeAttribution(Layered):
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
+        return self.of_images(x, layer, bias, R, x.shape[0])
+
+    def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:
+        """See `Layered`."""
         del bias
         C = self._half(x.clamp(min=0), layer, layer.weight, R)
         if bool((x < 0).any()):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
-        n = x.shape[0]
         return shift_to(C, sums(R, n), n)
 
     def _half(self, x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import safe_divide, shift_to, sums
+from equipoise.engine.numerics import rows_per_image, safe_divide, shift_to, sums
 from equipoise.rules.layered import Layered
 
 
@@ -37,9 +37,14 @@ class RelativeSection(Layered):
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
+        return self.of_images(x, layer, bias, R, x.shape[0])
+
+    def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:
+        """See `Layered`."""
         del bias
-        n = x.shape[0]
-        rows = [torch.cat([self._one(x[i : i + 1], layer, R[k, i : i + 1]) for i in range(n)]) for k in range(len(R))]
+        f = rows_per_image(len(x), n)
+        images = [slice(i * f, (i + 1) * f) for i in range(n)]
+        rows = [torch.cat([self._one(x[image], layer, R[k, image]) for image in images]) for k in range(len(R))]
         C = torch.stack(rows)
         if layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,)):
             return C

@@ -12,20 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import rows_in_turn
-from equipoise.engine.relevance import Relevance
-from equipoise.engine.relevance import only as only
-from equipoise.engine.relevance import sum_to
+from equipoise.engine.relevance import Relevance, only, sum_to
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.gates import signals
 from equipoise.rules.pooling import Pool, TiedMaximum, Winner
 from equipoise.rules.resampling import Resampled
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -44,6 +42,28 @@ class Pass:
         if arrived.value.shape[1:] != source.shape:
             arrived = arrived.with_value(sum_to(arrived.value, source.shape))
         return [arrived, *[None] * (len(step.call.inputs) - 1)]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Scalings and shifts by constants: relevance passes, but for entries that are multiplied by exactly zero.
+
+    What stands behind those does not depend on them; an assignment of a constant says the same.
+    """
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
+        """See `Rule`."""
+        call = step.call
+        scale = None
+        if call.name in ("affine", "batch_norm"):
+            scale = call.args[1] if call.name == "affine" else call.bound().get("weight")
+        passed = Pass()(step, relevance)
+        first = passed[0]
+        if first is None or not isinstance(scale, Tensor) or bool((scale != 0).all()):
+            return passed
+        if call.name != "affine":
+            scale = scale.reshape(-1, *[1] * (first.value.dim() - 3))
+        return [first.with_value(first.value * (scale != 0)), *passed[1:]]
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,7 @@ class Attention:
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
+        del step, relevance
         raise RuleNotApplicableError(
             "this product of two signals is attention, or alike, which no rule here explains; start above it "
             "(layer=...), or take a class activation map or a gradient method"
@@ -151,7 +172,7 @@ class Attention:
 STRUCTURE: dict[OpKind, Rule] = {
     OpKind.MAX_POOL: TiedMaximum(),
     OpKind.AVERAGE_POOL: Resampled(Pool()),
-    OpKind.NORM: Pass(),
+    OpKind.NORM: Scaled(),
     OpKind.ACTIVATION: Pass(),
     OpKind.GATE: Pass(),
     OpKind.ADD: Split(),

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import safe_divide, working_dtype
+from equipoise.engine.numerics import rows_per_image, safe_divide, working_dtype
 from equipoise.engine.portions import in_portions
-from equipoise.engine.relevance import Relevance
+from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.structure import only
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,12 @@ class ZBox:
     def _bounds_at(self, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
         """The bounds of this layer's input: the image's, taken through what the network did to it first."""
         if self.bounds is None:
-            flat = x.flatten(1)
+            # Frames that the network folded into the batch belong to one image.
+            rows, n = rows_per_image(len(x), step.n), step.n
+            flat = x.reshape(n, -1)
             shape = (-1, *[1] * (x.dim() - 1))
-            return flat.amin(1).reshape(shape), flat.amax(1).reshape(shape)
+            low, high = (part.repeat_interleave(rows).reshape(shape) for part in (flat.amin(1), flat.amax(1)))
+            return low, high
         source, image = step.call.inputs[0], step.trace.input
         dtype = working_dtype(image.dtype)
         ends = [

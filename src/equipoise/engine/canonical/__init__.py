@@ -13,35 +13,49 @@ weights. So every forward pass is brought to one spelling here, once, between th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import join_affine
+from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
+from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
+from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
-from equipoise.engine.canonical.pointwise import join_chains, join_pointwise, name_functions
+from equipoise.engine.canonical.pointwise import expand_last, join_chains, join_pointwise, name_functions
 from equipoise.engine.canonical.several import is_tiled as is_tiled
-from equipoise.engine.canonical.several import join_maxima, join_pools, join_products, join_sums, unstack
+from equipoise.engine.canonical.several import distribute, join_maxima, join_pools, join_products, join_sums, join_windows, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
+from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import Trace, Value
 
-_PASSES = (
-    unstack,
-    images_first,
-    write_pads,
-    lay_out,
-    gather_patches,
-    absorb_padding,
-    join_pointwise,
-    join_chains,
-    join_affine,
-    join_sums,
-    join_products,
-    join_maxima,
-    join_pools,
-    name_functions,
+_MOVING = frozenset({OpKind.VIEW, OpKind.CONCATENATE})
+# Each pass, and what there must be on the tape for it to have anything to do: kinds of operation or names.
+_PASSES: tuple[tuple[Callable[[Tape], None], frozenset[OpKind | str]], ...] = (
+    (multiply_and_add, frozenset({"sum", "mean"})),
+    (unstack, frozenset({"stack", "cat"})),
+    (images_first, frozenset(OpKind)),
+    (write_pads, _MOVING),
+    (gather_maxima, frozenset({"gather", "take_along_dim"})),
+    (write_concatenations, _MOVING),
+    (lay_out, frozenset({OpKind.LINEAR})),
+    (gather_patches, _MOVING),
+    (spread_patches, frozenset({OpKind.VIEW})),
+    (absorb_padding, frozenset({"pad"})),
+    (join_layers, frozenset({"cat"})),
+    (distribute, frozenset({"mul", "div", "neg"})),
+    (expand_last, frozenset({"expand", "broadcast_to", "expand_as"})),
+    (join_pointwise, frozenset(OpKind)),
+    (join_chains, frozenset(OpKind)),
+    (join_affine, frozenset({OpKind.ADD, OpKind.MULTIPLY, OpKind.NORM})),
+    (join_sums, frozenset({OpKind.ADD})),
+    (join_products, frozenset({OpKind.MULTIPLY})),
+    (join_maxima, frozenset({OpKind.MAXIMUM})),
+    (join_windows, frozenset({OpKind.MAX_POOL})),
+    (join_pools, frozenset({OpKind.AVERAGE_POOL, OpKind.MAX_POOL})),
+    (name_functions, frozenset({OpKind.ACTIVATION, OpKind.GATE})),
 )
 
 
@@ -49,8 +63,9 @@ def canonicalize(trace: Trace) -> None:
     """Write `Trace.calls` from `Trace.recorded`; no call reaches across `Trace.barriers`."""
     tape = Tape(trace, trace.recorded)
     tape.each(respell)
-    for change in _PASSES:
-        change(tape)
+    for change, needed in _PASSES:
+        if not needed.isdisjoint(tape.kinds) or not needed.isdisjoint(tape.names):
+            change(tape)
     trace.calls = tape.calls
     for value in {value for call in trace.calls for value in call.inputs}:
         value.first_reader = None

@@ -120,10 +120,10 @@ def _coefficients(chain: Sequence[OpCall], source: Value, out: Value) -> tuple[T
         return None
     dtype = source.dtype if source.dtype.is_floating_point else torch.float32
     scale = torch.ones_like(scale) if chain_adds_only(chain) else scale
-    return _compressed(scale).to(dtype), _compressed(shift).to(dtype)
+    return compressed(scale).to(dtype), compressed(shift).to(dtype)
 
 
-def _compressed(constant: Tensor) -> Tensor:
+def compressed(constant: Tensor) -> Tensor:
     """Without the axes along which it was expanded."""
     for axis, size in enumerate(constant.shape):
         first = constant.narrow(axis, 0, 1)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equipoise.engine.canonical.affine import AFFINE, affine, compressed
+from equipoise.engine.canonical.pointwise import is_affine
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Trace, Value
@@ -104,7 +106,8 @@ def _keeps_first(call: OpCall, inputs: Sequence[tuple[Value, Layout]], n: int) -
         return bool(numbers) and isinstance(numbers[0], int) and numbers[0] % (rank + 1) != 0
     if call.name == "getitem":
         first = numbers[0][0] if isinstance(numbers[0], tuple) and numbers[0] else numbers[0]
-        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and len(numbers[0]) - 1 < rank
+        others = len(numbers[0]) - 1 if isinstance(numbers[0], tuple) else 0
+        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and others < rank
     return False
 
 
@@ -223,9 +226,50 @@ class _Twins:
             changed = call.reading(inputs)
             changed.outputs = outputs
             return [changed]
+        if (reduced := self._reducing(call, inputs, outputs)) is not None:
+            return [reduced]
+        if (scaled := self._scaled(call, inputs, outputs)) is not None:
+            return [scaled]
         function = self._wrapped(call)
         sources = tuple(inputs[value] for value in call.inputs)
         return [OpCall(function, call.operation, sources, {}, sources, call.site, outputs, members=(call,))]
+
+    def _reducing(self, call: OpCall, inputs: dict[Value, Value], outputs: Sequence[Value]) -> OpCall | None:
+        """A reduction over axes as one of the twin, whose axes are counted anew."""
+        if call.name not in _REDUCTIONS or call.name == "topk" or len(call.inputs) != 1:
+            return None
+        value = call.inputs[0]
+        layout = self._odd(value)
+        bound = call.bound()
+        dims = bound.get("dim", bound.get("axis"))
+        if layout is None or layout.axis == 0 or layout.after * self.n != value.shape[layout.axis] or layout.after != 1:
+            return None
+        if dims is None or isinstance(dims, Tensor):
+            return None
+        rank = len(value.shape)
+        places = [dims % rank] if isinstance(dims, int) else [int(dim) % rank for dim in dims]
+        moved = [place + 1 if place < layout.axis else place for place in places]
+        kwargs = {"dim": moved[0] if isinstance(dims, int) else moved}
+        if bound.get("keepdim", False):
+            kwargs["keepdim"] = True
+        source = inputs[value]
+        return OpCall(call.function, call.operation, (source,), kwargs, (source,), call.site, tuple(outputs))
+
+    def _scaled(self, call: OpCall, inputs: dict[Value, Value], outputs: Sequence[Value]) -> OpCall | None:
+        """A scaling and shift by constants as one of the twin: the constants are moved along."""
+        if len(call.inputs) != 1 or len(outputs) != 1 or not is_affine(call) or call.inputs[0].shape != call.outputs[0].shape:
+            return None
+        value = call.inputs[0]
+        layout = self._odd(value)
+        with torch.no_grad():
+            zero = torch.zeros(value.shape, dtype=torch.float64)
+            shift = call.run(zero)[0]
+            scale = call.run(zero + 1)[0] - shift
+        if layout is not None:
+            scale, shift = _first(scale, layout, self.n), _first(shift, layout, self.n)
+        dtype = value.dtype
+        constants = [compressed(constant).to(dtype) for constant in (scale, shift)]
+        return OpCall(affine, AFFINE, (inputs[value], *constants), {}, (inputs[value],), call.site, tuple(outputs), members=(call,))
 
     def _row_by_row(self, call: OpCall) -> bool:
         """Whether the call does the same to the twins: it sees each row, or each entry, alone."""

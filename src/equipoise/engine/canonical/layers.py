@@ -94,6 +94,9 @@ def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall
         y = draft.apply(call.operation or call.name, call.function, *args, **kwargs)
         draft.view(y, lambda t: t.squeeze(0), out)
         return draft.calls
+    thin = _without_thin_axes(call, bound, d)
+    if thin is not None:
+        return thin
     covers = tuple(weight.shape[2:]) == x.shape[2:] and math.prod(out.shape[2:]) == 1
     plain = not call.before and _none(bound.get("padding", 0)) and bound.get("groups", 1) == 1
     if not covers or not plain or "transpose" in call.name or len(out.shape) != d + 2:
@@ -106,6 +109,41 @@ def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall
     y.producer = draft.calls[-1]
     draft.view(y, lambda t: t.reshape(rows, width, *[1] * d), out)
     return draft.calls
+
+
+def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[OpCall] | None:
+    """A convolution of a map that was given axes of size 1, as one of fewer dimensions."""
+    x, weight, out = bound["input"], bound["weight"], call.outputs[0]
+    made = x.producer
+    if made is None or made.kind is not OpKind.VIEW or "transpose" in call.name or d < 2 or call.before:
+        return None
+    source = source_of_views(x)
+    numbers = {name: _numbers(bound.get(name, default), d) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))}
+    if any(given is None for given in numbers.values()) or len(source.shape) >= len(x.shape):
+        return None
+    padding = numbers["padding"] or ()
+    thin = [i for i in range(d) if x.shape[2 + i] == weight.shape[2 + i] == 1 and not padding[i]]
+    thin = thin[: d - 1]
+    if not thin:
+        return None
+    kept = [i for i in range(d) if i not in thin]
+    axes = [2 + i for i in thin]
+    kernel = weight.squeeze(axes)
+    draft = Draft(call)
+    flat = draft.view(x, lambda t: t.squeeze(axes))
+    options = [[given[i] for i in kept] for given in (numbers[name] or () for name in ("stride", "padding", "dilation"))]
+    size = (x.shape[0], len(weight), *[out.shape[2 + i] for i in kept])
+    y = draft.apply(f"conv{len(kept)}d", _CONVOLUTIONS[len(kept)], flat, kernel, bound.get("bias"), *options,
+                    bound.get("groups", 1), shape=size)  # fmt: skip
+    shape = out.shape
+    draft.view(y, lambda t: t.reshape(shape), out)
+    return draft.calls
+
+
+def _numbers(given: Any, d: int) -> tuple[int, ...] | None:
+    if isinstance(given, str):
+        return None
+    return (int(given),) * d if isinstance(given, int) else tuple(int(g) for g in given) * (d // len(given))
 
 
 def _none(padding: Any) -> bool:

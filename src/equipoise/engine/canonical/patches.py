@@ -24,7 +24,7 @@ def source_of_views(value: Value) -> Value:
         sources = set(value.producer.inputs)
         if len(sources) > 1:
             sources = {source_of_views(source) for source in sources}
-        if len(sources) != 1:
+        if len(sources) != 1 or 0 in value.shape:
             break
         (value,) = sources
     return value
@@ -67,6 +67,8 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     source = source_of_views(x)
     if source is x or len(source.shape) not in (3, 4, 5) or source.shape[0] != x.shape[0] or x.shape[0] != tape.n:
         return None
+    if math.prod(x.shape) == math.prod(source.shape) and x.shape[1] == source.shape[1]:
+        return _on_source(call, source, bound, tape)
     more = math.prod(x.shape) > math.prod(source.shape)
     deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
     if not more and not deeper:
@@ -81,6 +83,38 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
             )
         return None
     return _written(call, source, bound, geometry)
+
+
+def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -> Sequence[OpCall] | None:
+    """A 1x1 layer on positions in another order, as one on the map whose positions they are, and a view of it."""
+    x, weight, out = bound["input"], bound["weight"], call.outputs[0]
+    found = places(x, source, tape.n)
+    if found is None or not bool((found > 0).all()):
+        return None
+    channels, positions = source.shape[1], math.prod(source.shape[2:])
+    flat = found[0].reshape(channels, -1) - 1
+    order = flat[0]
+    if not bool((flat == order + torch.arange(channels).unsqueeze(1) * positions).all()):
+        return None
+    d = len(source.shape) - 2
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[d - 1]
+    kernel = weight.reshape(*weight.shape[:2], *[1] * d)
+    draft = Draft(call)
+    groups = int(bound.get("groups", 1))
+    straight = bool((order == torch.arange(positions)).all())
+    whole = straight and out.shape == (source.shape[0], len(weight), *source.shape[2:])
+    size = (source.shape[0], len(weight), *source.shape[2:])
+    y = draft.apply(f"conv{d}d", convolve, source, kernel, bound.get("bias"), 1, 0, 1, groups,
+                    out=out if whole else None, shape=size)  # fmt: skip
+    if not whole:
+        shape = out.shape
+
+        def arranged(t: Tensor) -> Tensor:
+            t = t.flatten(2)
+            return (t if straight else t.index_select(2, order.to(t.device))).reshape(shape)
+
+        draft.view(y, arranged, out)
+    return draft.calls
 
 
 def _written(call: OpCall, source: Value, bound: dict[str, Any], geometry: _Geometry) -> Sequence[OpCall]:

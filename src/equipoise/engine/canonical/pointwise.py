@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from equipoise.engine.canonical.tape import Tape, joined, members_between
-from equipoise.engine.functions import behavior
+from equipoise.engine.functions import behavior, rising
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
 
@@ -26,6 +24,33 @@ _STATISTICS = frozenset({
 _ARRANGING = frozenset({
     "unsqueeze", "squeeze", "view", "reshape", "expand", "expand_as", "getitem", "broadcast_to", "unflatten", "flatten",
 })  # fmt: skip
+
+
+def expand_last(tape: Tape) -> None:
+    """Apply functions of one signal before it is expanded, not after: the same entries, once each."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.operation is None or not call.operation.pointwise or len(call.inputs) != 1 or call.members:
+            return None
+        signal, out = call.inputs[0], call.outputs[0]
+        wide = signal.producer
+        if wide is None or wide.name not in _EXPANDING or len(wide.inputs) != 1 or not tape.inner(signal):
+            return None
+        if signal.shape != out.shape or out.discrete or not _numbers_only(call) or call.kind is OpKind.IDENTITY:
+            return None
+        source = wide.inputs[0]
+        small = replace(out, shape=source.shape, index=out.index - 1 / 4096, tensor=None, maker=None)
+        first = call.reading({signal: source})
+        first.outputs = (small,)
+        last = wide.reading({source: small})
+        last.outputs = (out,)
+        return [first, last]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+_EXPANDING = frozenset({"expand", "broadcast_to", "expand_as"})
 
 
 def join_pointwise(tape: Tape) -> None:
@@ -139,17 +164,17 @@ def join_chains(tape: Tape) -> None:
             if maker is None or not tape.inner(source) or not _by_numbers(maker):
                 break
             chain.insert(0, maker)
-        if is_affine(call) and not _rising(call) and not _acts_on(tape, call):
-            return None  # what turns the sign stays behind the function
         follower = tape.readers(call.outputs[0])
-        if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]):
-            if not is_affine(follower[0]) or _rising(follower[0]) or _acts_on(tape, follower[0]):
-                return None  # the last of the chain writes it
-        acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
-        if len(acting) < 2 or all(is_affine(part) for part in acting):
+        following = follower[0] if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]) else None
+        written = _one(call, chain)
+        if following is not None and (not is_affine(following) or _acts_on(tape, following) or rising(following)):
+            return None  # the last of the chain writes it
+        if following is not None and written is not None:
+            # What turns the sign stays behind the function, unless only with it the function is a rectifier.
+            return None if _turned_into_rectifier(written, following) else [written]
+        if written is not None and is_affine(call) and not rising(call) and behavior(written) != "rectifier":
             return None
-        operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
-        return [joined(call, chain, [chain[0].inputs[0]], operation)]
+        return None if written is None else [written]
 
     tape.each(change)
     tape.drop_unread()
@@ -170,10 +195,24 @@ def name_functions(tape: Tape) -> None:
     tape.each(change)
 
 
-def _rising(call: OpCall) -> bool:
-    """Whether an affine function of numbers rises."""
-    low, high = call.run(torch.zeros(1, dtype=torch.float64))[0], call.run(torch.ones(1, dtype=torch.float64))[0]
-    return bool((high > low).all())
+def _one(call: OpCall, chain: Sequence[OpCall]) -> OpCall | None:
+    """A chain as one call; ``None`` if it is one already, or no function but a scaling."""
+    acting = [part for part in chain if part.kind is not OpKind.IDENTITY]
+    if not acting or all(is_affine(part) for part in acting):
+        return None
+    if len(acting) == 1:
+        return call
+    operation = Operation(_name(acting), OpKind.ACTIVATION, ("input",), pointwise=True)
+    return joined(call, chain, [chain[0].inputs[0]], operation)
+
+
+def _turned_into_rectifier(call: OpCall, following: OpCall) -> bool:
+    """Whether a function is no rectifier, but with the scaling that follows it is one."""
+    if behavior(call) == "rectifier":
+        return False
+    members = [*(call.members or (call,)), following]
+    operation = Operation("turned", OpKind.ACTIVATION, ("input",), pointwise=True)
+    return behavior(joined(following, members, [call.inputs[0]], operation)) == "rectifier"
 
 
 def _acts_on(tape: Tape, call: OpCall) -> bool:

@@ -105,6 +105,71 @@ class _Term:
     factor: float
 
 
+def distribute(tape: Tape) -> None:
+    """Write ``b + g * (a - b)`` as ``g * a + (1 - g) * b``: a mix of two signals says the same however it is written."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.ADD or len(call.inputs) != 2:
+            return None
+        for kept, other in (call.inputs, call.inputs[::-1]):
+            found = _weighed_sum(tape, other)
+            if found is not None and any(term.value is kept for term in found[1]):
+                return _mixed(call, kept, *found)
+        return None
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _weighed_sum(tape: Tape, value: Value) -> tuple[Any, list[_Term]] | None:
+    """A factor and the summands of the inner sum that it scales; ``None`` if ``value`` is anything else."""
+    sign = 1.0
+    while tape.inner(value) and value.producer is not None:
+        maker = value.producer
+        number = _number(maker)
+        if number is not None and maker.kind is not OpKind.IDENTITY:
+            sign, value = sign * number, maker.inputs[0]
+            if (inside := _inner_sum(tape, value)) is not None:
+                return sign, inside
+            continue
+        if maker.name != "mul" or maker.members:
+            return None
+        bound = maker.bound()
+        for weighed, factor in ((bound.get("input"), bound.get("other")), (bound.get("other"), bound.get("input"))):
+            inside = _inner_sum(tape, weighed) if isinstance(weighed, Value) else None
+            if inside is not None and isinstance(factor, Value | Tensor):
+                return factor, [_Term(term.value, sign * term.factor) for term in inside]
+        return None
+    return None
+
+
+def _inner_sum(tape: Tape, value: Value) -> list[_Term] | None:
+    maker = value.producer
+    if maker is None or not tape.inner(value) or not _is_sum(maker):
+        return None
+    terms = [term for source in maker.inputs for term in _terms(tape, source, 1.0, value)]
+    return terms if members_between(value, [term.value for term in terms]) and not _constant_part(
+        members_between(value, [term.value for term in terms])) else None  # fmt: skip
+
+
+def _mixed(call: OpCall, kept: Value, factor: Any, terms: Sequence[_Term]) -> Sequence[OpCall]:
+    draft = Draft(call)
+    own = sum(term.factor for term in terms if term.value is kept)
+    # What is left of the signal that stands outside, too: 1 + own * factor.
+    if isinstance(factor, Value):
+        scaled = factor if own == 1 else draft.apply("mul", operator.mul, factor, own)
+        rest: Any = draft.apply("add", operator.add, scaled, 1.0)
+    else:
+        rest = 1 + own * factor
+    parts = [draft.apply("mul", operator.mul, kept, rest)]
+    for term in terms:
+        if term.value is not kept:
+            weighed = draft.apply("mul", operator.mul, term.value, factor)
+            parts.append(weighed if term.factor == 1 else draft.apply("mul", operator.mul, weighed, term.factor))
+    draft.apply(_SUM, _folded(operator.add), *parts, out=call.outputs[0])
+    return draft.calls
+
+
 def join_sums(tape: Tape) -> None:
     """Write sums of sums as one; a sum of slices of one signal as a pool."""
 
@@ -322,13 +387,15 @@ def join_pools(tape: Tape) -> None:
             if _pool_kind(maker) == kind:
                 chain = [maker, *reversed(pending), *chain]
                 pending = []
-            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1 and (
-                math.prod(maker.outputs[0].shape) == math.prod(maker.inputs[0].shape)
-            ):
+            elif maker.kind in (OpKind.VIEW, OpKind.IDENTITY) and len(maker.inputs) == len(maker.outputs) == 1:
+                if kind == "max" and _resizes(maker):
+                    break
                 pending.append(maker)
             else:
                 break
             value = maker.inputs[0]
+        if any(_resizes(maker) for maker in pending):  # zeros around the map are no entries of it
+            chain = [*reversed(pending), *chain]
         if len(chain) == 1:
             return None
         operation = Operation("pool_of_pools", OpKind.AVERAGE_POOL if kind == "mean" else OpKind.MAX_POOL)
@@ -336,6 +403,62 @@ def join_pools(tape: Tape) -> None:
 
     tape.each(change)
     tape.drop_unread()
+
+
+def join_windows(tape: Tape) -> None:
+    """Write a maximum pool of a maximum pool as the one with the larger windows."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        outer = window_pool(call)
+        source = call.inputs[0] if call.inputs else None
+        maker = source.producer if source is not None and tape.inner(source) else None
+        inner = window_pool(maker) if maker is not None else None
+        if outer is None or inner is None or maker is None or maker.name != call.name:
+            return None
+        kernel, stride, padding = (
+            tuple(k + (m - 1) * s for k, m, s in zip(inner[0], outer[0], inner[1], strict=True)),
+            tuple(s * t for s, t in zip(inner[1], outer[1], strict=True)),
+            tuple(p + q * s for p, q, s in zip(inner[2], outer[2], inner[1], strict=True)),
+        )
+        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+            return None
+        # Windows that hang over the inner pool's edge would see more of the map.
+        sizes = [i + 2 * p - k for i, p, k in zip(maker.inputs[0].shape[-len(kernel):], padding, kernel, strict=True)]
+        made = tuple(size // s + 1 for size, s in zip(sizes, stride, strict=True))
+        if made != call.outputs[0].shape[-len(kernel):] or any(size < 0 for size in sizes):
+            return None
+        draft = Draft(call)
+        draft.apply(call.name, call.function, maker.inputs[0], kernel, stride, padding, out=call.outputs[0])
+        return draft.calls
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def window_pool(call: OpCall) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
+    """Kernel, stride and padding of a plain maximum pool; ``None`` if it has indices, dilation or a ceiling."""
+    bound = dict(zip(_POOL_WORDS, call.args, strict=False)) | call.kwargs
+    if not call.name.startswith("max_pool") or "kernel_size" not in bound or call.before or len(call.outputs) != 1:
+        return None
+    d = int(call.name[len("max_pool")])
+
+    def numbers(name: str, default: Any) -> tuple[int, ...]:
+        given = bound.get(name)
+        given = default if given is None or given == [] else given
+        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
+
+    kernel = numbers("kernel_size", 1)
+    if set(numbers("dilation", 1)) != {1} or bound.get("ceil_mode", False) or bound.get("return_indices", False):
+        return None
+    return kernel, numbers("stride", kernel), numbers("padding", 0)
+
+
+_POOL_WORDS = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+
+
+def _resizes(call: OpCall) -> bool:
+    """Whether a view has more or fewer entries than what it shows."""
+    return math.prod(call.outputs[0].shape) != math.prod(call.inputs[0].shape)
 
 
 def _pool_kind(call: OpCall) -> str | None:
@@ -352,20 +475,13 @@ def _pool_kind(call: OpCall) -> str | None:
 
 def is_tiled(call: OpCall) -> bool:
     """Whether a maximum pool's windows lie side by side and cover the map."""
-    bound = call.bound()
-    if not call.name.startswith("max_pool") or "kernel_size" not in bound:
+    found = window_pool(call)
+    if found is None:
         return False
-    d = int(call.name[len("max_pool")])
-
-    def numbers(name: str, default: Any) -> tuple[int, ...]:
-        given = bound.get(name)
-        given = default if given is None or given == [] else given
-        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
-
-    kernel = numbers("kernel_size", 1)
-    plain = numbers("stride", kernel) == kernel and not any(numbers("padding", 0)) and set(numbers("dilation", 1)) == {1}
+    kernel, stride, padding = found
+    d = len(kernel)
     sizes = zip(call.inputs[0].shape[-d:], call.outputs[0].shape[-d:], kernel, strict=True)
-    return plain and all(i == o * k for i, o, k in sizes)
+    return kernel == stride and not any(padding) and all(i == o * k for i, o, k in sizes)
 
 
 def _leads_to_pool(tape: Tape, value: Value, kind: str) -> bool:

@@ -23,18 +23,24 @@ class Tape:
         trace: The trace.
         calls: The calls, each after those whose outputs it reads.
         n: Number of images.
+        kinds: The kinds of operation among the calls.
+        names: The names of the calls.
     """
 
     def __init__(self, trace: Trace, calls: Iterable[OpCall]) -> None:
         self.trace = trace
         self.n = trace.n
         self.calls: list[OpCall] = []
+        self.kinds: set[OpKind | None] = set()
+        self.names: set[str] = set()
         self._readers: dict[Value, list[OpCall]] = {}
         self.set(calls)
 
     def set(self, calls: Iterable[OpCall]) -> None:
         """Put other calls in place of all."""
         self.calls = list(calls)
+        self.kinds = {call.kind for call in self.calls}
+        self.names = {call.name for call in self.calls}
         self._readers = {}
         for call in self.calls:
             for value in call.outputs:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from equipoise._registry import Registry
 from equipoise.errors import OptionError
+from equipoise.experiments.model.rows import Goal, Result
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
     import torch
@@ -51,59 +53,6 @@ class Unit:
         if len(self.samples) == 1:
             return self.samples[0].sha256()
         return hashlib.sha256(" ".join(sample.sha256() for sample in self.samples).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is explained.
-
-    Args:
-        category: Index into the classes of the data set; of the network where the network's answer is explained.
-        name: Of the category.
-        predicted: Whether the network says that it is there.
-        hard: Whether image and category belong to the difficult subset.
-    """
-
-    category: int
-    name: str
-    predicted: bool = True
-    hard: bool = False
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One number.
-
-    Args:
-        goal: What was explained.
-        metric: Its name.
-        value: NaN where the metric is undefined.
-        step: Which point of a curve; ``None``: it is no curve.
-        detail: What the step is called, such as the stage that was randomized last.
-    """
-
-    goal: Goal
-    metric: str
-    value: float
-    step: float | None = None
-    detail: str = ""
-
-
-@dataclass
-class Result:
-    """What one method gave on one unit.
-
-    Attributes:
-        rows: The numbers.
-        maps: Heat maps ``(h, w)`` worth keeping, by a name within the unit.
-    """
-
-    rows: list[Measured] = field(default_factory=list)
-    maps: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, goal: Goal, values: Iterable[tuple[str, float | Tensor]]) -> None:
-        """Note several metrics of one goal."""
-        self.rows += [Measured(goal, metric, float(value)) for metric, value in values]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +122,22 @@ class Protocol(ABC):
 
     whole: ClassVar[bool] = False
     """Whether the network sees the whole photo, not the part that its preprocessing cuts out."""
+
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """What it measures of a map: names of `equipoise.metrics.CATALOG`."""
+
+    curves: ClassVar[tuple[str, ...]] = ()
+    """What it measures at every one of its `steps`: the same."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a protocol that declares what the catalog does not have."""
+        for name in (*cls.metrics, *cls.curves):
+            CATALOG[name]
+
+    @property
+    def steps(self) -> tuple[float, ...] | None:
+        """The points of its curves; none if it has no curves, ``None`` if they are known only as it runs."""
+        return ()
 
     def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:  # noqa: ARG002  # for protocols that choose by the networks' answers
         """The work on a data set, in order; by default one unit an image."""

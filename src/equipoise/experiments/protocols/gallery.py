@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from equipoise import metrics
 from equipoise.errors import OptionError
+from equipoise.experiments.model.rows import Result
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
     Bench,
     Confidence,
-    Goal,
     Protocol,
-    Result,
     Unit,
     check_choice,
 )
-from equipoise.metrics import positive_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from equipoise.datasets import DataSet
+    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun, Lab
     from equipoise.methods import ClassGroup
 
@@ -56,6 +56,7 @@ class Gallery(Protocol):
 
     name: ClassVar[str] = "gallery"
     needs: ClassVar[str] = "images"
+    metrics: ClassVar[tuple[str, ...]] = ("positive_ratio", "sum")
     explain: str = PREDICTED
     groups: tuple[str, ...] = ()
     classes: int = 3
@@ -86,8 +87,8 @@ class Gallery(Protocol):
             return result
         maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
         for (goal, _), one in zip(seen.goals, maps, strict=True):
-            result.add(goal, [("positive ratio", positive_ratio(one[None])), ("sum", one.double().sum())])
-            result.maps[goal.name] = one
+            result.add(goal, [("positive_ratio", metrics.positive_ratio(one[None])), ("sum", one.double().sum())])
+            result.keep(goal, one)
         return result
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
 
+from equipoise import metrics
 from equipoise.errors import EquipoiseError, OptionError
-from equipoise.experiments.protocols.base import Bench, Confidence, Goal, Protocol, Result, Unit, check_shares
-from equipoise.metrics import grid_pointing, positive_ratio, tile
+from equipoise.experiments.model.method_run import MethodRun
+from equipoise.experiments.model.rows import Goal, Result
+from equipoise.experiments.protocols.base import Bench, Confidence, Protocol, Unit, check_shares
 from equipoise.models.sliding import sliding
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Grid(Protocol):
 
     name: ClassVar[str] = "grid"
     needs: ClassVar[str] = "labels"
+    metrics: ClassVar[tuple[str, ...]] = ("grid_pointing_game", "grid_pointing_game_top_k", "positive_ratio")
     cells: int = 2
     confidence: float = 0.99
     count: int = 500
@@ -97,7 +100,7 @@ class Grid(Protocol):
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
         photos = torch.stack([bench.subject.spec.preprocess(sample.image()) for sample in unit.samples])
-        return unit, tile(photos, self.cells)
+        return unit, metrics.tile(photos, self.cells)
 
     def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
         """See `Protocol.look`."""
@@ -106,15 +109,13 @@ class Grid(Protocol):
         goals, targets = [], []
         for place, sample in enumerate(unit.samples):
             category = sample.categories[0]
-            goals.append(Goal(category, f"{place}: {bench.data.classes[category]}"))
+            goals.append(Goal(category, bench.data.classes[category], cell=place))
             targets.append(bench.classes.members(category)[0])
         return Seen(inputs, goals, targets, self._keep(inputs, targets, bench))
 
     def _keep(self, inputs: Tensor, targets: list[int], bench: Bench) -> Tensor | None:
-        from equipoise.experiments.recipe import MethodRun  # noqa: PLC0415  # it knows protocols
-
         try:
-            return positive_ratio(bench.subject.bind(MethodRun("AE", "ae")).heatmaps(inputs, targets))
+            return metrics.positive_ratio(bench.subject.bind(MethodRun("AE", "ae")).heatmaps(inputs, targets))
         except EquipoiseError:
             return None
 
@@ -123,12 +124,15 @@ class Grid(Protocol):
         result = Result()
         maps = run.heatmaps(seen.inputs, seen.targets)
         cells = torch.arange(len(seen.targets))
-        values = {"GridPG": grid_pointing(maps, self.cells, cells), "positive ratio": positive_ratio(maps)}
+        values = {
+            "grid_pointing_game": metrics.grid_pointing(maps, self.cells, cells),
+            "positive_ratio": metrics.positive_ratio(maps),
+        }
         if seen.keep is not None:
-            values["GridPG top-k"] = grid_pointing(maps, self.cells, cells, keep=seen.keep)
+            values["grid_pointing_game_top_k"] = metrics.grid_pointing(maps, self.cells, cells, keep=seen.keep)
         for index, goal in enumerate(seen.goals):
             result.add(goal, [(metric, value[index]) for metric, value in values.items()])
-        result.maps[seen.goals[0].name] = _small(maps[0])  # the bins of Rao et al. show the first cell's class
+        result.keep(seen.goals[0], _small(maps[0]))  # the bins of Rao et al. show the first cell's class
         return result
 
 

@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import torch
 
+from equipoise import metrics
 from equipoise.errors import OptionError
+from equipoise.experiments.model.rows import Measured, Result
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
     Bench,
-    Goal,
-    Measured,
     Protocol,
-    Result,
     Unit,
     check_choice,
     check_shares,
 )
-from equipoise.metrics import CANVASES, INSERTION_SHARES, ORDERS, area, perturbation_curve
+from equipoise.metrics.canvases import CANVASES
+from equipoise.metrics.perturbation import INSERTION_SHARES
+from equipoise.metrics.pixel_sets import ORDERS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
     from equipoise.methods import ClassGroup
 
@@ -74,6 +76,8 @@ class Perturbation(Protocol):
 
     name: ClassVar[str] = "perturbation"
     needs: ClassVar[str] = "labels"
+    metrics: ClassVar[tuple[str, ...]] = ("area",)
+    curves: ClassVar[tuple[str, ...]] = ("accuracy", "agreement", "probability")
     mode: Literal["insertion", "deletion"] = "insertion"
     order: str = "most_relevant"
     canvas: str = "gaussian"
@@ -119,7 +123,7 @@ class Perturbation(Protocol):
             return result
         maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
         for (goal, target), one in zip(seen.goals, maps, strict=True):
-            curve = perturbation_curve(
+            curve = metrics.perturbation_curve(
                 Answer(bench, target, seen.label, seen.top),
                 seen.pixels[None],
                 one[None].to(seen.pixels.device),
@@ -131,12 +135,12 @@ class Perturbation(Protocol):
                 seed=self.seed,
             )[0]
             for share, numbers in zip(self.steps, curve.tolist(), strict=True):
-                named = zip(Answer.metrics, numbers, strict=True)
+                named = zip(Answer.numbers, numbers, strict=True)
                 result.rows += [Measured(goal, metric, value, share) for metric, value in named]
             if len(self.shares) > 1:
-                heights = curve[: len(self.shares), Answer.metrics.index("probability")]
-                result.add(goal, [("area", area(heights, self.shares))])
-            result.maps[goal.name] = one
+                heights = curve[: len(self.shares), Answer.numbers.index("probability")]
+                result.add(goal, [("area", metrics.area(heights, self.shares))])
+            result.keep(goal, one)
         return result
 
 
@@ -150,7 +154,8 @@ class Answer:
         top: The class that it named for the whole photo.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "agreement", "probability")
+    numbers: ClassVar[tuple[str, ...]] = Perturbation.curves
+    """What it says, in order."""
 
     def __init__(self, bench: Bench, target: int | ClassGroup, label: frozenset[int], top: int) -> None:
         self._subject, self._label, self._top = bench.subject, sorted(label), top

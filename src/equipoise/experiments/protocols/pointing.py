@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from equipoise.experiments.protocols.base import Bench, Goal, Protocol, Result, Unit
-from equipoise.metrics import energy_pointing, pointing_hit, positive_ratio, resize_map
+from equipoise import metrics
+from equipoise.experiments.model.rows import Result
+from equipoise.experiments.protocols.base import Bench, Protocol, Unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
     from equipoise.methods import ClassGroup
 
@@ -50,6 +52,7 @@ class Pointing(Protocol):
     name: ClassVar[str] = "pointing"
     needs: ClassVar[str] = "masks"
     whole: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = ("pointing_game", "energy_pointing_game", "positive_ratio")
     tolerance: int = 15
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, dict[int, Tensor]]:
@@ -75,13 +78,13 @@ class Pointing(Protocol):
             return result
         maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
         height, width = seen.masks.shape[-2:]
-        full = resize_map(maps, (height, width))
+        full = metrics.resize_map(maps, (height, width))
         values = {
-            "pointing": pointing_hit(full, seen.masks, tolerance=self.tolerance),
-            "energy": energy_pointing(full, seen.masks),
-            "positive ratio": positive_ratio(maps),
+            "pointing_game": metrics.pointing_hit(full, seen.masks, tolerance=self.tolerance),
+            "energy_pointing_game": metrics.energy_pointing(full, seen.masks),
+            "positive_ratio": metrics.positive_ratio(maps),
         }
         for index, (goal, _) in enumerate(seen.goals):
             result.add(goal, [(metric, value[index]) for metric, value in values.items()])
-            result.maps[goal.name] = maps[index]
+            result.keep(goal, maps[index])
         return result

@@ -5,27 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from equipoise import metrics
 from equipoise.errors import OptionError
+from equipoise.experiments.model.rows import KeptMap, Measured, Result
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
     Bench,
-    Measured,
     Protocol,
-    Result,
     Unit,
     check_choice,
 )
 from equipoise.experiments.protocols.gallery import Seen, look_at
-from equipoise.metrics import (
-    INITIALIZERS,
-    hog_correlation,
-    positive_ratio,
-    randomize,
-    rank_correlation,
-    stages,
-    structural_similarity,
-)
+from equipoise.metrics.randomization import INITIALIZERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +48,13 @@ class Sanity(Protocol):
 
     name: ClassVar[str] = "sanity"
     needs: ClassVar[str] = "images"
+    curves: ClassVar[tuple[str, ...]] = (
+        "rank_correlation",
+        "rank_correlation_absolute",
+        "ssim",
+        "hog",
+        "positive_ratio",
+    )
     stages: int = 8
     independent: bool = False
     initializer: str = "ae"
@@ -67,6 +66,11 @@ class Sanity(Protocol):
         INITIALIZERS[self.initializer]
         if self.stages < 0:
             raise OptionError(f"stages is {self.stages}; it has to be at least 0")
+
+    @property
+    def steps(self) -> tuple[float, ...] | None:
+        """Stage 0, the trained network, and those after it."""
+        return tuple(float(step) for step in range(self.stages + 1)) if self.stages else None
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
@@ -84,10 +88,10 @@ class Sanity(Protocol):
         targets = [target for _, target in seen.goals]
         trained = run.heatmaps(seen.inputs, targets)
         found = [(0, ORIGINAL, trained)]
-        names = stages(bench.subject.module, seen.inputs)
+        names = metrics.stages(bench.subject.module, seen.inputs)
         for step, last in enumerate(spread(len(names), self.stages), start=1):
             layers = [names[last]] if self.independent else names[: last + 1]
-            module = randomize(bench.subject.module, layers, initializer=self.initializer, seed=self.seed)
+            module = metrics.randomize(bench.subject.module, layers, initializer=self.initializer, seed=self.seed)
             maps = bench.subject.replaced(module).bind(run.run).heatmaps(seen.inputs, targets)
             found.append((step, names[last], maps))
         for step, stage, maps in found:
@@ -96,18 +100,18 @@ class Sanity(Protocol):
                 result.rows += [
                     Measured(goal, metric, float(value[index]), step, stage) for metric, value in values.items()
                 ]
-                result.maps[f"{goal.name}|{step:02d}|{stage}"] = maps[index]
+                result.maps.append(KeptMap(goal, maps[index], step, stage))
         return result
 
 
 def compared(trained: Tensor, maps: Tensor) -> dict[str, Tensor]:
     """Similarities of maps ``(k, h, w)`` to the trained network's, and their positive ratio, each ``(k,)``."""
     return {
-        "rank correlation": rank_correlation(trained, maps),
-        "rank correlation of absolute maps": rank_correlation(trained, maps, absolute=True),
-        "SSIM": structural_similarity(trained, maps),
-        "HOG": hog_correlation(trained, maps),
-        "positive ratio": positive_ratio(maps),
+        "rank_correlation": metrics.rank_correlation(trained, maps),
+        "rank_correlation_absolute": metrics.rank_correlation(trained, maps, absolute=True),
+        "ssim": metrics.structural_similarity(trained, maps),
+        "hog": metrics.hog_correlation(trained, maps),
+        "positive_ratio": metrics.positive_ratio(maps),
     }
 
 

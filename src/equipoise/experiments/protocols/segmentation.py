@@ -7,31 +7,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from equipoise import metrics
+from equipoise.experiments.model.rows import Result
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
     Bench,
-    Goal,
     Protocol,
-    Result,
     Unit,
     check_choice,
     resized_mask,
 )
-from equipoise.metrics import (
-    energy_pointing,
-    f1,
-    intersection_over_union,
-    outside_inside_ratio,
-    pixel_accuracy,
-    pixel_average_precision,
-    positive_ratio,
-)
-from equipoise.metrics.segmentation import THRESHOLDS
+from equipoise.metrics.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
     from equipoise.methods import ClassGroup
 
@@ -64,7 +56,7 @@ class Segmentation(Protocol):
     Args:
         explain: ``"predicted"``: the network's top class, as ImageNet-Segmentation is used, whose objects
             are not all of ImageNet's classes; ``"labels"``: the image's own class.
-        threshold: A name of `equipoise.metrics.segmentation.THRESHOLDS`: where the map is cut for accuracy,
+        threshold: A name of `equipoise.metrics.thresholds.THRESHOLDS`: where the map is cut for accuracy,
             overlap and F1.
 
     Source: Nam & Lee 2024, section 5.3.2, Eq. 14; Gur et al. 2021 (AGF); Chefer et al. 2021.
@@ -73,6 +65,18 @@ class Segmentation(Protocol):
     name: ClassVar[str] = "segmentation"
     needs: ClassVar[str] = "masks"
     whole: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = (
+        "pixel_ap",
+        "pixel_ap_two_channel",
+        "pixel_ap_hard",
+        "pixel_accuracy",
+        "mean_iou",
+        "f1",
+        "outside_inside_ratio",
+        "outside_inside_ratio_positive",
+        "energy_pointing_game",
+        "positive_ratio",
+    )
     explain: str = PREDICTED
     threshold: str = "zero"
 
@@ -107,17 +111,20 @@ class Segmentation(Protocol):
             result.add(
                 goal,
                 [
-                    ("AP", pixel_average_precision(one, mask, definition="foreground")),
-                    ("AP two-channel", pixel_average_precision(one, mask, definition="two_channel")),
-                    ("AP hard", pixel_average_precision(one, mask, definition="hard")),
-                    ("pixel accuracy", pixel_accuracy(one, mask, threshold=self.threshold)),
-                    ("mIoU", intersection_over_union(one, mask, threshold=self.threshold)),
-                    ("F1", f1(one, mask, threshold=self.threshold)),
-                    ("outside-inside", outside_inside_ratio(one, mask)),
-                    ("outside-inside positive", outside_inside_ratio(one, mask, normalization="positive")),
-                    ("energy", energy_pointing(one, mask)),
-                    ("positive ratio", positive_ratio(one)),
+                    ("pixel_ap", metrics.pixel_average_precision(one, mask, definition="foreground")),
+                    ("pixel_ap_two_channel", metrics.pixel_average_precision(one, mask, definition="two_channel")),
+                    ("pixel_ap_hard", metrics.pixel_average_precision(one, mask, definition="hard")),
+                    ("pixel_accuracy", metrics.pixel_accuracy(one, mask, threshold=self.threshold)),
+                    ("mean_iou", metrics.intersection_over_union(one, mask, threshold=self.threshold)),
+                    ("f1", metrics.f1(one, mask, threshold=self.threshold)),
+                    ("outside_inside_ratio", metrics.outside_inside_ratio(one, mask)),
+                    (
+                        "outside_inside_ratio_positive",
+                        metrics.outside_inside_ratio(one, mask, normalization="positive"),
+                    ),
+                    ("energy_pointing_game", metrics.energy_pointing(one, mask)),
+                    ("positive_ratio", metrics.positive_ratio(one)),
                 ],
             )
-            result.maps[goal.name] = one[0]
+            result.keep(goal, one[0])
         return result

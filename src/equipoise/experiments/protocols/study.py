@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
 
+from equipoise import metrics
+from equipoise.experiments.model.rows import Result
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
     Bench,
     Protocol,
-    Result,
     Unit,
     check_choice,
     check_shares,
 )
 from equipoise.experiments.protocols.insertion import Answer, Seen
-from equipoise.metrics import CANVASES, clustered_mask, top_mask
+from equipoise.metrics.canvases import CANVASES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +37,7 @@ def disc(_model: nn.Module, inputs: Tensor, _target: object) -> Tensor:
     """
     height, width = inputs.shape[-2:]
     seed = int(inputs.double().abs().sum().item() * 1e3) % 2**31  # another place in every image, the same in every run
-    mask = clustered_mask((height, width), round(TOP_SHARE * height * width), seed)
+    mask = metrics.clustered_mask((height, width), round(TOP_SHARE * height * width), seed)
     return mask.to(inputs)[None, None]
 
 
@@ -46,7 +47,7 @@ class PerturbationStudy(Protocol):
 
     Rows: ``flip`` (1 if the network names another class without them), ``drop`` (of the explained class's
     probability), ``kept`` (1 if it names the same class when they alone are inserted into ``canvas``) and
-    ``clustering`` (of the chosen pixels' eight neighbours, the share that is chosen too).
+    ``clustering`` (of the chosen pixels' eight neighbors, the share that is chosen too).
 
     Args:
         share: Of the pixels that is erased; the paper: 4,000 of 50,176.
@@ -59,6 +60,7 @@ class PerturbationStudy(Protocol):
 
     name: ClassVar[str] = "perturbation_study"
     needs: ClassVar[str] = "images"
+    metrics: ClassVar[tuple[str, ...]] = ("flip", "drop", "kept", "clustering")
     share: float = TOP_SHARE
     erased: str = "black"
     canvas: str = "gaussian"
@@ -90,7 +92,7 @@ class PerturbationStudy(Protocol):
         maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
         count = round(self.share * maps[0].numel())
         for (goal, target), one in zip(seen.goals, maps, strict=True):
-            chosen = top_mask(one, count).to(seen.pixels.device)
+            chosen = metrics.top_mask(one, count).to(seen.pixels.device)
             photo = seen.pixels[None]
             without = torch.where(chosen, CANVASES[self.erased](photo), photo)
             alone = torch.where(chosen, photo, CANVASES[self.canvas](photo))
@@ -106,12 +108,12 @@ class PerturbationStudy(Protocol):
                     ("clustering", clustering(chosen)),
                 ],
             )
-            result.maps[goal.name] = one
+            result.keep(goal, one)
         return result
 
 
 def clustering(mask: Tensor) -> float:
-    """Of the chosen pixels' eight neighbours the share that is chosen too, 0 (scattered) to 1 (in one piece).
+    """Of the chosen pixels' eight neighbors the share that is chosen too, 0 (scattered) to 1 (in one piece).
 
     Args:
         mask: ``(h, w)``, bool.

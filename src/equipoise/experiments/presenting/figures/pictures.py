@@ -8,19 +8,19 @@ import numpy as np
 from PIL import Image
 
 from equipoise import records, viz
-from equipoise.experiments.figures.base import FIGURES, blank, picture, png, style
+from equipoise.experiments.model.statistics import estimate
+from equipoise.experiments.presenting.figures.base import FIGURES, blank, picture, png, style
 from equipoise.experiments.protocols.sanity import ORIGINAL
 from equipoise.experiments.protocols.study import PerturbationStudy
-from equipoise.experiments.statistics import estimate
 from equipoise.metrics import top_mask
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
-
+    from equipoise.experiments.model.rows import KeptMap
     from equipoise.experiments.protocols.base import Unit
-    from equipoise.experiments.runner import Block, Run
+    from equipoise.experiments.running.runner import Block, Run
 
 CELL: Final = 200
 """Longer side of a picture, in pixels."""
@@ -29,14 +29,14 @@ ROWS: Final = 14
 """At most so many rows of pictures in one figure."""
 
 
-def maps_of(run: Run, block: Block, unit: Unit) -> dict[str, dict[str, Tensor]]:
-    """The kept maps of a unit by method label and name; methods without maps are left out."""
+def maps_of(run: Run, block: Block, unit: Unit) -> dict[str, list[KeptMap]]:
+    """The kept maps of a unit by method label; methods without maps are left out."""
     labels = [one.label for one in run.plan.recipe.methods if (unit.key, one.label) in block.keys]
     found = {label: run.store.maps(block.keys[unit.key, label]) for label in labels}
     return {label: maps for label, maps in found.items() if maps}
 
 
-def _kept(run: Run, block: Block) -> Iterator[tuple[Unit, dict[str, dict[str, Tensor]]]]:
+def _kept(run: Run, block: Block) -> Iterator[tuple[Unit, dict[str, list[KeptMap]]]]:
     for unit in block.units:
         if maps := maps_of(run, block, unit):
             yield unit, maps
@@ -66,10 +66,10 @@ def gallery(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                 cells = [unit.samples[0].image()] if photos else []
                 name = ""
                 for block, label in columns:
-                    maps = list(found.get((block.model, label), {}).items())
+                    maps = found.get((block.model, label), [])
                     if place < len(maps):
-                        name = name or maps[place][0]
-                        cells.append(picture(maps[place][1], block, unit, photos=photos))
+                        name = name or maps[place].goal.name
+                        cells.append(picture(maps[place].heatmap, block, unit, photos=photos))
                     else:
                         cells.append(_empty())
                 rows.append(cells)
@@ -91,12 +91,11 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
         rows, names, heads = [], [], []
         for unit, found in _kept(run, block):
             for label, maps in found.items():
-                goals = dict.fromkeys(name.split("|")[0] for name in maps)
-                for goal in goals:
-                    stages = sorted(name for name in maps if name.split("|")[0] == goal)
-                    heads = [name.split("|")[2] for name in stages]
-                    rows.append([picture(maps[name], block, unit, photos=photos) for name in stages])
-                    names.append(f"{goal}\n{label}")
+                for goal in dict.fromkeys(one.goal for one in maps):
+                    stages = sorted((one for one in maps if one.goal == goal), key=lambda one: one.step or 0.0)
+                    heads = [one.detail for one in stages]
+                    rows.append([picture(one.heatmap, block, unit, photos=photos) for one in stages])
+                    names.append(f"{goal.name}\n{label}")
         stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
         if rows:
             image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=run.plan.recipe.title, cell=CELL)
@@ -106,7 +105,7 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
 
 
 def _similarity(run: Run, block: Block) -> bytes:
-    metrics = ("rank correlation", "rank correlation of absolute maps", "SSIM", "HOG")
+    metrics = [CATALOG[name].label for name in ("rank_correlation", "rank_correlation_absolute", "ssim", "hog")]
     figure, axes = blank(1, len(metrics), width=3.9)
     mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]
     names = dict(sorted({row["step"]: row["detail"] for row in mine}.items()))
@@ -144,7 +143,7 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
         rows, names, heads = [], [], []
         for unit, found in _kept(run, block):
             heads = list(found)
-            maps = {label: next(iter(some.values())) for label, some in found.items()}
+            maps = {label: some[0].heatmap for label, some in found.items()}
             rows.append([viz.heatmap_image(one.numpy(), percentile=99.9) for one in maps.values()])
             names.append(f"{unit.key[-24:]}\nmap")
             share = protocol.share if isinstance(protocol, PerturbationStudy) else 0.0
@@ -169,7 +168,7 @@ def _erased(block: Block, unit: Unit, mask: np.ndarray[tuple[int, ...], np.dtype
 
 
 def _flips(run: Run, block: Block) -> bytes:
-    metrics = ("flip", "kept", "clustering")
+    metrics = [CATALOG[name].label for name in ("flip", "kept", "clustering")]
     figure, axes = blank(1, len(metrics), width=4.2, height=3.4)
     labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
     mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from equipoise.experiments.figures.base import FIGURES, blank, curve, mean_map, png, style
-from equipoise.experiments.figures.pictures import maps_of
-from equipoise.experiments.tables import summarize
+from equipoise.experiments.presenting.figures.base import FIGURES, blank, curve, mean_map, png, style
+from equipoise.experiments.presenting.figures.pictures import maps_of
+from equipoise.experiments.presenting.tables import summarize
 from equipoise.metrics import aggregate_attributions
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from equipoise.experiments.runner import Block, Run
+    from equipoise.experiments.running.runner import Block, Run
 
 BASELINE: Final = ("AE", "Grad-CAM")
 """The third graph of Fig. 10 compares these over networks."""
@@ -24,7 +25,7 @@ def _of(run: Run, block: Block, label: str, metric: str) -> list[dict[str, Any]]
     return [
         row
         for row in run.rows
-        if row["metric"] == metric
+        if row["metric"] == CATALOG[metric].label
         and row["method"] == label
         and row["model"] == block.model
         and row["dataset"] == block.dataset
@@ -97,7 +98,7 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
     for block in run.blocks:
         labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
         figure, axes = blank(1, 2, width=5.6)
-        for axis, metric in zip(axes, ("GridPG", "GridPG top-k"), strict=True):
+        for axis, metric in zip(axes, ("grid_pointing_game", "grid_pointing_game_top_k"), strict=True):
             values = [
                 [row["value"] for row in _of(run, block, label, metric) if not math.isnan(row["value"])]
                 for label in labels
@@ -105,7 +106,7 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
             axis.boxplot(values, showmeans=True, orientation="horizontal")
             axis.set_yticks(range(1, len(labels) + 1), labels)
             axis.set_xlim(0, 1)
-            axis.set_title(f"{metric}, {block.model}", fontsize=10)
+            axis.set_title(f"{CATALOG[metric].label}, {block.model}", fontsize=10)
             axis.invert_yaxis()
         stem = f"{run.plan.recipe.name}-{block.dataset}"
         files[f"{stem}-scores"] = png(figure)
@@ -117,14 +118,12 @@ def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
     edges = (0, 2, 5, 50, 95, 98, 100)
     figure, axes = blank(len(labels), len(edges) - 1, width=1.8, height=1.9)
     for row, label in enumerate(labels):
-        scores = {
-            one["unit"]: one["value"] for one in _of(run, block, label, "GridPG") if one["class"].startswith("0:")
-        }
+        scores = {one["unit"]: one["value"] for one in _of(run, block, label, "grid_pointing_game") if one["cell"] == 0}
         maps, found = [], []
         for unit in block.units:
-            some = maps_of(run, block, unit).get(label, {})
+            some = maps_of(run, block, unit).get(label, [])
             if some and unit.key in scores:
-                maps.append(next(iter(some.values())))
+                maps.append(some[0].heatmap)
                 found.append(scores[unit.key])
         if not maps:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from equipoise.experiments import published as numbers
+from equipoise.experiments.model.method_run import MethodRun
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
 from equipoise.experiments.protocols.insertion import Perturbation
@@ -12,8 +12,9 @@ from equipoise.experiments.protocols.pointing import Pointing
 from equipoise.experiments.protocols.sanity import Sanity
 from equipoise.experiments.protocols.segmentation import Segmentation
 from equipoise.experiments.protocols.study import PerturbationStudy
-from equipoise.experiments.published import COCO_RESNET, COCO_VGG, RESNET, VGG, VOC_RESNET, VOC_VGG
-from equipoise.experiments.recipe import RECIPES, Column, MethodRun, Recipe, Setting
+from equipoise.experiments.recipes import published as numbers
+from equipoise.experiments.recipes.published import COCO_RESNET, COCO_VGG, RESNET, VGG, VOC_RESNET, VOC_VGG
+from equipoise.experiments.recipes.recipe import RECIPES, Column, Recipe, Setting
 
 SMOOTHED: Final = 0.02
 """TorchRay smooths gradients by this share of the longer side before it looks for their maximum."""
@@ -44,7 +45,7 @@ RANDOM = MethodRun("Random", "random")
 COMPARED: Final = (GRAD_CAM, LRP_COMP, C_EB, C_LRP, AGF, RELEVANCE_CAM, RSP, AE)
 """The columns of Fig. 4, in its order."""
 
-PR = Column("PR", "positive ratio", higher_is_better=False)
+PR = Column("PR", "positive_ratio", higher_is_better=False)
 
 RECIPES.add(
     "table1",
@@ -56,11 +57,11 @@ RECIPES.add(
         pairs=POINTING_PAIRS,
         methods=(GRAD_CAM, GUIDED, C_EB, LRP_COMP, C_LRP, RELEVANCE_CAM, RSP, AGF, AE),
         columns=(
-            Column("ALL PG", "pointing", statistic="class_mean"),
-            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=False),
-            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
-            Column("DIF PR", "positive ratio", {"hard": True}, "class_mean", higher_is_better=False),
-            Column("ALL energy", "energy", statistic="class_mean"),
+            Column("ALL PG", "pointing_game"),
+            Column("ALL PR", "positive_ratio", statistic="class_mean", higher_is_better=False),
+            Column("DIF PG", "pointing_game", {"hard": True}),
+            Column("DIF PR", "positive_ratio", {"hard": True}, "class_mean", higher_is_better=False),
+            Column("ALL energy", "energy_pointing_game", statistic="class_mean"),
         ),
         settings=(Setting("L"), Setting("P", {"predicted": True})),
         published=numbers.TABLE1,
@@ -92,10 +93,10 @@ RECIPES.add(
             )
         ),
         columns=(
-            Column("ALL PG", "pointing", statistic="class_mean"),
-            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
-            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=False),
-            Column("ALL energy", "energy", statistic="class_mean"),
+            Column("ALL PG", "pointing_game"),
+            Column("DIF PG", "pointing_game", {"hard": True}),
+            Column("ALL PR", "positive_ratio", statistic="class_mean", higher_is_better=False),
+            Column("ALL energy", "energy_pointing_game", statistic="class_mean"),
         ),
         published=numbers.TABLE2,
         references=POINTING_REFERENCES,
@@ -112,14 +113,14 @@ RECIPES.add(
         pairs=(("imagenet_segmentation", VGG), ("imagenet_segmentation", RESNET)),
         methods=(C_LRP, C_EB, RSP, RELEVANCE_CAM, AGF, AE, GRAD_CAM),
         columns=(
-            Column("mAP", "AP"),
-            Column("Out/In", "outside-inside", higher_is_better=False),
-            Column("AP two-channel", "AP two-channel"),
-            Column("AP hard", "AP hard"),
-            Column("Out/In positive", "outside-inside positive", higher_is_better=False),
-            Column("pixel accuracy", "pixel accuracy"),
-            Column("mIoU", "mIoU"),
-            Column("energy", "energy"),
+            Column("mAP", "pixel_ap"),
+            Column("Out/In", "outside_inside_ratio"),
+            Column("AP two-channel", "pixel_ap_two_channel"),
+            Column("AP hard", "pixel_ap_hard"),
+            Column("Out/In positive", "outside_inside_ratio_positive"),
+            Column("pixel accuracy", "pixel_accuracy"),
+            Column("mIoU", "mean_iou"),
+            Column("energy", "energy_pointing_game"),
             PR,
         ),
         published=numbers.TABLE3,
@@ -142,7 +143,7 @@ RECIPES.add(
         protocol=Gallery(explain="labels", groups=("two_object", "single"), classes=2),
         pairs=(("cats_dogs", VGG),),
         methods=COMPARED,
-        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        columns=(PR, Column("sum", "sum")),
         figure="gallery",
         keep_maps=None,
         limit=12,
@@ -162,7 +163,7 @@ RECIPES.add(
             for name in ("alexnet", "vgg16", "resnet50", "inception_v3", "densenet121")
         ),
         methods=(AE,),
-        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        columns=(PR, Column("sum", "sum")),
         figure="gallery",
         keep_maps=None,
         limit=12,
@@ -178,7 +179,7 @@ RECIPES.add(
         protocol=Gallery(explain="both", groups=("watermark",), classes=2),
         pairs=(("cats_dogs", VGG),),
         methods=(AE, GRAD_CAM, LRP_COMP, C_LRP),
-        columns=(PR, Column("sum", "sum", higher_is_better=None)),
+        columns=(PR, Column("sum", "sum")),
         figure="gallery",
         keep_maps=None,
         notes=("First the network's own answer, then the image's class where that is another.",),
@@ -195,11 +196,11 @@ RECIPES.add(
         pairs=(("cats_dogs", VGG),),
         methods=(AE, GRAD_CAM, GUIDED, MethodRun("Input x Gradient", "input_x_gradient")),
         columns=(
-            Column("rank correlation, first stage", "rank correlation", step=1, higher_is_better=False),
-            Column("last stage", "rank correlation", step=8, higher_is_better=False),
-            Column("absolute, last stage", "rank correlation of absolute maps", step=8, higher_is_better=False),
-            Column("SSIM, last stage", "SSIM", step=8, higher_is_better=False),
-            Column("HOG, last stage", "HOG", step=8, higher_is_better=False),
+            Column("rank correlation, first stage", "rank_correlation", step=1, higher_is_better=False),
+            Column("last stage", "rank_correlation", step=8, higher_is_better=False),
+            Column("absolute, last stage", "rank_correlation_absolute", step=8, higher_is_better=False),
+            Column("SSIM, last stage", "ssim", step=8, higher_is_better=False),
+            Column("HOG, last stage", "hog", step=8, higher_is_better=False),
         ),
         figure="cascade",
         keep_maps=2,
@@ -222,10 +223,10 @@ RECIPES.add(
             MethodRun(f"gamma {gamma:.1f}", "ae", {"gamma": gamma}) for gamma in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
         ),
         columns=(
-            Column("ALL PG", "pointing", statistic="class_mean"),
-            Column("DIF PG", "pointing", {"hard": True}, "class_mean"),
-            Column("ALL PR", "positive ratio", statistic="class_mean", higher_is_better=None),
-            Column("ALL energy", "energy", statistic="class_mean"),
+            Column("ALL PG", "pointing_game"),
+            Column("DIF PG", "pointing_game", {"hard": True}),
+            Column("ALL PR", "positive_ratio", statistic="class_mean"),
+            Column("ALL energy", "energy_pointing_game", statistic="class_mean"),
         ),
         figure="sweep",
     ),
@@ -248,8 +249,8 @@ RECIPES.add(
             MethodRun("Input x Gradient", "input_x_gradient"),
         ),
         columns=(
-            Column("GridPG", "GridPG"),
-            Column("GridPG top-k", "GridPG top-k"),
+            Column("GridPG", "grid_pointing_game"),
+            Column("GridPG top-k", "grid_pointing_game_top_k"),
             PR,
         ),
         figure="grid",
@@ -302,10 +303,10 @@ RECIPES.add(
             MethodRun("Random disc", "equipoise.experiments.protocols.study:disc"),
         ),
         columns=(
-            Column("flip", "flip", higher_is_better=None),
-            Column("drop", "drop", higher_is_better=None),
+            Column("flip", "flip"),
+            Column("drop", "drop"),
             Column("kept", "kept"),
-            Column("clustering", "clustering", higher_is_better=None),
+            Column("clustering", "clustering"),
         ),
         figure="study",
         keep_maps=3,

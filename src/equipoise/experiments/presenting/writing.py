@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equipoise import records
-from equipoise.experiments import tables
-from equipoise.experiments.page import page
+from equipoise.experiments.presenting import tables
+from equipoise.experiments.presenting.page import page
 from equipoise.report import render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from equipoise.experiments.runner import Run
-    from equipoise.experiments.tables import Line
+    from equipoise.experiments.presenting.tables import Line
+    from equipoise.experiments.running.runner import Run
 
 
 def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
@@ -46,7 +46,7 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
     }
     figures: dict[str, bytes] = {}
     if recipe.figure is not None and run.rows:
-        from equipoise.experiments.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
+        from equipoise.experiments.presenting.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
 
         figures = FIGURES[recipe.figure](run, photos)
         contents |= {f"{name}.png": data for name, data in figures.items()}

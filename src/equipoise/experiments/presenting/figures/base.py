@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from equipoise import viz
 from equipoise._registry import Registry
-from equipoise.experiments.statistics import Estimate, estimate
+from equipoise.experiments.model.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from equipoise.experiments.protocols.base import Unit
-    from equipoise.experiments.runner import Block, Run
+    from equipoise.experiments.running.runner import Block, Run
 
 FigureMaker: TypeAlias = "Callable[[Run, bool], dict[str, bytes]]"
 """From a run, and whether photos may be shown, to PNG files by their names without ending."""

@@ -7,16 +7,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from equipoise import report
-from equipoise.experiments import tables
+from equipoise.experiments.presenting import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
-
+    from equipoise.experiments.model.rows import KeptMap
+    from equipoise.experiments.presenting.tables import Entry, Line
     from equipoise.experiments.protocols.base import Unit
-    from equipoise.experiments.runner import Block, Run
-    from equipoise.experiments.tables import Entry, Line
+    from equipoise.experiments.running.runner import Block, Run
 
 
 def page(
@@ -73,30 +72,27 @@ def _cell(entry: Entry, text: str) -> report.Cell:
 
 def _gallery(run: Run, *, photos: bool) -> tuple[report.Picture, ...]:
     """The kept maps; those of several photos at once, such as grids, are in the figures alone."""
-    from equipoise.experiments.figures.pictures import maps_of  # noqa: PLC0415  # matplotlib takes time to load
+    from equipoise.experiments.presenting.figures.pictures import maps_of  # noqa: PLC0415  # matplotlib takes time to load
 
     found = [
-        (block, unit, label, name, one)
+        (block, unit, label, one)
         for block in run.blocks
         for unit in block.units
         if len(unit.samples) == 1
         for label, maps in maps_of(run, block, unit).items()
-        for name, one in maps.items()
+        for one in maps
     ]
     limit = report.byte_limit(len(found))
     return tuple(_picture(*one, limit=limit, photos=photos) for one in found)
 
 
-def _picture(
-    block: Block, unit: Unit, label: str, name: str, one: Tensor, *, limit: int, photos: bool
-) -> report.Picture:
-    from equipoise.experiments.figures.base import picture  # noqa: PLC0415  # as above
+def _picture(block: Block, unit: Unit, label: str, one: KeptMap, *, limit: int, photos: bool) -> report.Picture:
+    from equipoise.experiments.presenting.figures.base import picture  # noqa: PLC0415  # as above
 
-    image = report.thumbnail(picture(one, block, unit, photos=photos), limit)
-    goal, *rest = name.split("|")
-    tags = {"class": goal, "method": label, "model": block.model, "data set": block.dataset}
-    if rest:
-        tags["stage"] = rest[-1]
+    image = report.thumbnail(picture(one.heatmap, block, unit, photos=photos), limit)
+    tags = {"class": one.goal.name, "method": label, "model": block.model, "data set": block.dataset}
+    if one.detail:
+        tags["stage"] = one.detail
     caption = ", ".join([unit.key, *tags.values()])
     record = {"unit": unit.key, **tags, "key": block.keys[unit.key, label]}
     return report.Picture(image, caption, tags, record)

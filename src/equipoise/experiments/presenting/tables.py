@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from equipoise.experiments.statistics import Estimate, estimate
+from equipoise.experiments.model.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
-    from equipoise.experiments.recipe import Column, Recipe
+    from equipoise.experiments.recipes.recipe import Column, Recipe
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _estimate(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any], colum
     fitting = [
         row
         for row in rows
-        if row["metric"] == column.metric
+        if row["metric"] == column.facts.label
         and (column.step is None or (row["step"] is not None and math.isclose(row["step"], column.step)))
         and all(row[key] == value for key, value in where.items())
     ]
@@ -109,7 +109,7 @@ def _estimate(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any], colum
         [row["value"] for row in fitting],
         [row["category"] for row in fitting],
         [row["unit"] for row in fitting],
-        statistic=column.statistic,
+        statistic=column.statistic or column.facts.aggregation,
         seed=seed,
     )
 
@@ -204,7 +204,7 @@ def markdown(recipe: Recipe, lines: Sequence[Line], notes: Sequence[str]) -> str
     """The table as markdown: title, notes, then one table per data set and network."""
     parts = [f"# {recipe.title}", "", *(f"- {note}" for note in notes), *([""] if notes else [])]
     for (dataset, model), block in blocks(lines).items():
-        counts = {entry.ours.rows + entry.ours.undefined for line in block for entry in line.entries}
+        counts = {entry.ours.rows + entry.ours.undefined for line in block for entry in line.entries} or {0}
         parts += [f"## {dataset}, {model}", ""]
         parts += [f"Rows per number: {min(counts)} to {max(counts)}; 95 % bootstrap intervals over images.", ""]
         heads = head(block)

@@ -7,24 +7,23 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from equipoise import records
 from equipoise.errors import MissingPackageError, OptionError
+from equipoise.experiments.model.rows import FIELDS, Goal, KeptMap
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-COLUMNS: Final = (
-    "recipe", "dataset", "model", "method", "unit", "category", "class", "predicted", "hard", "metric", "step",
-    "detail", "value", "key",
-)  # fmt: skip
-"""Of ``rows.parquet``: one row per image (or grid), class, method, network, metric and point of a curve."""
+COLUMNS: Final = (*FIELDS, "key")
+"""Of ``rows.parquet``: the fields of a row, and the digest of everything that it depends on."""
 
 _KEYS: Final = b"equipoise.keys"
+_LABELS: Final = "equipoise.maps"  # of a file of maps: what each one is, in order
 _PARTS, _MAPS, _MEMO, _LOCK = "parts", "maps", "memo.json", ".lock"
 
 
@@ -40,12 +39,12 @@ class Part:
     Attributes:
         key: `digest` of everything that the result depends on.
         rows: Values of `COLUMNS` without the key, which may be none.
-        maps: Heat maps to keep, by name.
+        maps: Heat maps to keep.
     """
 
     key: str
     rows: list[dict[str, Any]]
-    maps: dict[str, Tensor]
+    maps: list[KeptMap]
 
 
 class Store:
@@ -116,12 +115,19 @@ class Store:
         _write(self.folder / "rows.parquet", rows, {})
         return rows
 
-    def maps(self, key: str) -> dict[str, Tensor]:
-        """The maps kept under a key, float32; none if none were kept."""
-        from safetensors.torch import load_file  # noqa: PLC0415  # a large import
+    def maps(self, key: str) -> list[KeptMap]:
+        """The maps kept under a key, float32, in the order in which they were kept; none if none were."""
+        from safetensors import safe_open  # noqa: PLC0415  # a large import
 
         path = self._maps / f"{key[:32]}.safetensors"
-        return {name: one.float() for name, one in load_file(path).items()} if path.is_file() else {}
+        if not path.is_file():
+            return []
+        with safe_open(path, framework="pt") as file:
+            labels = json.loads(file.metadata()[_LABELS])
+            return [
+                KeptMap(Goal(**label["goal"]), file.get_tensor(str(place)).float(), label["step"], label["detail"])
+                for place, label in enumerate(labels)
+            ]
 
     def memo(self) -> dict[str, Any]:
         """What `remember` kept, or nothing."""
@@ -139,8 +145,10 @@ class Store:
         import torch  # noqa: PLC0415  # takes time
         from safetensors.torch import save  # noqa: PLC0415
 
-        tensors = {name: _half(one, torch.float16).contiguous() for name, one in part.maps.items()}
-        records.write_atomically(self._maps / f"{part.key[:32]}.safetensors", save(tensors))
+        tensors = {str(place): _half(one.heatmap, torch.float16).contiguous() for place, one in enumerate(part.maps)}
+        labels = [{"goal": asdict(one.goal), "step": one.step, "detail": one.detail} for one in part.maps]
+        data = save(tensors, {_LABELS: json.dumps(labels)})
+        records.write_atomically(self._maps / f"{part.key[:32]}.safetensors", data)
 
 
 def _half(one: Tensor, dtype: Any) -> Tensor:
@@ -163,14 +171,8 @@ def schema() -> pa.Schema:
     """Types of `COLUMNS`."""
     import pyarrow as pa  # noqa: PLC0415  # the evaluation extra
 
-    kinds = {
-        "category": pa.int32(),
-        "predicted": pa.bool_(),
-        "hard": pa.bool_(),
-        "step": pa.float64(),
-        "value": pa.float64(),
-    }
-    return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    kinds = {int: pa.int32(), bool: pa.bool_(), float: pa.float64(), str: pa.string()}
+    return pa.schema([(name, kinds[FIELDS.get(name, str)]) for name in COLUMNS])
 
 
 def _keys(path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,15 +20,20 @@ from equipoise.errors import (
     UnknownOptionError,
     WeightsError,
 )
-from equipoise.experiments.protocols.base import Bench, Confidence, Result, Unit
-from equipoise.experiments.recipe import Recipe, describe_protocol
-from equipoise.experiments.store import Part, Store, digest
+from equipoise.experiments.model.rows import Result
+from equipoise.experiments.protocols.base import Bench, Confidence, Unit
+from equipoise.experiments.recipes.recipe import Recipe, describe_protocol
+from equipoise.experiments.running.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
 from equipoise.images import one_line
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
     from equipoise.datasets import DataSet, Sample
     from equipoise.models.spec import ModelSpec
+
+FORMAT: Final = "rows and maps with their fields"
+"""Part of every key: results of a folder that was written otherwise are measured again, not mixed in."""
 
 AHEAD: Final = 2
 """How many units are read and resized while the network works."""
@@ -149,9 +154,10 @@ class _Runner:
                 units[dataset] = self._units(found[dataset], models, confidence)
             blocks = {
                 (dataset, model): self._block(model, found[dataset], units[dataset], store)
-                for model in dict.fromkeys(model for _, model in pairs)
+                for model in self._loadable(model for _, model in pairs)
                 for dataset in [name for name, other in pairs if other == model]
             }
+            pairs = [pair for pair in pairs if pair in blocks]
             ordered = [blocks[pair] for pair in pairs]
             order = [
                 block.keys[unit.key, one.label]
@@ -198,11 +204,11 @@ class _Runner:
         return data
 
     def _pairs(self, wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The pairs whose networks can be had; where there is none, those of the offline networks."""
+        """The pairs whose weights can be had; where there are none, those of the offline networks."""
         absent: dict[str, str] = {}
         for name in dict.fromkeys(model for _, model in wanted):
             try:
-                self.lab.subject(name)
+                self.lab.fetch(name)
             except WeightsError as error:
                 absent[name] = one_line(error)
         pairs = [pair for pair in wanted if pair[1] not in absent]
@@ -219,6 +225,25 @@ class _Runner:
         )
         names = dict.fromkeys(dataset for dataset, _ in wanted)
         return [(dataset, model) for dataset in names for model in offline]
+
+    def _loadable(self, names: Iterable[str]) -> Iterator[str]:
+        """The networks, each once, without those whose weights turn out to be damaged.
+
+        Raises:
+            WeightsError: If none is left, or with ``strict`` at the first.
+        """
+        damaged: dict[str, WeightsError] = {}
+        wanted = list(dict.fromkeys(names))
+        for name in wanted:
+            try:
+                self.lab.subject(name)
+            except WeightsError as error:
+                damaged[name] = error
+                if self.plan.strict or len(damaged) == len(wanted):
+                    raise
+                self._problem(f"{name} is left out: {one_line(error)}")
+                continue
+            yield name
 
     def _units(self, data: DataSet, models: Sequence[str], confidence: Confidence) -> tuple[Unit, ...]:
         units = self.recipe.protocol.units(data, self.lab, models, confidence)
@@ -246,7 +271,7 @@ class _Runner:
             except EquipoiseError as error:
                 self._leave_out(block, one.label, error)
         self.observer.begin(f"{data.name}, {model}", len(units))
-        common = (describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
+        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
         methods = {
             one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
             for one in self.recipe.methods
@@ -300,11 +325,14 @@ class _Runner:
                 del bound[label]
                 self._leave_out(block, label, error)
                 continue
-            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else {}))
+            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else []))
         if parts:
             store.add(parts)
 
     def _rows(self, block: Block, unit: Unit, label: str, result: Result) -> list[dict[str, Any]]:
+        protocol = self.recipe.protocol
+        if undeclared := {one.metric for one in result.rows} - {*protocol.metrics, *protocol.curves}:
+            raise OptionError(f"the protocol {protocol.name} measures {min(undeclared)}, which it does not declare")
         return [
             {
                 "recipe": self.recipe.name,
@@ -314,9 +342,10 @@ class _Runner:
                 "unit": unit.key,
                 "category": one.goal.category,
                 "class": one.goal.name,
+                "cell": one.goal.cell,
                 "predicted": one.goal.predicted,
                 "hard": one.goal.hard,
-                "metric": one.metric,
+                "metric": CATALOG[one.metric].label,
                 "step": one.step,
                 "detail": one.detail,
                 "value": one.value,

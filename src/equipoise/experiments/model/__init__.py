@@ -1,0 +1,1 @@
+"""What experiments are about: methods as they are run, goals, rows, kept maps; it imports nothing upward."""

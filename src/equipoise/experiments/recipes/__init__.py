@@ -1,0 +1,1 @@
+"""What is run: recipes, the paper's among them."""

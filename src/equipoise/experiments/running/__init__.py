@@ -1,0 +1,1 @@
+"""How a recipe is run: the plan, the runner, and the folder that holds its results."""
