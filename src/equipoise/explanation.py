@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.engine import Trace
     from equipoise.network import BoundMethod, ScoreOf
 
 LISTED_SCORES: Final = 5
@@ -64,13 +65,19 @@ class Explanation:
     smoothing: float = viz.SMOOTHING
 
     @classmethod
-    def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf]) -> Explanation:
+    def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
         """Explain several scores of a photo that the network has looked at.
+
+        Args:
+            view: The photo, and what the network says of it.
+            bound: The method.
+            targets: What is explained.
+            trace: The forward pass of the view, where it was recorded before; see `BoundMethod.attribute`.
 
         Returns:
             The explanation of a list of targets: attribution ``(k, c, h, w)``.
         """
-        attribution = bound.attribute(view.inputs, targets)
+        attribution = bound.attribute(view.inputs, targets, trace)
         heatmaps = heatmap(attribution)
         scores = view.top(LISTED_SCORES)
         explained = tuple(view.score(target) for target in targets)

@@ -13,12 +13,13 @@ from equipoise import records
 from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
 from equipoise.errors import ShapeError
 from equipoise.methods import METHODS, ClassGroup, make_method
+from equipoise.methods.propagation import Propagation
 from equipoise.methods.registering import layer_name
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from equipoise.engine import Output
+    from equipoise.engine import Output, Trace
     from equipoise.methods import Attributor
     from equipoise.models import ModelSpec
 
@@ -153,12 +154,13 @@ class BoundMethod:
         """What the method had to say of its last result."""
         return tuple(str(note) for note in getattr(self.attributor, "notes", ()))
 
-    def attribute(self, inputs: Tensor, scores: Sequence[ScoreOf]) -> Tensor:
+    def attribute(self, inputs: Tensor, scores: Sequence[ScoreOf], trace: Trace | None = None) -> Tensor:
         """Explain several scores of one image, from one forward pass where the method can.
 
         Args:
             inputs: ``(1, c, h, w)``.
             scores: What is explained, ``k`` of it.
+            trace: Of a method that follows the tape: the forward pass of ``inputs``, where it was recorded before.
 
         Returns:
             ``(k, c, h, w)``.
@@ -166,19 +168,25 @@ class BoundMethod:
         Raises:
             ShapeError: If the method returned another shape.
         """
-        found = self._together(inputs, scores) if self.together else self._each(inputs, scores)
+        if self.together:
+            target = _as_one(scores, inputs.device)
+            again = trace is not None and isinstance(self.attributor, Propagation)
+            made = (
+                self.attributor.attribute_trace(trace, target) if again else self.attributor.attribute(inputs, target)
+            )
+            found: Any = made[0]
+        else:
+            targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
+            found = torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
         if not isinstance(found, Tensor) or found.dim() != 4 or len(found) != len(scores):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             name = self.record["name"]
             raise ShapeError(f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, h, w)")
         return found.detach()
 
-    def _together(self, inputs: Tensor, scores: Sequence[ScoreOf]) -> Any:
-        if all(isinstance(score, int) for score in scores):
-            return self.attributor.attribute(inputs, torch.tensor([scores], device=inputs.device))[0]
-        functions = [ClassGroup((score,)) if isinstance(score, int) else score for score in scores]
-        return self.attributor.attribute(inputs, functions)[0]
 
-    def _each(self, inputs: Tensor, scores: Sequence[ScoreOf]) -> Any:
-        targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
-        return torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
+def _as_one(scores: Sequence[ScoreOf], device: torch.device) -> Any:
+    """Several scores of one image as one target."""
+    if all(isinstance(score, int) for score in scores):
+        return torch.tensor([scores], device=device)
+    return [ClassGroup((score,)) if isinstance(score, int) else score for score in scores]

@@ -357,8 +357,7 @@ def test_a_trace_serves_many_targets_and_options():
     trace = equipoise.AttributionEquilibrium(model).trace(x)
     for gamma, target in [(1.0, 0), (2.0, 0), (1.5, 3)]:
         method = equipoise.AttributionEquilibrium(model, gamma=gamma)
-        _, found = method.explain_trace(trace, target)
-        assert torch.equal(found[0], equipoise.attribute(model, x, target, gamma=gamma))
+        assert torch.equal(method.attribute_trace(trace, target), equipoise.attribute(model, x, target, gamma=gamma))
 
 
 def test_a_target_outside_the_classes():

@@ -12,19 +12,16 @@ from equipoise.app.networks import SharedNetwork, Stop
 from equipoise.errors import ImageError
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
-from equipoise.methods.ae import AttributionEquilibrium
+from equipoise.methods.propagation import Propagation
 from equipoise.records import to_json
 from equipoise.view import ClassScore, Top, View, parse_target
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from equipoise.engine import Trace
-    from equipoise.methods.targets import Target
+    from equipoise.engine import OpKind, Trace
     from equipoise.network import BoundMethod
 
 OWN: Final = "ae"
-"""The method whose forward pass is kept, so that another gamma or class costs no new one."""
+"""The method of the first view, and the one that the page's gamma is for."""
 
 KEPT: Final = 48
 """So many maps are kept of a photo; those unused for longest go first."""
@@ -61,7 +58,7 @@ class Session:
     view: View
     name: str
     stop: Stop = field(default_factory=Stop)
-    _trace: Trace | None = None
+    _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
     _made: dict[str, Made] = field(default_factory=dict)
 
     @classmethod
@@ -106,10 +103,10 @@ class Session:
         options = dict(options or {})
 
         def make() -> Made:
-            bound = self._bind(method, options)
+            bound = self.network.bind(method, **options)
             started = time.perf_counter()
             with self.network.work(self.stop):
-                explanation = Explanation.of(self.view, bound, [index]).select(0)
+                explanation = Explanation.of(self.view, bound, [index], self._trace_for(bound)).select(0)
             return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
         return self.remember(to_json([method, options, index]), make)
@@ -127,31 +124,11 @@ class Session:
         explanation = self.explain(index, method, options).explanation
         return replace(explanation, image=self.view.photo.image, box=self.view.box)
 
-    def trace(self) -> Trace:
-        """The recorded forward pass, made when it is first needed."""
-        if self._trace is None:
-            method = AttributionEquilibrium(self.network.module)
-            with self.network.work(self.stop):
-                self._trace = method.trace(self.view.inputs)
-        return self._trace
-
-    def _bind(self, method: str, options: Mapping[str, Any]) -> BoundMethod:
-        bound = self.network.bind(method, **options)
-        if isinstance(bound.attributor, AttributionEquilibrium):
-            return replace(bound, attributor=_Retold(bound.attributor, self.trace()))
-        return bound
-
-
-class _Retold:
-    """Attribution Equilibrium on a forward pass that was recorded before."""
-
-    def __init__(self, method: AttributionEquilibrium, trace: Trace) -> None:
-        self._method, self._trace = method, trace
-
-    @property
-    def notes(self) -> list[str]:
-        return self._method.notes
-
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        targets, pixels = self._method.explain_trace(self._trace, target)
-        return targets.format(pixels.to(inputs.dtype))
+    def _trace_for(self, bound: BoundMethod) -> Trace | None:
+        """The forward pass for a method that needs little of it, recorded once; others make their own."""
+        method = bound.attributor
+        if not isinstance(method, Propagation) or method.keep is None:
+            return None
+        if method.keep not in self._traces:
+            self._traces[method.keep] = method.trace(self.view.inputs)
+        return self._traces[method.keep]

@@ -12,7 +12,7 @@ from equipoise.app.session import OWN
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
-    from equipoise.methods.ae import AttributionEquilibrium
+    from equipoise.methods.propagation import Propagation
 
 HEADS = ("operation", "module", "rule", "relevance in", "relevance out", "shape")
 
@@ -41,7 +41,7 @@ class Operation:
 def operations(session: Session, index: int, gamma: float) -> list[Operation]:
     """Every operation of the forward pass, from the logits down."""
     bound = session.network.bind(OWN, gamma=gamma)
-    method = cast("AttributionEquilibrium", bound.attributor)
+    method = cast("Propagation", bound.attributor)
     with session.network.work(session.stop):
         passages = method.coverage(session.view.inputs, torch.tensor([index], device=session.view.inputs.device))
     return [
