@@ -7,7 +7,6 @@ import torch
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Value
 
-
 _WRITING = frozenset({"setitem", "overwrite", "copy", "pad", "index_copy", "slice_scatter", "select_scatter"})
 
 

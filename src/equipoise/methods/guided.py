@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
-from equipoise.engine.canonical import places, source_of_views
+from equipoise.engine.canonical import distinct, places, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
@@ -181,7 +181,7 @@ def _on_map(term: Tensor, step: Step) -> Tensor:
     if source is value or not alike or source.shape[0] != step.n:
         return term.movedim(1 + channel_axis(out), 2)
     found = places(value, source, step.n)
-    if found is None or found.unique().numel() != found.numel():
+    if found is None or distinct(found) != found.numel():
         return term
     flat = per_sample(term, step.n)
     moved = torch.empty_like(flat)

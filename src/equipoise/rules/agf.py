@@ -162,7 +162,7 @@ def _of_images(ref: Tensor, phi: Tensor, n: int) -> Tensor:
     f = rows_per_image(ref.shape[1], n)
     if f == 1:
         return factorization(ref, phi)
-    ref, phi = (part.unflatten(1, (n, f)).movedim(2, 3) for part in (ref, phi))
+    ref, phi = (part.reshape(part.shape[0], n, f, *part.shape[2:]).movedim(2, 3) for part in (ref, phi))
     return factorization(ref, phi).movedim(3, 2).flatten(1, 2)
 
 

@@ -73,10 +73,8 @@ class Layered:
             return self.equation(inputs[0], part, bias, R)
 
         R = arrived.value
-        if self.in_portions:
-            value = in_portions(equation, [x], layer, R)
-        else:
-            value = self.of_images(x, layer, bias, R, step.n)
+        whole = self.of_images
+        value = in_portions(equation, [x], layer, R) if self.in_portions else whole(x, layer, bias, R, step.n)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]
 
     def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:

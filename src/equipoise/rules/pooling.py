@@ -234,6 +234,7 @@ def _shared_in_tiles(x: Tensor, pooled: Tensor, R: Tensor, kernel: Sequence[int]
         wins = torch.eq(part, F.interpolate(best, size=covered), out=torch.empty_like(part))
         count = average(wins, tuple(kernel)).mul_(math.prod(kernel))
         share = (R[:, rows] / count).flatten(0, 1)
-        spread = F.interpolate(laid_out(share), size=covered).unflatten(0, (len(R), -1))
+        spread = F.interpolate(laid_out(share), size=covered)
+        spread = spread.reshape(len(R), -1, *spread.shape[1:])
         torch.mul(spread, wins, out=result[:, rows][inside])
     return result

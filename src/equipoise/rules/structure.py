@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.operations import OpKind

@@ -21,11 +21,13 @@ from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spr
 from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
+from equipoise.engine.canonical.patches import distinct as distinct
 from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
 from equipoise.engine.canonical.pointwise import expand_last, join_chains, join_pointwise, name_functions
-from equipoise.engine.canonical.several import is_tiled as is_tiled
-from equipoise.engine.canonical.several import distribute, join_maxima, join_pools, join_products, join_sums, join_windows, unstack
+from equipoise.engine.canonical.pools import is_tiled as is_tiled
+from equipoise.engine.canonical.pools import join_pools, join_windows
+from equipoise.engine.canonical.several import distribute, join_maxima, join_products, join_sums, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.operations import OpKind

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from equipoise.engine.canonical.patches import places
+from equipoise.engine.canonical.patches import distinct, places
 from equipoise.engine.canonical.pointwise import is_affine
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import Operation, OpKind
@@ -80,7 +80,11 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
 def _after_bias(chain: list[OpCall]) -> list[OpCall]:
     """Without leading shifts before a named batch norm: those are the layer's bias."""
     for place, call in enumerate(chain):
-        if call.name == "batch_norm" and place and all(part.kind in (OpKind.ADD, OpKind.IDENTITY) for part in chain[:place]):
+        if (
+            call.name == "batch_norm"
+            and place
+            and all(part.kind in (OpKind.ADD, OpKind.IDENTITY) for part in chain[:place])
+        ):
             return chain[place:]
     return chain
 
@@ -96,7 +100,10 @@ def _only_numbers(chain: Sequence[OpCall]) -> bool:
     parts = [part for call in chain for part in (call.members or (call,))]
     return all(
         part.kind is OpKind.IDENTITY
-        or (part.name in ("mul", "div", "neg") and not any(isinstance(item, Tensor) and item.dim() for item in part.args))
+        or (
+            part.name in ("mul", "div", "neg")
+            and not any(isinstance(item, Tensor) and item.dim() for item in part.args)
+        )
         for part in parts
     )
 
@@ -111,7 +118,9 @@ def _coefficients(chain: Sequence[OpCall], source: Value, out: Value) -> tuple[T
     run = region(tuple(chain), (source,), out)
     try:
         with torch.no_grad():
-            zero = torch.zeros(size, dtype=torch.float64, device=None if device is None or device.type == "mps" else device)
+            zero = torch.zeros(
+                size, dtype=torch.float64, device=None if device is None or device.type == "mps" else device
+            )
             shift = run(zero)
             scale = run(zero + 1) - shift
     except RuntimeError:
@@ -179,18 +188,10 @@ def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     moved = call.inputs[0]
     view = moved.producer
-    if view is None or view.kind is not OpKind.VIEW or len(view.inputs) != 1 or len(view.outputs) != 1:
+    if view is None or not _rearranges(view) or not tape.inner(moved) or not tape.inner(view.inputs[0]):
         return None
-    source = view.inputs[0]
-    behind = source.producer
-    if not tape.inner(moved) or not tape.inner(source) or behind is None:
-        return None
-    if behind.kind is not OpKind.LINEAR and behind.kind is not OpKind.VIEW:
-        return None
-    if torch.Size(moved.shape).numel() != torch.Size(source.shape).numel() or not _behind_layer(source):
-        return None
-    constants = _constants(call)
-    if constants is None:
+    source, constants = view.inputs[0], _constants(call)
+    if constants is None or not _behind_layer(source):
         return None
     pulled = [_pulled_back(constant, moved, source, tape.n) for constant in constants]
     if pulled[0] is None or pulled[1] is None:
@@ -199,6 +200,12 @@ def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     scaled = draft.apply(AFFINE, affine, source, *pulled, shape=source.shape)
     draft.calls.append(replace(view.reading({source: scaled}), outputs=call.outputs))
     return draft.calls
+
+
+def _rearranges(call: OpCall) -> bool:
+    """Whether a call is a view with as many entries as what it shows."""
+    one = call.kind is OpKind.VIEW and len(call.inputs) == len(call.outputs) == 1
+    return one and torch.Size(call.outputs[0].shape).numel() == torch.Size(call.inputs[0].shape).numel()
 
 
 def _behind_layer(value: Value) -> bool:
@@ -227,7 +234,7 @@ def _pulled_back(constant: Tensor, moved: Value, source: Value, n: int) -> Tenso
     if constant.shape[0] != 1 and moved.shape[0] == n > 1:
         return None
     numbers = places(moved, source, n)
-    if numbers is None or numbers.unique().numel() != numbers.numel() or not bool((numbers > 0).all()):
+    if numbers is None or distinct(numbers) != numbers.numel() or not bool((numbers > 0).all()):
         return None
     flat = constant.new_empty(numbers.numel())
     flat[(numbers - 1).flatten().to(flat.device)] = constant.expand(moved.shape)[: len(numbers)].reshape(-1)
@@ -257,5 +264,3 @@ def affine_of(call: OpCall) -> tuple[Tensor, Tensor] | None:
     scale = (one if weight is None else weight.detach()) / (bound["running_var"] + float(bound.get("eps", 1e-5))).sqrt()
     shift = (0 * one if bias is None else bias.detach()) - bound["running_mean"] * scale
     return scale, shift
-
-

@@ -112,7 +112,9 @@ def gather_maxima(tape: Tape) -> None:
 
 
 def _is_plain_cat(call: OpCall) -> bool:
-    return call.name == "cat" and all(value.producer is None or value.producer.kind not in _MOVING for value in call.inputs)
+    return call.name == "cat" and all(
+        value.producer is None or value.producer.kind not in _MOVING for value in call.inputs
+    )
 
 
 def _sources(value: Value) -> list[Value] | None:
@@ -203,7 +205,13 @@ def join_layers(tape: Tape) -> None:
 
 def _part(value: Value, tape: Tape) -> _Part | None:
     layer = value.producer
-    if layer is None or layer.kind is not OpKind.LINEAR or not tape.inner(value) or layer.members or len(layer.inputs) != 1:
+    if (
+        layer is None
+        or layer.kind is not OpKind.LINEAR
+        or not tape.inner(value)
+        or layer.members
+        or len(layer.inputs) != 1
+    ):
         return None
     bound = layer.bound()
     if layer.name == "linear":
@@ -248,7 +256,9 @@ def _written(call: OpCall, parts: Sequence[_Part], source: Value, groups: int) -
         draft.apply("linear", F.linear, source, weight, bias, out=call.outputs[0])
         return draft.calls
     name, _, before, stride, padding, dilation, _ = parts[0].geometry
-    draft.apply(name, parts[0].call.function, source, weight, bias, stride, padding, dilation, groups, out=call.outputs[0])
+    draft.apply(
+        name, parts[0].call.function, source, weight, bias, stride, padding, dilation, groups, out=call.outputs[0]
+    )
     draft.calls[-1] = replace(draft.calls[-1], before=before)
     return draft.calls
 

@@ -53,9 +53,9 @@ def contract(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> 
     if not summed and not new:
         _scale(draft, x, weight, axes, out)
     elif not both:
-        _linear(draft, x, weight, axes, (summed, new), out)
+        _linear(draft, x, weight, axes, parts=(summed, new), out=out)
     else:
-        _grouped(draft, x, weight, axes, (summed, new, both), out)
+        _grouped(draft, x, weight, axes, parts=(summed, new, both), out=out)
 
 
 def _of_stack(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> bool:
@@ -117,7 +117,7 @@ def _scale(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> No
 
 
 def _linear(
-    draft: Draft, x: Value, weight: Tensor, axes: Axes, parts: tuple[list[int], list[int]], out: Value
+    draft: Draft, x: Value, weight: Tensor, axes: Axes, *, parts: tuple[list[int], list[int]], out: Value
 ) -> None:
     summed, new = parts
     free = [label for label in axes.signal if label not in summed]
@@ -138,7 +138,7 @@ def _linear(
 
 
 def _grouped(
-    draft: Draft, x: Value, weight: Tensor, axes: Axes, parts: tuple[list[int], list[int], list[int]], out: Value
+    draft: Draft, x: Value, weight: Tensor, axes: Axes, *, parts: tuple[list[int], list[int], list[int]], out: Value
 ) -> None:
     """An axis that both have and the result keeps: each of its entries has weights of its own."""
     summed, new, both = parts
@@ -232,15 +232,18 @@ def _matrix_labels(a: Any, b: Any) -> tuple[list[int], list[int], list[int]]:
     batch = max(_rank(a), _rank(b)) - 2
     lead = list(range(10, 10 + max(batch, 0)))
     row, inner, column = 0, 1, 2
-    left = [inner] if _rank(a) == 1 else [*lead[max(batch - (_rank(a) - 2), 0):], row, inner]
-    right = [inner] if _rank(b) == 1 else [*lead[max(batch - (_rank(b) - 2), 0):], inner, column]
+    left = [inner] if _rank(a) == 1 else [*lead[max(batch - (_rank(a) - 2), 0) :], row, inner]
+    right = [inner] if _rank(b) == 1 else [*lead[max(batch - (_rank(b) - 2), 0) :], inner, column]
     result = [*lead, *([row] if _rank(a) > 1 else []), *([column] if _rank(b) > 1 else [])]
     return left, right, result
 
 
 def _matmul(call: OpCall, draft: Draft) -> bool | None:
     bound = call.bound()
-    a, b = bound.get("input", bound.get("mat1", bound.get("self"))), bound.get("other", bound.get("mat2", bound.get("vec")))
+    a, b = (
+        bound.get("input", bound.get("mat1", bound.get("self"))),
+        bound.get("other", bound.get("mat2", bound.get("vec"))),
+    )
     labels = _matrix_labels(a, b)
     if call.name == "inner":
         rank = _rank(b)
@@ -278,7 +281,10 @@ _RENAMED = {"batch1": "mat1", "batch2": "mat2", "mat": "mat1", "vec": "mat2"}
 
 
 def _tensordot(call: OpCall, draft: Draft) -> bool | None:
-    bound = {**call.bound(), **{new: call.kwargs[old] for old, new in {"a": "input", "b": "other"}.items() if old in call.kwargs}}
+    bound = {
+        **call.bound(),
+        **{new: call.kwargs[old] for old, new in {"a": "input", "b": "other"}.items() if old in call.kwargs},
+    }
     a, b, dims = bound["input"], bound["other"], bound.get("dims", 2)
     if isinstance(dims, int):
         left, right = list(range(_rank(a) - dims, _rank(a))), list(range(dims))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,17 +35,15 @@ class Layout:
 
 
 _LOST = None
-_RESHAPES = frozenset({"reshape", "view", "flatten", "unflatten", "reshape_as", "view_as", "ravel"})
-_BY_DIM = frozenset({"chunk", "split", "narrow", "select", "cat", "unbind", "unsafe_chunk", "tensor_split", "flip",
-                     "split_with_sizes", "index_select", "gather"})  # fmt: skip
-_PER_ROW = frozenset({"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"})
-_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp", "argmax", "argmin",
-                         "linalg_vector_norm", "var_mean", "std_mean", "topk"})  # fmt: skip
+_REDUCTIONS = frozenset({
+    "mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "logsumexp", "argmax", "argmin", "var_mean",
+    "linalg_vector_norm", "std_mean", "topk",
+})  # fmt: skip
 _OVER_ONE_AXIS = frozenset({"softmax", "log_softmax", "softmin"})
 
 
 def images_first(tape: Tape) -> None:
-    """Give every value whose images do not come first a twin in which they do, and note those whose images are mixed."""
+    """Give values whose images do not come first twins in which they do, and note those whose images are mixed."""
     trace, n = tape.trace, tape.n
     trace.mixed.clear()
     if n <= 1:
@@ -79,42 +78,70 @@ def _layouts(call: OpCall, layouts: dict[Value, Layout | None], trace: Trace) ->
 
 def _keeps_first(call: OpCall, inputs: Sequence[tuple[Value, Layout]], n: int) -> bool:
     """Whether a view surely leaves images that come first where they are."""
-    if not all(_standard(value, layout, n) for value, layout in inputs):
-        return False
     value, out = inputs[0][0], call.outputs[0]
-    if not out.shape or out.shape[0] != value.shape[0]:
+    first = all(_standard(one, layout, n) for one, layout in inputs)
+    if not first or not out.shape or out.shape[0] != value.shape[0]:
         return False
-    rank = len(value.shape)
-    numbers = [item for item in (*call.args[1:], *call.kwargs.values())]
-    if call.name in _RESHAPES or call.name in _PER_ROW:
-        return True
-    if call.name in _BY_DIM:
-        dims = [call.kwargs.get("dim", call.kwargs.get("axis")), *numbers]
-        dim = call.kwargs.get("dim", call.kwargs.get("axis", _dim_argument(call)))
-        return isinstance(dim, int) and dim % rank != 0 and bool(dims)
-    if call.name == "permute":
-        order = numbers[0] if numbers and isinstance(numbers[0], tuple | list) else numbers
-        return bool(order) and isinstance(order[0], int) and order[0] % rank == 0
-    if call.name in ("transpose", "swapaxes", "swapdims") and len(numbers) == 2:
-        return all(isinstance(dim, int) and dim % rank != 0 for dim in numbers)
-    if call.name in ("expand", "expand_as", "broadcast_to"):
-        return len(out.shape) == rank
-    if call.name == "pad":
-        amounts = numbers[0] if numbers else ()
-        return isinstance(amounts, tuple | list) and len(amounts) < 2 * rank
-    if call.name == "unsqueeze":
-        return bool(numbers) and isinstance(numbers[0], int) and numbers[0] % (rank + 1) != 0
-    if call.name == "getitem":
-        first = numbers[0][0] if isinstance(numbers[0], tuple) and numbers[0] else numbers[0]
-        others = len(numbers[0]) - 1 if isinstance(numbers[0], tuple) else 0
-        return first == slice(None) if isinstance(first, slice) else first is Ellipsis and others < rank
-    return False
+    surely = _SURELY_FIRST.get(call.name)
+    return surely is not None and surely(call, value, out)
 
 
-def _dim_argument(call: OpCall) -> object:
-    place = {"chunk": 2, "split": 2, "narrow": 1, "select": 1, "cat": 1, "unbind": 1, "unsafe_chunk": 2,
-             "tensor_split": 2, "flip": 1, "split_with_sizes": 2, "index_select": 1, "gather": 1}[call.name]  # fmt: skip
-    return call.args[place] if len(call.args) > place else 0
+def _numbers(call: OpCall) -> list[Any]:
+    return [*call.args[1:], *call.kwargs.values()]
+
+
+def _by_dim(call: OpCall, value: Value, _out: Value) -> bool:
+    place = _DIM_PLACE[call.name]
+    given = call.args[place] if len(call.args) > place else 0
+    dim = call.kwargs.get("dim", call.kwargs.get("axis", given))
+    return isinstance(dim, int) and dim % len(value.shape) != 0
+
+
+def _permuted(call: OpCall, value: Value, _out: Value) -> bool:
+    numbers = _numbers(call)
+    order = numbers[0] if numbers and isinstance(numbers[0], tuple | list) else numbers
+    return bool(order) and isinstance(order[0], int) and order[0] % len(value.shape) == 0
+
+
+def _swapped(call: OpCall, value: Value, _out: Value) -> bool:
+    numbers = _numbers(call)
+    return len(numbers) == 2 and all(isinstance(dim, int) and dim % len(value.shape) != 0 for dim in numbers)
+
+
+def _padded(call: OpCall, value: Value, _out: Value) -> bool:
+    amounts = next(iter(_numbers(call)), ())
+    return isinstance(amounts, tuple | list) and len(amounts) < 2 * len(value.shape)
+
+
+def _unsqueezed(call: OpCall, value: Value, _out: Value) -> bool:
+    dim = next(iter(_numbers(call)), None)
+    return isinstance(dim, int) and dim % (len(value.shape) + 1) != 0
+
+
+def _indexed(call: OpCall, value: Value, _out: Value) -> bool:
+    given = _numbers(call)[0]
+    parts = given if isinstance(given, tuple) and given else (given,)
+    if isinstance(parts[0], slice):
+        return parts[0] == slice(None)
+    return parts[0] is Ellipsis and len(parts) - 1 < len(value.shape)
+
+
+_DIM_PLACE = {
+    "chunk": 2, "split": 2, "narrow": 1, "select": 1, "cat": 1, "unbind": 1, "unsafe_chunk": 2, "tensor_split": 2,
+    "flip": 1, "split_with_sizes": 2, "index_select": 1, "gather": 1,
+}  # fmt: skip
+_SURELY_FIRST: dict[str, Callable[[OpCall, Value, Value], bool]] = {
+    **dict.fromkeys(("reshape", "view", "flatten", "unflatten", "reshape_as", "view_as", "ravel"), lambda *_: True),
+    **dict.fromkeys(
+        ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"), lambda *_: True
+    ),
+    **dict.fromkeys(_DIM_PLACE, _by_dim),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _swapped),
+    **dict.fromkeys(
+        ("expand", "expand_as", "broadcast_to"), lambda _call, value, out: len(out.shape) == len(value.shape)
+    ),
+    "permute": _permuted, "pad": _padded, "unsqueeze": _unsqueezed, "getitem": _indexed,
+}  # fmt: skip
 
 
 def _computed(call: OpCall, inputs: Sequence[tuple[Value, Layout]], out: Value) -> Layout | None:
@@ -144,7 +171,7 @@ def _reduced(call: OpCall, rank: int, layout: Layout, out: Value) -> Layout | No
         return layout if dims % rank != layout.axis else _LOST
     if dims is None:
         dims = call.args[1] if len(call.args) > 1 and isinstance(call.args[1], int | tuple | list) else None
-    if dims is None or isinstance(dims, Tensor) or dims == () or dims == []:
+    if dims is None or isinstance(dims, Tensor) or dims in ((), []):
         return _LOST
     axes = {dims % rank} if isinstance(dims, int) else {int(dim) % rank for dim in dims}
     if layout.axis in axes:
@@ -166,7 +193,8 @@ def _numbered(value: Value, layout: Layout, n: int, start: int) -> Tensor:
 def _probed(call: OpCall, inputs: Sequence[tuple[Value, Layout]], trace: Trace) -> list[Layout | None]:
     def run(start: int) -> tuple[Tensor, ...]:
         tensors = [
-            trace.data(value) if value.discrete else _numbered(value, layout, trace.n, start) for value, layout in inputs
+            trace.data(value) if value.discrete else _numbered(value, layout, trace.n, start)
+            for value, layout in inputs
         ]
         with torch.no_grad():
             return call.run(*tensors)
@@ -257,7 +285,12 @@ class _Twins:
 
     def _scaled(self, call: OpCall, inputs: dict[Value, Value], outputs: Sequence[Value]) -> OpCall | None:
         """A scaling and shift by constants as one of the twin: the constants are moved along."""
-        if len(call.inputs) != 1 or len(outputs) != 1 or not is_affine(call) or call.inputs[0].shape != call.outputs[0].shape:
+        if (
+            len(call.inputs) != 1
+            or len(outputs) != 1
+            or not is_affine(call)
+            or call.inputs[0].shape != call.outputs[0].shape
+        ):
             return None
         value = call.inputs[0]
         layout = self._odd(value)
@@ -269,7 +302,16 @@ class _Twins:
             scale, shift = _first(scale, layout, self.n), _first(shift, layout, self.n)
         dtype = value.dtype
         constants = [compressed(constant).to(dtype) for constant in (scale, shift)]
-        return OpCall(affine, AFFINE, (inputs[value], *constants), {}, (inputs[value],), call.site, tuple(outputs), members=(call,))
+        return OpCall(
+            affine,
+            AFFINE,
+            (inputs[value], *constants),
+            {},
+            (inputs[value],),
+            call.site,
+            tuple(outputs),
+            members=(call,),
+        )
 
     def _row_by_row(self, call: OpCall) -> bool:
         """Whether the call does the same to the twins: it sees each row, or each entry, alone."""
@@ -281,8 +323,9 @@ class _Twins:
             return True
         items = (*call.args, *call.kwargs.values())
         if rows:
-            return not any(isinstance(item, Tensor) and item.dim() > 0 and item.shape[0] not in (1, call.inputs[0].shape[1])
-                           for item in items) or call.kind in (OpKind.LINEAR, OpKind.NORM)  # fmt: skip
+            allowed = (1, call.inputs[0].shape[1])
+            whole = [item for item in items if isinstance(item, Tensor) and item.dim() and item.shape[0] not in allowed]
+            return not whole or call.kind in (OpKind.LINEAR, OpKind.NORM)
         pointwise = call.operation is not None and call.operation.pointwise
         alike = all(value.shape == call.outputs[0].shape for value in call.inputs)
         return pointwise and alike and not any(isinstance(item, Tensor) and item.dim() > 0 for item in items)
@@ -318,7 +361,8 @@ def _first(tensor: Tensor, layout: Layout, n: int) -> Tensor:
     """``tensor`` with its images first; what was folded with them stays folded if that was the first axis."""
     axis, after = layout.axis, layout.after
     before = tensor.shape[axis] // (n * after)
-    split = tensor.unflatten(axis, (before, n, after)).movedim(axis + 1, 0)
+    size = (*tensor.shape[:axis], before, n, after, *tensor.shape[axis + 1 :])
+    split = tensor.reshape(size).movedim(axis + 1, 0)
     if axis == 0:
         return split.flatten(0, 2)
     return split.flatten(axis + 1, axis + 2) if before * after > 1 else split.squeeze(axis + 2).squeeze(axis + 1)
@@ -329,9 +373,7 @@ def _back(tensor: Tensor, shape: Sequence[int], layout: Layout, n: int) -> Tenso
     axis, after = layout.axis, layout.after
     before = shape[axis] // (n * after)
     if axis == 0:
-        split = tensor.unflatten(0, (n, before, after))
+        split = tensor.reshape(n, before, after, *tensor.shape[1:])
     else:
         split = tensor.reshape(n, *shape[:axis], before, after, *shape[axis + 1 :])
     return split.movedim(0, axis + 1).reshape(tuple(shape))
-
-

@@ -87,12 +87,11 @@ def _convolution(call: OpCall, bound: dict[str, Any], n: int) -> Sequence[OpCall
     if len(x.shape) == d + 1:
         draft = Draft(call)
         single = draft.view(x, lambda t: t.unsqueeze(0))
-        args = tuple(single if item is x else item for item in call.args)
-        kwargs = {key: single if item is x else item for key, item in call.kwargs.items()}
-        if "input" in kwargs:
-            args = (kwargs.pop("input"), *args)
-        y = draft.apply(call.operation or call.name, call.function, *args, **kwargs)
-        draft.view(y, lambda t: t.squeeze(0), out)
+        batched = replace(out, shape=(1, *out.shape), index=out.index - 1 / 2048, tensor=None, maker=None)
+        layer = call.reading({x: single})
+        layer.outputs = (batched,)
+        draft.calls.append(layer)
+        draft.view(batched, lambda t: t.squeeze(0), out)
         return draft.calls
     thin = _without_thin_axes(call, bound, d)
     if thin is not None:
@@ -118,7 +117,10 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     if made is None or made.kind is not OpKind.VIEW or "transpose" in call.name or d < 2 or call.before:
         return None
     source = source_of_views(x)
-    numbers = {name: _numbers(bound.get(name, default), d) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))}
+    numbers = {
+        name: _numbers(bound.get(name, default), d)
+        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
+    }
     if any(given is None for given in numbers.values()) or len(source.shape) >= len(x.shape):
         return None
     padding = numbers["padding"] or ()
@@ -131,7 +133,9 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     kernel = weight.squeeze(axes)
     draft = Draft(call)
     flat = draft.view(x, lambda t: t.squeeze(axes))
-    options = [[given[i] for i in kept] for given in (numbers[name] or () for name in ("stride", "padding", "dilation"))]
+    options = [
+        [given[i] for i in kept] for given in (numbers[name] or () for name in ("stride", "padding", "dilation"))
+    ]
     size = (x.shape[0], len(weight), *[out.shape[2 + i] for i in kept])
     y = draft.apply(f"conv{len(kept)}d", _CONVOLUTIONS[len(kept)], flat, kernel, bound.get("bias"), *options,
                     bound.get("groups", 1), shape=size)  # fmt: skip
@@ -147,7 +151,7 @@ def _numbers(given: Any, d: int) -> tuple[int, ...] | None:
 
 
 def _none(padding: Any) -> bool:
-    return padding == "valid" or padding == 0 or (not isinstance(padding, str | int) and not any(padding))
+    return padding in ("valid", 0) or (not isinstance(padding, str | int) and not any(padding))
 
 
 def gather_patches(tape: Tape) -> None:
@@ -169,7 +173,12 @@ def write_pads(tape: Tape) -> None:
             return None
         out = call.outputs[0]
         source = source_of_views(out)
-        if source is out or len(source.shape) != len(out.shape) or len(out.shape) < 3 or source.shape[0] != out.shape[0]:
+        if (
+            source is out
+            or len(source.shape) != len(out.shape)
+            or len(out.shape) < 3
+            or source.shape[0] != out.shape[0]
+        ):
             return None
         if math.prod(out.shape) <= math.prod(source.shape) or out.shape[0] != tape.n:
             return None

@@ -52,6 +52,11 @@ def places(value: Value, source: Value, n: int) -> Tensor | None:
     return found[: max(found.shape[0] // max(n, 1), 1)].round().long()
 
 
+def distinct(numbers: Tensor) -> int:
+    """How many different numbers there are."""
+    return len(set(numbers.flatten().tolist()))
+
+
 def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     """A layer of a 1x1 kernel on patches as the convolution that it is.
 
@@ -59,30 +64,35 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         UnsupportedOperationError: If it reads windows that overlap, in an order that no convolution has.
     """
     bound = call.bound()
-    x, weight = bound.get("input"), bound.get("weight")
-    if not isinstance(x, Value) or not isinstance(weight, Tensor) or math.prod(weight.shape[2:]) != 1:
+    source = _map_behind(call, tape)
+    if source is None:
         return None
-    if x.producer is None or x.producer.kind not in (OpKind.VIEW, OpKind.CONCATENATE):
-        return None
-    source = source_of_views(x)
-    if source is x or len(source.shape) not in (3, 4, 5) or source.shape[0] != x.shape[0] or x.shape[0] != tape.n:
-        return None
+    x: Value = bound["input"]
     if math.prod(x.shape) == math.prod(source.shape) and x.shape[1] == source.shape[1]:
         return _on_source(call, source, bound, tape)
     more = math.prod(x.shape) > math.prod(source.shape)
     deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
-    if not more and not deeper:
-        return None
-    found = places(x, source, tape.n)
+    found = places(x, source, tape.n) if more or deeper else None
     geometry = None if found is None else _geometry(found[0], source.shape[1:])
-    if geometry is None:
-        if more and found is not None and found.unique().numel() < found.numel() // 2:
-            raise UnsupportedOperationError(
-                f"a layer of weights at {call.site} reads overlapping windows of {source.shape} that were laid side by "
-                "side in an order that equipoise does not know as a convolution; write it as one (torch's conv2d)"
-            )
+    if geometry is not None:
+        return _written(call, source, bound, geometry)
+    if more and found is not None and distinct(found) < found.numel() // 2:
+        raise UnsupportedOperationError(
+            f"a layer of weights at {call.site} reads overlapping windows of {source.shape} that were laid side by "
+            "side in an order that equipoise does not know as a convolution; write it as one (torch's conv2d)"
+        )
+    return None
+
+
+def _map_behind(call: OpCall, tape: Tape) -> Value | None:
+    """The map whose entries a 1x1 layer reads, if they were moved on the way; ``None`` if they were not."""
+    bound = call.bound()
+    x, weight = bound.get("input"), bound.get("weight")
+    if not isinstance(x, Value) or not isinstance(weight, Tensor) or math.prod(weight.shape[2:]) != 1:
         return None
-    return _written(call, source, bound, geometry)
+    source = source_of_views(x)
+    rows = source.shape[:1] == x.shape[:1] == (tape.n,)
+    return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
 
 
 def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -> Sequence[OpCall] | None:
@@ -143,7 +153,14 @@ def _written(call: OpCall, source: Value, bound: dict[str, Any], geometry: _Geom
 
 def _ungrouped(weight: Tensor, groups: int) -> Tensor:
     """Weights ``(out, in / groups)`` as ``(out, in)``, zero between groups."""
-    return weight if groups == 1 else torch.block_diag(*weight.chunk(groups))
+    if groups == 1:
+        return weight
+    blocks = weight.chunk(groups)
+    width = weight.shape[1]
+    whole = weight.new_zeros(len(weight), width * groups)
+    for number, rows in enumerate(blocks):
+        whole[number * len(rows) : (number + 1) * len(rows), number * width : (number + 1) * width] = rows
+    return whole
 
 
 def _grouped(kernel: Tensor, groups: int) -> tuple[Tensor, int]:
@@ -173,7 +190,7 @@ def _geometry(found: Tensor, shape: Sequence[int]) -> _Geometry | None:
     features = found.shape[0]
     flat = found.reshape(features, -1) - 1  # -1 where a pad is
     inside = flat >= 0
-    spots = []
+    spots: list[Tensor] = []
     rest = flat.clamp(min=0)
     for extent in reversed(shape[1:]):
         spots.insert(0, rest % extent)
@@ -185,10 +202,11 @@ def _geometry(found: Tensor, shape: Sequence[int]) -> _Geometry | None:
     if not full:
         return None
     grid = [spot[full[0]] for spot in spots]
-    size = tuple(len(axis.unique()) for axis in grid)
+    values = [torch.tensor(sorted(set(axis.tolist()))) for axis in grid]
+    size = tuple(map(len, values))
     if math.prod(size) != flat.shape[1]:
         return None
-    steps = [axis.unique().diff() for axis in grid]
+    steps = [axis.diff() for axis in values]
     if any(len(step) and bool((step != step[0]).any()) for step in steps):
         return None
     stride = tuple(int(step[0]) if len(step) else 1 for step in steps)

@@ -165,7 +165,9 @@ def join_chains(tape: Tape) -> None:
                 break
             chain.insert(0, maker)
         follower = tape.readers(call.outputs[0])
-        following = follower[0] if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]) else None
+        following = (
+            follower[0] if len(follower) == 1 and tape.inner(call.outputs[0]) and _by_numbers(follower[0]) else None
+        )
         written = _one(call, chain)
         if following is not None and (not is_affine(following) or _acts_on(tape, following) or rising(following)):
             return None  # the last of the chain writes it

@@ -59,7 +59,9 @@ def _add(call: OpCall, draft: Draft) -> bool | None:
 
 
 def _in_place(call: OpCall) -> bool:
-    return getattr(call.function, "__name__", "").startswith("__i") or getattr(call.function, "__name__", "").endswith("_")
+    return getattr(call.function, "__name__", "").startswith("__i") or getattr(call.function, "__name__", "").endswith(
+        "_"
+    )
 
 
 def _out_of_place(call: OpCall, draft: Draft) -> bool | None:
@@ -218,7 +220,8 @@ def _quotient(call: OpCall, draft: Draft) -> bool | None:
 
 
 def _over(x: Tensor, c: Any) -> Tensor:
-    return c / x
+    quotient: Tensor = c / x
+    return quotient
 
 
 def _batch_norm(call: OpCall, draft: Draft) -> bool | None:
@@ -233,11 +236,9 @@ def _convolution(call: OpCall, draft: Draft) -> bool | None:
     x, weight, bias, stride, padding, dilation, transposed, extra, groups = call.args
     d = len(stride)
     if transposed:
-        name = f"conv_transpose{d}d"
-        args = (stride, padding, extra, groups, dilation)
+        name, args = f"conv_transpose{d}d", [stride, padding, extra, groups, dilation]
     else:
-        name = f"conv{d}d"
-        args = (stride, padding, dilation, groups)
+        name, args = f"conv{d}d", [stride, padding, dilation, groups]
     draft.apply(name, getattr(F, name), x, weight, bias, *args, out=call.outputs[0])
     return None
 
@@ -250,8 +251,6 @@ def _glu(call: OpCall, draft: Draft) -> bool | None:
     gate = draft.apply("sigmoid", torch.sigmoid, draft.view(x, lambda t: t.narrow(dim, half, half)))
     draft.apply("mul", operator.mul, signal, gate, out=call.outputs[0])
     return None
-
-
 
 
 _SPELLERS: dict[str, Speller] = {
