@@ -169,12 +169,11 @@ class BoundMethod:
             ShapeError: If the method returned another shape.
         """
         if self.together:
-            target = _as_one(scores, inputs.device)
-            again = trace is not None and isinstance(self.attributor, Propagation)
-            made = (
-                self.attributor.attribute_trace(trace, target) if again else self.attributor.attribute(inputs, target)
-            )
-            found: Any = made[0]
+            target, method = _as_one(scores, inputs.device), self.attributor
+            if trace is not None and isinstance(method, Propagation):
+                found: Any = method.attribute_trace(trace, target)[0]
+            else:
+                found = method.attribute(inputs, target)[0]
         else:
             targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
             found = torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
