@@ -17,9 +17,10 @@ from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.engine.rule import Special, Step
-from equipoise.errors import OptionError
+from equipoise.errors import OptionError, UntracedTensorError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
@@ -149,10 +150,9 @@ class AttributionEquilibrium:
             self.notes += _notes(start, done)
             last = done + len(part.seeds) == len(targets.seeds)
             passed = propagate(trace, {layer: start}, composite, release=release and last, watch=watch)
-            if trace.input in passed:
-                found.append(passed[trace.input].value * self.profile.factor(trace, layer))
-            else:
-                found.append(start.value.new_zeros(len(part.seeds), *trace.input.shape))
+            if trace.input not in passed:
+                raise UntracedTensorError(UNREACHED)
+            found.append(passed[trace.input].value * self.profile.factor(trace, layer))
         return targets, found[0] if len(found) == 1 else torch.cat(found)
 
 
@@ -176,16 +176,18 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
 
 
 def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
-    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``."""
+    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
+
+    Raises:
+        UntracedTensorError: If nothing differentiable leads from the map to the scores.
+    """
     x = trace.data(layer)
     dtype = working_dtype(x.dtype)
     given = {trace.output: Relevance(seeds.to(dtype))}
     found = propagate(trace, given, GRADIENT, stop=[layer])
-    x = x.to(dtype)
     if layer not in found:
-        gradient = torch.zeros(len(seeds), *x.shape, dtype=dtype, device=x.device)
-    else:
-        gradient = found[layer].value
+        raise UntracedTensorError(UNREACHED)
+    x, gradient = x.to(dtype), found[layer].value
     channels = 1 + channel_axis(layer)
     positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
