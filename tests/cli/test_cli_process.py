@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from patience import PATIENCE, until
 
 HERE = Path(__file__).parent
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -48,13 +49,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def wait_for_files(folder, count):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if folder.is_dir() and len(list(folder.glob("*.json"))) >= count:
-            return
-        time.sleep(0.01)
-    pytest.fail("no files were written")
+def wait_for_files(process, folder, count):
+    until(lambda: len(list(folder.glob("*.json"))) >= count, process)
 
 
 def check_whole(folder):
@@ -74,7 +70,7 @@ def check_whole(folder):
 
 def test_killed_half_way_leaves_whole_files(folder):
     process = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_for_files(folder / "equipoise-out", 3)
+    wait_for_files(process, folder / "equipoise-out", 3)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     names = check_whole(folder / "equipoise-out")
@@ -83,9 +79,9 @@ def test_killed_half_way_leaves_whole_files(folder):
 
 def test_interrupted(folder):
     process = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_for_files(folder / "equipoise-out", 2)
+    wait_for_files(process, folder / "equipoise-out", 2)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err == ""
     assert len(check_whole(folder / "equipoise-out")) == len(list((folder / "equipoise-out").iterdir()))
@@ -96,7 +92,7 @@ def test_closed_pipe(folder):
     process = start(["explain", "in", "--method", "share", "--json"], folder, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     os.close(read)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert err == ""
     assert process.returncode == 1
 
@@ -105,11 +101,11 @@ def test_progress_is_quiet_off_a_terminal_and_shown_on_one(folder):
     for path in sorted((folder / "in").iterdir())[3:]:
         path.unlink()
     plain = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert plain.communicate(timeout=60)[1] == ""
+    assert plain.communicate(timeout=PATIENCE)[1] == ""
     ours, theirs = os.openpty()
     process = start(["explain", "in", "--method", "share", "--json"], folder, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     shown = b""
     with io.open(ours, "rb", buffering=0) as terminal:  # noqa: UP020  # a descriptor, not a path
         try:

@@ -55,6 +55,9 @@ class Passage:
         """Shapes of its inputs, and of its outputs."""
         return tuple(v.shape for v in self.call.inputs), tuple(v.shape for v in self.call.outputs)
 
+    def __repr__(self) -> str:  # a list of rows is printed by this: an operation may hold weights
+        return f"Passage({self.call!r}, {self.rule!r})"
+
     def __str__(self) -> str:
         sums = f"{self.arrived.flatten()[0]:+.4f} -> {self.left.flatten()[0]:+.4f}" if self.arrived.numel() else ""
         return f"{self.name:<20} {self.rule:<24} {sums:<22} {self.site}"

@@ -131,7 +131,7 @@ class DeepLift(CaptumMethod):
     """
 
     summary: ClassVar[str] = "DeepLIFT, rescale rule (captum)"
-    costly: ClassVar[bool] = False
+    costly = False
 
     def __init__(self, model: nn.Module, *, baseline: Any = 0.0) -> None:
         super().__init__(model)
@@ -201,7 +201,7 @@ class GradientShap(CaptumMethod):
     """
 
     summary: ClassVar[str] = "Expected gradients between baselines and the image (captum)"
-    costly: ClassVar[bool] = False
+    costly = False
 
     def __init__(
         self, model: nn.Module, *, samples: int = 20, noise: float = 0.0, baseline: Any = 0.0, seed: int = 0
@@ -221,12 +221,13 @@ class GradientShap(CaptumMethod):
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Set torch's and numpy's random states, and afterwards put them back."""
-    numpy = importlib.import_module("numpy")
-    before = numpy.random.get_state()
+    from numpy import random  # noqa: PLC0415  # captum and scikit-learn draw by it, and come with it
+
+    before = random.get_state()  # noqa: NPY002  # theirs is the one state of the process
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            numpy.random.seed(seed % 2**32)
+            random.seed(seed % 2**32)  # noqa: NPY002  # as above
             yield
     finally:
-        numpy.random.set_state(before)
+        random.set_state(before)  # noqa: NPY002  # as above

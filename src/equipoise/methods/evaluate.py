@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from equipoise._progress import Bar, shown
 from equipoise.engine.entrance import (
-    aside,
     check_model,
     check_pixels,
     check_scores,
-    native,
     out_of_memory,
     python_module,
     run,
@@ -28,8 +25,8 @@ from equipoise.engine.entrance import (
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorError
-from equipoise.methods.base import check_inputs
-from equipoise.methods.targets import Target, resolve_targets
+from equipoise.methods.base import Method
+from equipoise.methods.targets import Target, Targets, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
@@ -38,7 +35,7 @@ Work = Callable[[Tensor, Tensor], None]
 """Called with step numbers ``(m,)`` and image numbers ``(m,)``; whatever it keeps, it keeps at its end."""
 
 
-class ManyPasses:
+class ManyPasses(Method):
     """Base of the methods that run the network itself; a subclass says how in `explain`.
 
     Args:
@@ -49,29 +46,20 @@ class ManyPasses:
         OptionError: If ``chunk`` is no positive whole number.
     """
 
-    summary: ClassVar[str]
-    level: ClassVar[str] = "pixel"
-    signed: ClassVar[bool] = True
-    costly: ClassVar[bool] = True
-    output: Output = None
+    costly = True
 
     def __init__(self, model: nn.Module, *, chunk: int = 64) -> None:
-        self.model = model
+        super().__init__(model)
         self.chunk = whole("chunk", chunk)
 
     def explain(self, run: Run) -> Tensor:
         """The attribution ``(k, n, c, *space)``."""
         raise NotImplementedError  # abstract: every method defines it
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        """Explain each image; shapes and errors as in `equipoise.attribute`."""
-        check_inputs(inputs)
-        if not len(inputs):
-            return torch.zeros_like(inputs)
-        images = native(self.model, inputs)
-        with aside(inputs.device):
-            run = Run(self, images, target)
-            return run.targets.format(self.explain(run).to(inputs.dtype))
+    def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """See `Method`."""
+        run = Run(self, images, target)
+        return run.targets, self.explain(run)
 
 
 class Run:
@@ -276,14 +264,14 @@ class Progress:
     """Says how many forward passes are to come, then how far they are.
 
     The number goes to the log ``equipoise`` before the first pass. If the work then looks longer than
-    two seconds, the log is told of every tenth, and a terminal is shown a bar (by rich, where it is
-    installed) unless that log has a handler of its own, which then shows the tenths.
+    two seconds, the log is told of every tenth, and a terminal is shown a bar (`equipoise._progress`)
+    unless that log has a handler of its own, which then shows the tenths.
     """
 
     def __init__(self, name: str, total: int, *, announce: bool = True) -> None:
         self._text = f"{name}: {total} forward passes"
         self._total, self._done, self._tenth = total, 0, 0
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._shown = False
         self._start = time.monotonic()
         if announce:
@@ -307,7 +295,7 @@ class Progress:
         if not self._shown:
             self._show()
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done)
+            self._bar.update(self._done)
         if (tenth := 10 * self._done // self._total) > self._tenth:
             self._tenth = tenth
             _LOG.info("%s, %d done after %.0f s", self._text, self._done, elapsed)
@@ -315,12 +303,5 @@ class Progress:
     def _show(self) -> None:
         self._shown = True
         stream = sys.stderr
-        if stream is None or not stream.isatty() or _LOG.handlers:
-            return
-        if importlib.util.find_spec("rich") is None:
-            stream.write(self._text + "\n")
-            return
-        console = importlib.import_module("rich.console").Console(stderr=True)
-        self._bar = importlib.import_module("rich.progress").Progress(console=console, transient=True)
-        self._bar.add_task(self._text, total=self._total)
-        self._bar.start()
+        if stream is not None and stream.isatty() and not _LOG.handlers:
+            self._bar = shown(self._text, self._total)
