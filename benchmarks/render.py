@@ -43,7 +43,8 @@ def load(folder: Path = HERE / "results") -> dict[str, Any]:
 def page(results: Results) -> str:
     """The page as Markdown."""
     lines = [_HEAD, *table(results)]
-    for name, section in (("ae_cost", _ae_cost), ("authors_loop", _authors_loop), ("whole_runs", _whole_runs)):
+    sections = {"ae_cost": _ae_cost, "authors_loop": _authors_loop, "whole_runs": _whole_runs, "start_up": _start_up}
+    for name, section in sections.items():
         if name in results:
             lines += ["", *section(results[name])]
     lines += ["", "## On a GPU", ""]
@@ -167,6 +168,19 @@ def _whole_runs(data: Result) -> Iterator[str]:
             for network, one in data.get("growth", {}).items()
         ),
     )
+
+
+def _start_up(data: Result) -> Iterator[str]:
+    yield from ["## Start-up", "", "CPU seconds of a process, until it has answered or refused.", "", taken(data), ""]
+    torch = data["seconds"]["import torch"]["median"]
+    yield from _table(
+        "| what | CPU seconds | beyond importing torch |",
+        (
+            f"| `{name}` | {written(one)} | {max(0.0, one['median'] - torch):.2f} |"
+            for name, one in data["seconds"].items()
+        ),
+    )
+    yield from ["", "`list models` asks torchvision and timm for their names, and torchvision loads torch's compiler."]
 
 
 def _gpu(data: Result) -> Iterator[str]:

@@ -45,7 +45,7 @@ VARIANTS = (
 SIZE, CLASSES, TARGET = 96, 10, 3
 COMPOSITES = ("EpsilonGammaBox", "EpsilonPlus")
 # With no rule of its own, the gradient of these is what a rule for them would do.
-_AS_A_RULE = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE, OpKind.MAX_POOL})
+_AS_A_RULE = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE, OpKind.MAX_POOL, OpKind.MASK})
 
 
 class NoResultError(Exception):
@@ -138,7 +138,7 @@ def zennit_lrp(model: nn.Module, image: Tensor) -> dict[str, Any]:
         trace = clean if clean and canonizer else record(trial, image)
         hooked = [place for place, module in trial.named_modules() if composite.mapping({}, place, module)]
         # Modules that the canonizer adds are gone by now; their rule is known.
-        hooked += [call.site.module for call in trace.calls if call.site.module.endswith("canonizer_sum")]
+        hooked += [call.site.module for call in trace.recorded if call.site.module.endswith("canonizer_sum")]
         try:
             with zennit.attribution.Gradient(trial, composite) as attributor:
                 checked(attributor(image, torch.eye(CLASSES)[[TARGET]])[1])
@@ -180,7 +180,7 @@ def without_rule(trace: Trace, ruled: Iterable[str]) -> Counter[str]:
     """
     names = set(ruled)
     on_the_way = trace.ancestors(trace.output)
-    calls = [call for call in trace.calls if any(value in on_the_way for value in call.outputs)]
+    calls = [call for call in trace.recorded if any(value in on_the_way for value in call.outputs)]
     return Counter(_kind(call) for call in calls if not _has_rule(call, names) and not _harmless(call))
 
 

@@ -6,9 +6,11 @@ convolutional network of torchvision or timm, unmodified.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from equipoise._bars import rich_bar
+from equipoise._lazy import lazily
+from equipoise._progress import draw_with
 from equipoise.errors import EquipoiseError as EquipoiseError
 
 if TYPE_CHECKING:
@@ -26,28 +28,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+draw_with(rich_bar)
+
 # Imported when first asked for: the methods need torch, the rest Pillow, torchvision or timm.
-_LAZY = {
-    "METHODS": "equipoise.methods",
-    "AttributionEquilibrium": "equipoise.methods",
-    "ClassGroup": "equipoise.methods",
-    "attribute": "equipoise.methods",
-    "heatmap": "equipoise.methods",
-    "Explanation": "equipoise.explanation",
-    "explain": "equipoise.explanation",
-    "load_model": "equipoise.loading",
+_MODULES = {
+    "equipoise.errors": ("EquipoiseError",),
+    "equipoise.explanation": ("Explanation", "explain"),
+    "equipoise.methods": ("METHODS", "AttributionEquilibrium", "ClassGroup", "attribute", "heatmap"),
+    "equipoise.loading": ("load_model",),
+    "": ("datasets", "experiments", "metrics"),
 }
-
-_SUBMODULES = ("datasets", "experiments", "metrics")
-
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"equipoise.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_SUBMODULES})
+__getattr__, __dir__ = lazily(__name__, {name: module for module, names in _MODULES.items() for name in names})

@@ -16,6 +16,7 @@ from equipoise.app import server
 from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
+from patience import PATIENCE
 
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -106,7 +107,7 @@ def test_a_port_that_is_none(port, tmp_path, monkeypatch, capsys):
 def test_a_port_that_is_taken(tmp_path, taken):
     pytest.importorskip("gradio")
     process = start(tmp_path, "--port", str(taken))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (2, "")
     assert err == f"equipoise: port {taken} of 127.0.0.1 cannot be had: is the address one of this machine, and free?\n"
     assert not list(tmp_path.glob("equipoise-*"))
@@ -121,7 +122,7 @@ def test_it_starts_answers_and_ends_with_ctrl_c(tmp_path):
         assert "What did the network see?" in answer.read().decode()
     assert list(tmp_path.glob("equipoise-*"))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (130, "")
     assert not list(tmp_path.glob("equipoise-*"))  # what visitors sent is gone
 

@@ -1,17 +1,17 @@
-"""The command as a process: signals, pipes, light start, and the real network."""
+"""The command as a process: signals, pipes, and the real network."""
 
-import importlib.util
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from patience import PATIENCE, until
 
 HERE = Path(__file__).parent
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -24,7 +24,7 @@ import fake_net
 from equipoise import models
 from equipoise.cli import main
 from equipoise.methods import METHODS
-models.load_model = lambda *given: fake_net.model()
+models.load_model = lambda *_, **__: fake_net.model()
 METHODS.add("share", fake_net.InputTimesWeight)
 sync = os.fsync
 os.fsync = lambda descriptor: (time.sleep(0.02), sync(descriptor))
@@ -49,13 +49,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def wait_for_files(folder, count):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if folder.is_dir() and len(list(folder.glob("*.json"))) >= count:
-            return
-        time.sleep(0.01)
-    pytest.fail("no files were written")
+def wait_for_files(process, folder, count):
+    until(lambda: len(list(folder.glob("*.json"))) >= count, process)
 
 
 def check_whole(folder):
@@ -75,7 +70,7 @@ def check_whole(folder):
 
 def test_killed_half_way_leaves_whole_files(folder):
     process = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_for_files(folder / "equipoise-out", 3)
+    wait_for_files(process, folder / "equipoise-out", 3)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     names = check_whole(folder / "equipoise-out")
@@ -84,9 +79,9 @@ def test_killed_half_way_leaves_whole_files(folder):
 
 def test_interrupted(folder):
     process = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_for_files(folder / "equipoise-out", 2)
+    wait_for_files(process, folder / "equipoise-out", 2)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err == ""
     assert len(check_whole(folder / "equipoise-out")) == len(list((folder / "equipoise-out").iterdir()))
@@ -97,7 +92,7 @@ def test_closed_pipe(folder):
     process = start(["explain", "in", "--method", "share", "--json"], folder, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     os.close(read)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert err == ""
     assert process.returncode == 1
 
@@ -106,11 +101,11 @@ def test_progress_is_quiet_off_a_terminal_and_shown_on_one(folder):
     for path in sorted((folder / "in").iterdir())[3:]:
         path.unlink()
     plain = start(["explain", "in", "--method", "share"], folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert plain.communicate(timeout=60)[1] == ""
+    assert plain.communicate(timeout=PATIENCE)[1] == ""
     ours, theirs = os.openpty()
     process = start(["explain", "in", "--method", "share", "--json"], folder, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     shown = b""
     with io.open(ours, "rb", buffering=0) as terminal:  # noqa: UP020  # a descriptor, not a path
         try:
@@ -120,24 +115,6 @@ def test_progress_is_quiet_off_a_terminal_and_shown_on_one(folder):
             pass
     assert "3/3" in shown.decode()
     assert [json.loads(line)["image"]["path"] for line in out.splitlines()] == ["in/00.png", "in/01.png", "in/02.png"]
-
-
-def test_help_imports_nothing_heavy():
-    root = importlib.util.find_spec("equipoise").submodule_search_locations[0]
-    code = (
-        "import sys, types\n"
-        "package = types.ModuleType('equipoise')\n"  # in place of __init__, which is not the command's
-        f"package.__path__ = [{root!r}]\n"
-        "sys.modules['equipoise'] = package\n"
-        "from equipoise.cli import main\n"
-        "assert main(['explain', '--help']) == 0\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'matplotlib', 'numpy', 'PIL'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV)  # noqa: S603, PLW1510
-    assert done.stderr == ""
-    assert done.returncode == 0
-    assert "--gamma" in done.stdout
 
 
 def test_real_network(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from exceptions import DIFFERENT
 from families import Family
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -178,6 +179,9 @@ class Row:
         for method, outcome in self.outcomes.items():
             if outcome.crash:
                 found.append(f"{self.spelling}, {method}: {outcome.crash}")
+            elif method in DIFFERENT.get(self.family, {}).get(self.spelling, ()):
+                if not outcome.refusal and not outcome.bad(TOLERANCE[self.dtype]):
+                    found.append(f"{self.spelling}, {method}: is the same now; take it from exceptions.py")
             elif outcome.bad(TOLERANCE[self.dtype]):
                 found.append(f"{self.spelling}, {method}: off by {outcome.error:.1e}, alone by {outcome.alone:.1e}")
         return found

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from catalogue import FAMILIES, PAIRS, REFUSED
+from catalogue import DIFFERENT, FAMILIES, PAIRS, REFUSED
 from comparing import EXPORTED, RUNS, TAPE, Row, Study, names_what_it_refuses, state_of
 from families import SIGNED, Family, signal
 
@@ -57,7 +57,8 @@ def test_every_spelling_is_explained_as_its_base_or_refused_by_name(default, nam
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_refused_is_written_down(default, name):
-    assert refused(default[name]) == set(REFUSED.get(name, ()))
+    asked = {row.spelling for row in default[name]}
+    assert refused(default[name]) <= set(REFUSED.get(name, ())) <= asked
 
 
 @pytest.mark.slow
@@ -65,7 +66,7 @@ def test_what_is_refused_is_written_down(default, name):
 def test_by_every_method(every, name):
     faults = [fault for row in every[name] for fault in row.faults()]
     assert not faults, "\n".join(faults)
-    assert refused(every[name]) == {*REFUSED.get(name, ())} - {EXPORTED}
+    assert refused(every[name]) <= {*REFUSED.get(name, ())}
 
 
 def test_every_method_is_asked(default):
@@ -81,7 +82,13 @@ def test_every_method_is_asked(default):
 def test_the_catalogue_is_large():
     assert len(PAIRS) >= 60
     assert all(family.spellings for family in FAMILIES.values())
-    assert all(set(spellings) <= {*FAMILIES[name].spellings, EXPORTED} for name, spellings in REFUSED.items())
+    for listed in (REFUSED, DIFFERENT):
+        assert all(set(spellings) <= {*FAMILIES[name].spellings, EXPORTED} for name, spellings in listed.items())
+
+
+def test_exceptions_stay_few():
+    assert sum(map(len, REFUSED.values())) <= 0.08 * len(PAIRS)
+    assert sum(map(len, DIFFERENT.values())) <= 0.05 * len(PAIRS)
 
 
 def test_what_is_wrong_is_seen():

@@ -314,6 +314,8 @@ def test_coverage_lists_every_operation_and_its_sums(network):
     assert rows[-1].rule == "ZBox"
     assert rows[-1].shapes[0] == (tuple(x.shape),)
     assert str(rows[-1]).split()[:2] == [rows[-1].name, "ZBox"]
+    assert repr(rows[-1]).startswith(f"Passage(OpCall({rows[-1].call.index:g}, {rows[-1].name}, ")
+    assert all(len(repr(row)) < 400 and "\n" not in repr(row) for row in rows), "no weights are printed"
     total = equipoise.attribute(model, x).flatten(1).sum(1)
     torch.testing.assert_close(rows[-1].left[0], total)
     assert all(row.call.site.line > 0 for row in rows)

@@ -235,7 +235,7 @@ def test_a_terminal_is_shown_long_work_alone(monkeypatch, rich, caplog):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(sys, "stderr", Terminal())
     if not rich:
-        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        monkeypatch.setitem(sys.modules, "rich.console", None)
     with Progress("Rise", 100) as progress:  # a second in all
         for _ in range(10):
             now[0] += 0.1

@@ -102,7 +102,7 @@ class Audit(Composite):
 
         def audited(step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
             passed = rule(step, relevance)
-            self.ledger[step.call.index] = (type(rule).__name__, *_due(rule, step, relevance))
+            self.ledger[step.call.index] = (getattr(rule, "name", type(rule).__name__), *_due(rule, step, relevance))
             return passed
 
         return audited

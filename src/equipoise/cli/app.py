@@ -1,10 +1,12 @@
 """The command line: its commands and options, and nothing that takes time to import."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
 import typer
 
+from equipoise.cli import MENDABLE
 from equipoise.cli.request import ExplainRequest
 from equipoise.errors import OptionError
 
@@ -137,6 +139,11 @@ def explain(
     )
 
     def run() -> int:
+        from equipoise.cli.photos import all_absent  # noqa: PLC0415  # loads Pillow
+
+        if problems := all_absent(request.images):
+            sys.stderr.writelines(f"equipoise: {problem}\n" for problem in problems)
+            return MENDABLE
         from equipoise.cli.explaining import explain_photos  # noqa: PLC0415  # loads torch
 
         return explain_photos(request)

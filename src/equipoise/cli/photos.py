@@ -53,6 +53,16 @@ def collect(names: Sequence[str], *, recursive: bool) -> tuple[list[PhotoFile], 
     return _named(paths), problems
 
 
+def all_absent(names: Sequence[str]) -> list[str]:
+    """What is wrong with files and folders of which none exists; nothing if one does.
+
+    Nothing else of a command line matters then, and nothing that takes time needs to be loaded.
+    """
+    if any(os.path.lexists(name) for name in names if "\0" not in name):
+        return []
+    return collect(names, recursive=False)[1]
+
+
 def _find(name: str, *, recursive: bool) -> list[Path]:
     path = Path(name)
     if not path.is_dir():

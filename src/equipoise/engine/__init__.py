@@ -15,6 +15,7 @@ from equipoise.engine.operations import OpKind as OpKind
 from equipoise.engine.operations import register as register
 from equipoise.engine.outputs import Output as Output
 from equipoise.engine.propagate import Passage as Passage
+from equipoise.engine.propagate import check_images as check_images
 from equipoise.engine.propagate import propagate as propagate
 from equipoise.engine.propagate import with_unreached as with_unreached
 from equipoise.engine.recorder import record as record

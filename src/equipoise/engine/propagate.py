@@ -55,6 +55,9 @@ class Passage:
         """Shapes of its inputs, and of its outputs."""
         return tuple(v.shape for v in self.call.inputs), tuple(v.shape for v in self.call.outputs)
 
+    def __repr__(self) -> str:  # a list of rows is printed by this: an operation may hold weights
+        return f"Passage({self.call!r}, {self.rule!r})"
+
     def __str__(self) -> str:
         sums = f"{self.arrived.flatten()[0]:+.4f} -> {self.left.flatten()[0]:+.4f}" if self.arrived.numel() else ""
         return f"{self.name:<20} {self.rule:<24} {sums:<22} {self.site}"
@@ -123,7 +126,7 @@ def propagate(
                 step = Step(call, trace)
                 rule = composite.rule_for(step)
                 if not composite.by_derivative:
-                    _check_images(call, trace)
+                    check_images(trace, *call.outputs, *call.inputs)
                 try:
                     passed = rule(step, arriving)
                 except RuleNotApplicableError as error:
@@ -144,8 +147,13 @@ def propagate(
     return {value: relevance.with_value(relevance.value.contiguous()) for value, relevance in collected.items()}
 
 
-def _check_images(call: OpCall, trace: Trace) -> None:
-    for value in (*call.outputs, *call.inputs):
+def check_images(trace: Trace, *values: Value) -> None:
+    """Refuse values of which it is not known what belongs to which image.
+
+    Raises:
+        UnsupportedOperationError: If one holds some images only, or mixes them.
+    """
+    for value in values:
         if value in trace.mixed:
             raise UnsupportedOperationError(
                 f"the images of a batch are taken apart or mixed by {describe(trace.mixed[value])}, so what belongs to "
@@ -167,7 +175,7 @@ def _passage(
     negative = sum((r.clamp(max=0).sum(-1) for r in into), start=zero)
     return Passage(
         call=call,
-        rule=type(rule).__name__,
+        rule=str(getattr(rule, "name", type(rule).__name__)),
         arrived=positive + negative,
         left=sum((r.sum(-1) for r in out), start=zero),
         absolute=sum((r.abs().sum(-1) for r in out), start=zero),

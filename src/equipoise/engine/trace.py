@@ -110,6 +110,12 @@ class OpCall:
     before: tuple[int, ...] = ()
     members: tuple[OpCall, ...] = ()
 
+    def __repr__(self) -> str:  # the arguments hold weights
+        shapes = " -> ".join(
+            ", ".join("x".join(map(str, value.shape)) for value in values) for values in (self.inputs, self.outputs)
+        )
+        return f"OpCall({self.index:g}, {self.name}, {shapes}, {self.site})"
+
     @property
     def name(self) -> str:
         """What torch calls the operation."""

@@ -221,12 +221,13 @@ class GradientShap(CaptumMethod):
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Set torch's and numpy's random states, and afterwards put them back."""
-    numpy = importlib.import_module("numpy")
-    before = numpy.random.get_state()
+    from numpy import random  # noqa: PLC0415  # captum and scikit-learn draw by it, and come with it
+
+    before = random.get_state()  # noqa: NPY002  # theirs is the one state of the process
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            numpy.random.seed(seed % 2**32)
+            random.seed(seed % 2**32)  # noqa: NPY002  # as above
             yield
     finally:
-        numpy.random.set_state(before)
+        random.set_state(before)  # noqa: NPY002  # as above

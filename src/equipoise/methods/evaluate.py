@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from equipoise._progress import Bar, shown
 from equipoise.engine.entrance import (
     check_model,
     check_pixels,
@@ -265,14 +264,14 @@ class Progress:
     """Says how many forward passes are to come, then how far they are.
 
     The number goes to the log ``equipoise`` before the first pass. If the work then looks longer than
-    two seconds, the log is told of every tenth, and a terminal is shown a bar (by rich, where it is
-    installed) unless that log has a handler of its own, which then shows the tenths.
+    two seconds, the log is told of every tenth, and a terminal is shown a bar (`equipoise._progress`)
+    unless that log has a handler of its own, which then shows the tenths.
     """
 
     def __init__(self, name: str, total: int, *, announce: bool = True) -> None:
         self._text = f"{name}: {total} forward passes"
         self._total, self._done, self._tenth = total, 0, 0
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._shown = False
         self._start = time.monotonic()
         if announce:
@@ -296,7 +295,7 @@ class Progress:
         if not self._shown:
             self._show()
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done)
+            self._bar.update(self._done)
         if (tenth := 10 * self._done // self._total) > self._tenth:
             self._tenth = tenth
             _LOG.info("%s, %d done after %.0f s", self._text, self._done, elapsed)
@@ -304,12 +303,5 @@ class Progress:
     def _show(self) -> None:
         self._shown = True
         stream = sys.stderr
-        if stream is None or not stream.isatty() or _LOG.handlers:
-            return
-        if importlib.util.find_spec("rich") is None:
-            stream.write(self._text + "\n")
-            return
-        console = importlib.import_module("rich.console").Console(stderr=True)
-        self._bar = importlib.import_module("rich.progress").Progress(console=console, transient=True)
-        self._bar.add_task(self._text, total=self._total)
-        self._bar.start()
+        if stream is not None and stream.isatty() and not _LOG.handlers:
+            self._bar = shown(self._text, self._total)

@@ -9,12 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace, check_images
 from equipoise.engine.canonical import distinct, places, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
+from equipoise.errors import UnsupportedOperationError
 from equipoise.methods.base import METHODS
 from equipoise.methods.layers import map_dims
 from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
@@ -125,6 +126,11 @@ class FullGrad(Propagation):
         dims = map_dims(trace)
         size = map_size(dims, trace.input.shape)
         pixels = pixels if pixels.dim() == dims + 3 else pixels.unsqueeze(2)  # inputs without a channel axis
+        if any(term.dim() == dims + 3 and term.shape[1] != trace.n for term in biases):
+            raise UnsupportedOperationError(
+                "full gradients add one map per layer and image, but this network folds frames into the batch; "
+                "use integrated_gradients, or a class activation map"
+            )
         spatial = [pixels, *(term for term in biases if term.dim() == dims + 3)]
         maps = [resize(_unit_range(term.abs(), trace.n).sum(2, keepdim=True), size) for term in spatial]
         return torch.stack(maps).sum(0)
@@ -161,6 +167,7 @@ class _BiasTerm:
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         arrived = relevance[0]
+        check_images(step.trace, *step.call.outputs)
         if arrived is not None:
             (bias,) = step.run([torch.zeros_like(step.data())])
             bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import OpCall, OpKind, Output, Trace, Value, python_module, record
+from equipoise.engine import OpCall, OpKind, Output, Trace, Value, check_images, python_module, record
 from equipoise.engine.canonical import open_at, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.errors import LayerError
@@ -71,9 +71,12 @@ def find_layer(
             return last_maps[key](trace)
     maps = candidates(trace)
     if not maps:
+        check_images(trace, *trace.ancestors(trace.output))
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
     _refuse_early_start(trace, maps[-1])
-    return pick(trace, maps)
+    found = pick(trace, maps)
+    check_images(trace, found)
+    return found
 
 
 def candidates(trace: Trace) -> list[Value]:
@@ -104,6 +107,9 @@ def candidates(trace: Trace) -> list[Value]:
 
 def _whole(value: Value) -> bool:
     """Whether a map was computed, not cut, padded or put together from others."""
+    call = value.producer
+    if call is not None and call.kind is OpKind.MULTIPLY and len(call.inputs) == 1:
+        return False  # a map times a number says no more than the map
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
     own = source.maker is None and source.producer is not None

@@ -8,8 +8,9 @@ they say otherwise; the classes need torchmetrics.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._lazy import lazily, places
 
 if TYPE_CHECKING:
     from equipoise.metrics.base import AttributionMetric as AttributionMetric
@@ -148,14 +149,4 @@ _MODULES = {
         "sensitivity_to_gamma",
     ),
 }
-_LAZY = {name: f"equipoise.metrics.{module}" for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'equipoise.metrics' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(_LAZY)
+__getattr__, __dir__ = lazily(__name__, places(__name__, _MODULES))

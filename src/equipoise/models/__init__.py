@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from equipoise.models.families import Kind as Kind
-from equipoise.models.families import cnn_families as cnn_families
-from equipoise.models.families import representative as representative
-from equipoise.models.preprocessing import Preprocessing as Preprocessing
-from equipoise.models.spec import ModelSpec as ModelSpec
-from equipoise.models.zoo import build as build
-from equipoise.models.zoo import fetch as fetch
-from equipoise.models.zoo import list_models as list_models
-from equipoise.models.zoo import load_model as load_model
+from typing import TYPE_CHECKING
+
+from equipoise._lazy import lazily, places
+
+if TYPE_CHECKING:
+    from equipoise.models.families import Kind as Kind
+    from equipoise.models.families import cnn_families as cnn_families
+    from equipoise.models.families import representative as representative
+    from equipoise.models.preprocessing import Preprocessing as Preprocessing
+    from equipoise.models.spec import ModelSpec as ModelSpec
+    from equipoise.models.zoo import build as build
+    from equipoise.models.zoo import fetch as fetch
+    from equipoise.models.zoo import list_models as list_models
+    from equipoise.models.zoo import load_model as load_model
+
+# Imported when first asked for: what is known of a network needs neither torchvision nor timm.
+_MODULES = {
+    "families": ("Kind", "cnn_families", "representative"),
+    "preprocessing": ("Preprocessing",),
+    "spec": ("ModelSpec",),
+    "zoo": ("build", "fetch", "list_models", "load_model"),
+}
+__getattr__, __dir__ = lazily(__name__, places(__name__, _MODULES))

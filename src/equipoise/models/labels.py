@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import torchvision
-from timm.data import ImageNetInfo
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,11 +21,15 @@ _LABEL_SETS: Mapping[int, str] = {
 @cache
 def imagenet_classes() -> tuple[str, ...]:
     """The 1000 names of ImageNet-1k, as torchvision writes them."""
+    import torchvision  # noqa: PLC0415  # takes a second, and a network may have classes of its own
+
     return tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 @cache
 def _lemmas(subset: str) -> tuple[str, ...]:
+    from timm.data import ImageNetInfo  # noqa: PLC0415  # as above
+
     return tuple(ImageNetInfo(subset).label_descriptions())
 
 

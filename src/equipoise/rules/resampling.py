@@ -35,6 +35,11 @@ class Resampled:
 
     rule: Rule
 
+    @property
+    def name(self) -> str:
+        """The rule for averages, by which the coverage table calls this one."""
+        return type(self.rule).__name__
+
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         """See `Rule`."""
         arrived = relevance[0]

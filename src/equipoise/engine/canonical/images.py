@@ -53,8 +53,9 @@ def images_first(tape: Tape) -> None:
     for call in tape.calls:
         for value, layout in zip(call.outputs, _layouts(call, layouts, trace), strict=True):
             layouts[value] = layout
-            if layout is _LOST:
-                trace.mixed[value] = call
+            if layout is _LOST:  # the first call that mixed them is to blame
+                before = [trace.mixed[source] for source in call.inputs if source in trace.mixed]
+                trace.mixed[value] = before[0] if before else call
             odd = odd or layout is _LOST or not _standard(value, layout, n)
     if odd:
         _Twins(tape, layouts).write()

@@ -34,11 +34,31 @@ def lay_out(tape: Tape) -> None:
         x, weight = bound.get("input"), bound.get("weight")
         if not isinstance(x, Value) or not isinstance(weight, Tensor) or len(call.inputs) > 1:
             return None
+        if (moved := _moved_channels(call, weight)) is not None:
+            return moved
         if call.name == "linear":
             return _linear(call, x, weight, bound.get("bias"), tape.n)
         return _convolution(call, bound, tape.n)
 
     tape.each(change)
+
+
+def _moved_channels(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
+    """A 1x1 layer whose every output is one of its inputs, unchanged, as the choice of channels that it is."""
+    bound = call.bound()
+    if "transpose" in call.name or math.prod(weight.shape[2:]) != 1 or bound.get("groups", 1) != 1:
+        return None
+    if bound.get("bias") is not None or int(weight[0].count_nonzero()) != 1:
+        return None
+    flat = weight.flatten(1)
+    if not bool(((flat == 0) | (flat == 1)).all()) or not bool((flat.sum(1) == 1).all()):
+        return None
+    if call.name != "linear" and call.outputs[0].shape[2:] != call.inputs[0].shape[2:]:
+        return None
+    chosen, axis = flat.argmax(1), -1 if call.name == "linear" else 1 - weight.dim()
+    draft = Draft(call)
+    draft.view(call.inputs[0], lambda t: t.index_select(axis % t.dim(), chosen.to(t.device)), call.outputs[0])
+    return draft.calls
 
 
 def _linear(call: OpCall, x: Value, weight: Tensor, bias: Any, n: int) -> Sequence[OpCall] | None:
@@ -60,6 +80,8 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
     weight, bias = layer
     size = x.shape[:-1]
     images = size[0] if len(size) > 1 or n < 1 or size[0] % n else n
+    rows = n == 1 and images != 1  # of one image, whatever comes first is a position
+    images = 1 if rows else images
     positions = math.prod(size) // max(images, 1)
     width = len(weight)
     if positions == 1:
@@ -70,7 +92,7 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
         return
     d = len(size) - 1
     kernel: Tensor
-    if d in _CONVOLUTIONS:
+    if d in _CONVOLUTIONS and not rows:
         moved = draft.view(x, lambda t: t.movedim(-1, 1))
         kernel = weight.reshape(*weight.shape, *[1] * d)
         y = draft.apply(f"conv{d}d", _CONVOLUTIONS[d], moved, kernel, bias, shape=(images, width, *size[1:]))

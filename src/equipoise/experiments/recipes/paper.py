@@ -16,6 +16,8 @@ from equipoise.experiments.recipes import published as numbers
 from equipoise.experiments.recipes.published import COCO_RESNET, COCO_VGG, RESNET, VGG, VOC_RESNET, VOC_VGG
 from equipoise.experiments.recipes.recipe import RECIPES, Column, Recipe, Setting
 
+__all__ = ["COMPARED", "RECIPES"]
+
 SMOOTHED: Final = 0.02
 """TorchRay smooths gradients by this share of the longer side before it looks for their maximum."""
 

@@ -92,8 +92,8 @@ class Block:
     dataset: str
     model: str
     spec: ModelSpec
-    units: tuple[Unit, ...]
-    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    units: tuple[Unit, ...] = field(repr=False)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     left_out: dict[str, str] = field(default_factory=dict)
     whole: bool = False
 
@@ -113,7 +113,7 @@ class Run:
 
     plan: Plan
     blocks: list[Block]
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(repr=False)
     notes: list[str]
     problems: list[str]
     store: Store

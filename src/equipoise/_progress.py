@@ -1,0 +1,53 @@
+"""How long work shows itself on a terminal: whoever draws is told here, so that methods know no drawing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Bar(Protocol):
+    """Something on a terminal that fills."""
+
+    def update(self, done: int) -> None:
+        """So much of the total is done."""
+
+    def stop(self) -> None:
+        """Take it away."""
+
+
+Draw = Callable[[str, int], Bar]
+"""From a text and a total to a bar that is shown."""
+
+
+class Line:
+    """The bar of a terminal for which nothing better is to be had: the text, once.
+
+    Args:
+        text: What is done.
+        total: Of what is to be done, which a line does not show.
+    """
+
+    def __init__(self, text: str, total: int) -> None:
+        del total
+        sys.stderr.write(text + "\n")
+
+    def update(self, done: int) -> None:
+        """See `Bar`."""
+
+    def stop(self) -> None:
+        """See `Bar`."""
+
+
+_draws: list[Draw] = [Line]
+
+
+def draw_with(draw: Draw) -> None:
+    """Let bars be drawn by this from now on."""
+    _draws[:] = [draw]
+
+
+def shown(text: str, total: int) -> Bar:
+    """A bar on the terminal."""
+    return _draws[0](text, total)

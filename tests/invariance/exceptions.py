@@ -1,0 +1,2 @@
+REFUSED: dict[str, tuple[str, ...]] = {}
+DIFFERENT: dict[str, dict[str, tuple[str, ...]]] = {}
