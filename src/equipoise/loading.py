@@ -16,7 +16,6 @@ from torch import nn
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise.errors import UnsupportedModelError
-from equipoise.models.checkpoints import load_strictly, read_state_dict
 from equipoise.models.own import found_preprocessing, spec_of, unnamed, with_classes
 from equipoise.models.own_preprocessing import as_preprocessing
 from equipoise.models.spec import ModelSpec
@@ -168,6 +167,8 @@ def _of_own(reference: str, weights: Weights, device: str | torch.device | None)
     if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
         raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")
     if weights is not None:
+        from equipoise.models.checkpoints import load_strictly, read_state_dict  # noqa: PLC0415  # loads safetensors
+
         load_strictly(module, read_state_dict(Path(weights)), name=reference, file=fspath(weights))
     module = module.eval().to(device or "cpu")
     return module if spec is None else Network(module, spec, reference)

@@ -197,7 +197,8 @@ class Study:
 
         audited = AttributionEquilibrium(self.model, gamma=GAMMA)
         audited.profile = replace(paper, composite=composite)
-        return audits[0].rows(audited.coverage_trace(self.trace, TARGET))
+        passages = audited.coverage_trace(self.trace, TARGET)
+        return audits[0].rows(passages)
 
 
 def forward_is_bit_equal(study: Study) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Trace, Value, propagate
 from equipoise.engine.channels import channel_axis
+from equipoise.engine.kernels.equilibrium import TERMS, Term
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.rule import Special, Step
 from equipoise.errors import OptionError, UntracedTensorError
@@ -19,7 +20,7 @@ from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
 from equipoise.methods.propagation import ProfileName, Propagation
 from equipoise.methods.targets import Targets
-from equipoise.rules.ae import TERMS, Equilibrium, Term
+from equipoise.rules.ae import Equilibrium
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
 from equipoise.rules.gradient import GRADIENT
 from equipoise.rules.pooling import Pool

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from equipoise.errors import OptionError
-from equipoise.models.checkpoints import state_checksum
-from equipoise.models.labels import class_names
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
 
@@ -53,6 +51,9 @@ def spec_of(
     Raises:
         OptionError: If there are more or fewer names than outputs.
     """
+    from equipoise.models.checkpoints import state_checksum  # noqa: PLC0415  # loads safetensors
+    from equipoise.models.labels import class_names  # noqa: PLC0415  # loads torchvision and timm
+
     names, synonyms = class_names(outputs)
     spec = ModelSpec(name, "own", type(module).__name__, names, preprocessing, "own", state_checksum(module),
                      synonyms=synonyms)  # fmt: skip
