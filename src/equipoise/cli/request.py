@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from equipoise.cli.photos import PhotoFile
     from equipoise.models import ModelSpec
     from equipoise.network import Network
     from equipoise.view import PhotoTarget
@@ -46,6 +47,59 @@ class ExplainRequest:
     recursive: bool
     as_json: bool
     output_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for, checked as far as that can be done without the network.
+
+    Attributes:
+        request: As typed.
+        options: Of each method, by its name.
+        output: Which part of the network's result is the logits.
+        folder: Where the files go; it is not made yet.
+        page: Where the report goes.
+        photos: What is explained.
+        problems: Why something that was named is not; one line each.
+    """
+
+    request: ExplainRequest
+    options: Mapping[str, Mapping[str, Any]]
+    output: int | str | None
+    folder: Path
+    page: Path | None
+    photos: Sequence[PhotoFile]
+    problems: Sequence[str]
+
+    def load(self) -> tuple[Network, list[PhotoTarget]]:
+        """The network, and which of its scores are to be explained.
+
+        Raises:
+            LayerError: If it has no such layer.
+            EquipoiseError: If a target is no class of it; and as `equipoise.loading.load`.
+        """
+        request = self.request
+        network = load_network(request.model, request.weights, request.device, self.output)
+        check_layer(request.layer, network.module, request.model)
+        return network, read_targets(request.targets, network.spec)
+
+
+def check(request: ExplainRequest) -> Asked:
+    """Read a command line.
+
+    Raises:
+        EquipoiseError: If an argument is wrong; the text is one sentence.
+    """
+    from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
+    from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
+
+    options = read_options(request, read_methods(request.methods))
+    output = read_output(request.output_of, request.options)
+    check_device(request.device)
+    folder = check_output(request.output)
+    page = check_report(request.report) if request.report is not None else None
+    photos, problems = collect(request.images, recursive=request.recursive)
+    return Asked(request, options, output, folder, page, photos, problems)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
