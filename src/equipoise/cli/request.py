@@ -47,6 +47,10 @@ class ExplainRequest:
     recursive: bool
     as_json: bool
     output_of: str | None = None
+    classes: str | None = None
+    size: str | None = None
+    mean: str | None = None
+    std: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Asked:
         request: As typed.
         options: Of each method, by its name.
         output: Which part of the network's result is the logits.
+        said: Of the network: ``classes``, and ``changes`` of its preprocessing.
         folder: Where the files go; it is not made yet.
         page: Where the report goes.
         photos: What is explained.
@@ -66,6 +71,7 @@ class Asked:
     request: ExplainRequest
     options: Mapping[str, Mapping[str, Any]]
     output: int | str | None
+    said: Mapping[str, Any]
     folder: Path
     page: Path | None
     photos: Sequence[PhotoFile]
@@ -79,7 +85,7 @@ class Asked:
             EquipoiseError: If a target is no class of it; and as `equipoise.loading.load`.
         """
         request = self.request
-        network = load_network(request.model, request.weights, request.device, self.output)
+        network = load_network(request.model, request.weights, request.device, self.output, **self.said)
         check_layer(request.layer, network.module, request.model)
         return network, read_targets(request.targets, network.spec)
 
@@ -99,7 +105,7 @@ def check(request: ExplainRequest) -> Asked:
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     photos, problems = collect(request.images, recursive=request.recursive)
-    return Asked(request, options, output, folder, page, photos, problems)
+    return Asked(request, options, output, read_said(request), folder, page, photos, problems)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
@@ -162,7 +168,11 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 
 def load_network(
-    model: str, weights: str | None = None, device: str | None = None, output: int | str | None = None
+    model: str,
+    weights: str | None = None,
+    device: str | None = None,
+    output: int | str | None = None,
+    **said: Any,
 ) -> Network:
     """The network of a command line; modules of the user's own are looked for where the command was typed.
 
@@ -172,7 +182,29 @@ def load_network(
     from equipoise.loading import load  # noqa: PLC0415  # loads torch
 
     find_own_modules()
-    return load(model, weights=weights, device=device, output=output)
+    return load(model, weights=weights, device=device, output=output, **said)
+
+
+def read_said(request: ExplainRequest) -> dict[str, Any]:
+    """What a command line says of its network in place of what is known: class names and preprocessing.
+
+    Raises:
+        OptionError: If a list holds no numbers.
+        DescriptionError: If the file of classes is absent, or a value cannot be.
+    """
+    if request.classes is request.size is request.mean is request.std is None:
+        return {}
+    from equipoise.models.description import read_changes, read_classes  # noqa: PLC0415  # loads torch
+
+    table: dict[str, Any] = {}
+    for key, text in (("size", request.size), ("mean", request.mean), ("std", request.std)):
+        if text is not None:
+            values = [read_value(part, None) for part in text.split(",")]
+            if not all(type(value) in {int, float} for value in values):
+                raise OptionError(f"--{key} is {text!r}; give numbers, separated by commas")
+            table[key] = values[0] if key == "size" and len(values) == 1 else values
+    classes = None if request.classes is None else read_classes(Path(request.classes))
+    return {"classes": classes, "changes": read_changes(table, Path("the command line"))}
 
 
 def find_own_modules() -> None:
