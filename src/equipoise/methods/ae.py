@@ -14,8 +14,9 @@ from equipoise.engine.channels import channel_axis
 from equipoise.engine.kernels.equilibrium import TERMS, Term
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
 from equipoise.engine.rule import Special, Step
-from equipoise.errors import OptionError
+from equipoise.errors import OptionError, UntracedTensorError
 from equipoise.methods.base import METHODS
+from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
 from equipoise.methods.propagation import ProfileName, Propagation
 from equipoise.methods.targets import Targets
@@ -116,16 +117,18 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
 
 
 def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
-    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``."""
+    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
+
+    Raises:
+        UntracedTensorError: If nothing differentiable leads from the map to the scores.
+    """
     x = trace.data(layer)
     dtype = working_dtype(x.dtype)
     given = {trace.output: Relevance(seeds.to(dtype))}
     found = propagate(trace, given, GRADIENT, stop=[layer])
-    x = x.to(dtype)
     if layer not in found:
-        gradient = torch.zeros(len(seeds), *x.shape, dtype=dtype, device=x.device)
-    else:
-        gradient = found[layer].value
+        raise UntracedTensorError(UNREACHED)
+    x, gradient = x.to(dtype), found[layer].value
     channels = 1 + channel_axis(layer)
     positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient

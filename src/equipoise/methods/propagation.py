@@ -15,9 +15,10 @@ from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value
 from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import LayerError, OptionError
+from equipoise.errors import LayerError, OptionError, UntracedTensorError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import Method, check_inputs
+from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
@@ -139,12 +140,15 @@ class Propagation(Method):
         return propagate(trace, start, composite, stop=stop, release=self._release, watch=self._watch)
 
     def to(self, trace: Trace, start: dict[Value, Relevance], composite: Composite, end: Value) -> Tensor:
-        """Carry relevance to ``end`` and return it there, zero where none arrived."""
+        """Carry relevance to ``end`` and return it there.
+
+        Raises:
+            UntracedTensorError: If nothing but masks and indices leads there, which carry none.
+        """
         found = self.carry(trace, start, composite, [end])
-        if end in found:
-            return found[end].value
-        like = next(iter(start.values())).value
-        return like.new_zeros(like.shape[0], *end.shape)
+        if end not in found:
+            raise UntracedTensorError(UNREACHED)
+        return found[end].value
 
 
 def check_profile(profile: Any, profiles: Sequence[str] = ("paper", "reference")) -> str:
