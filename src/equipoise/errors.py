@@ -80,5 +80,9 @@ class MissingPackageError(EquipoiseError, ImportError):
     """An optional package that is not installed; the text says how to install it."""
 
 
+class DescriptionError(EquipoiseError, ValueError):
+    """A description of a network that is absent or contradicts itself; the text names file, key and the nearest key."""
+
+
 class DataError(EquipoiseError, ValueError):
     """A data set that is absent, incomplete or contradicts itself; the text says where it was looked for."""

@@ -92,7 +92,8 @@ class Explanation:
                     "height": photo.image.height,
                     "box": view.box,
                 },
-                "model": {key: getattr(spec, key, None) for key in _MODEL_KEYS},
+                "model": {key: getattr(spec, key, None) for key in _MODEL_KEYS}
+                | {"preprocessing": spec.preprocessing.describe()},
                 "method": bound.record,
                 "target": [asdict(one) for one in explained],
                 "scores": [asdict(one) for one in scores],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from PIL import Image
 from torch import nn
@@ -16,8 +16,10 @@ from torch import nn
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise.errors import UnsupportedModelError
+from equipoise.models.description import read_description
 from equipoise.models.own import found_preprocessing, spec_of, unnamed, with_classes
 from equipoise.models.own_preprocessing import as_preprocessing
+from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
 from equipoise.network import Network, like_weights, logits_of
 
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     import torch
 
     from equipoise.engine import Output
-    from equipoise.models import Preprocessing
     from equipoise.models.own_preprocessing import OwnPreprocessing
 
 Model: TypeAlias = "str | nn.Module | tuple[nn.Module, ModelSpec] | Network"
 """Whatever a network is given as."""
+
+_TELLING: Final = frozenset({"crop", "mean", "std"})  # who says these has said how photos are prepared
 
 Weights: TypeAlias = "str | PathLike[str] | None"
 
@@ -42,32 +45,38 @@ def load(
     output: Output = None,
     preprocess: Any = None,  # any function of a photo
     classes: Sequence[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Network:
     """The network behind whatever it is given as.
 
     Args:
         model: A name of `equipoise.models.load_model`; ``"package.module:build"``, a function without arguments
-            that returns a module, or one and its `ModelSpec`; a module; such a pair; or a `Network`.
+            that returns a module, or one and its `ModelSpec`; a description ``"mynet.toml"`` (see
+            `equipoise.models.description`); a module; such a pair; or a `Network`.
         weights: For a name as of `equipoise.models.load_model`; for a function of your own a file of weights.
         device: Where a network loaded by name goes, ``None``: the CPU. One that is given stays where it is.
         output: Which part of its result is the logits.
         preprocess: From a Pillow image to a tensor ``(c, h, w)``, in place of what is known.
         classes: Names of the classes, in place of what is known.
+        changes: Fields of `Preprocessing`, in place of what is known.
 
     Raises:
-        UnsupportedModelError: If it is no network.
+        UnsupportedModelError: If it is no network, or its preprocessing is a function, which has no fields.
         OptionError: If there is no such function, or the class names do not fit.
         EquipoiseError: As `equipoise.models.load_model`, and as the network's first forward pass.
     """
-    if isinstance(model, str):
+    if isinstance(model, str) and model.endswith(".toml"):
+        found: Any = _of_description(model, weights, device)
+    elif isinstance(model, str):
         load_text = _of_own if is_reference(model) else _registered
-        found: Any = load_text(model, weights, device)
+        found = load_text(model, weights, device)
     else:
         found = model
     if isinstance(found, nn.Module):
         name = model if isinstance(model, str) else type(found).__name__
-        return _alone(found, name, output, preprocess, classes)
-    return described(_as_network(found), output=output, preprocess=preprocess, classes=classes)
+        alone = _alone(found, name, output, preprocess, classes)
+        return described(alone, changes=changes)
+    return described(_as_network(found), output=output, preprocess=preprocess, classes=classes, changes=changes)
 
 
 def described(
@@ -76,14 +85,26 @@ def described(
     output: Output = None,
     preprocess: Any = None,  # any function of a photo
     classes: Sequence[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Network:
     """A network with what is said of it in place of what was known; see `load`."""
-    spec, notes = network.spec, list(network.notes)
+    spec, assumed = network.spec, dict(network.assumed)
     if preprocess is not None:
         spec = replace(spec, preprocessing=as_preprocessing(preprocess))
+        assumed.pop("preprocessing", None)
+    if changes:
+        if not isinstance(spec.preprocessing, Preprocessing):
+            raise UnsupportedModelError(f"the preprocessing of {spec.name} is a function, so its size is its own")
+        preprocessing = replace(spec.preprocessing, **changes)
+        spec = replace(spec, preprocessing=preprocessing)
+        if assumed.pop("preprocessing", None) and not set(changes) >= _TELLING:
+            assumed["preprocessing"] = (
+                f"what was not said of preprocessing is assumed: photos are {preprocessing.words}"
+            )
     if classes is not None:
         spec = with_classes(spec, classes)
-    return replace(network, spec=spec, notes=tuple(notes), output=network.output if output is None else output)
+        assumed.pop("classes", None)
+    return replace(network, spec=spec, assumed=assumed, output=network.output if output is None else output)
 
 
 def fetch(name: str) -> None:
@@ -92,7 +113,11 @@ def fetch(name: str) -> None:
     Raises:
         EquipoiseError: If there is no such network or function, or its weights cannot be had.
     """
-    if is_reference(name):
+    if name.endswith(".toml"):
+        said = read_description(Path(name))
+        if said.weights is None:
+            fetch(said.architecture)
+    elif is_reference(name):
         _maker(name)
     else:
         models.fetch(name)
@@ -131,13 +156,21 @@ def _as_network(found: Any) -> Network:
     raise UnsupportedModelError(f"a network is a name, a torch.nn.Module or the pair (module, spec), not {kind}")
 
 
+def _of_description(file: str, weights: Weights, device: str | torch.device | None) -> Network:
+    """The network that a file describes; ``weights`` in place of those that it names."""
+    said = read_description(Path(file))
+    network = load(said.architecture, weights=weights or said.weights, device=device, output=said.output)
+    return replace(described(network, classes=said.classes, changes=said.changes), name=file)
+
+
 def _registered(name: str, weights: Weights, device: str | torch.device | None) -> Network:
     module, spec = models.load_model(name, weights=weights, device=device)
-    notes: tuple[str, ...] = ()
+    assumed: dict[str, str] = {}
     if weights not in {None, "random"} and (note := unnamed(spec)):
         words = getattr(spec.preprocessing, "words", "prepared")
-        notes = (note, f"photos are {words}, as for the pretrained weights of {spec.architecture}")
-    return Network(module, spec, name, notes=notes)
+        assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture}"
+        assumed["classes"] = note
+    return Network(module, spec, name, assumed=assumed)
 
 
 def _maker(reference: str) -> Any:
@@ -176,15 +209,16 @@ def _of_own(reference: str, weights: Weights, device: str | torch.device | None)
 
 def _alone(module: nn.Module, name: str, output: Output, preprocess: Any, classes: Sequence[str] | None) -> Network:
     """A network that came without a description, described as far as that can be found out."""
-    notes: list[str] = []
+    assumed: dict[str, str] = {}
     preprocessing: Preprocessing | OwnPreprocessing
     if preprocess is None:
-        preprocessing, assumed = found_preprocessing(module)
-        notes.append(f"{assumed} (preprocess= sets it)")
+        preprocessing, note = found_preprocessing(module)
+        assumed["preprocessing"] = f"{note} (preprocess= sets it)"
     else:
         preprocessing = as_preprocessing(preprocess)
     gray = preprocessing(Image.new("RGB", (256, 256), (128, 128, 128)))
     outputs = logits_of(module, like_weights(gray[None], module), output).shape[1]
-    spec, assumed_names = spec_of(module, outputs, preprocessing, name=name, classes=classes)
-    notes += [f"{note} (classes= sets them)" for note in assumed_names]
-    return Network(module, spec, name, output, tuple(notes))
+    spec, unsaid = spec_of(module, outputs, preprocessing, name=name, classes=classes)
+    if unsaid is not None:
+        assumed["classes"] = f"{unsaid} (classes= sets them)"
+    return Network(module, spec, name, output, assumed)

@@ -36,14 +36,19 @@ class Network:
         spec: Its classes and preprocessing.
         name: As it was asked for.
         output: Which part of its result is the logits, as of every method.
-        notes: What was assumed about it, one sentence each.
+        assumed: What nobody said about it and so was assumed: ``"preprocessing"`` or ``"classes"`` to a sentence.
     """
 
     module: nn.Module = field(repr=False)
     spec: ModelSpec
     name: str = ""
     output: Output = None
-    notes: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, one sentence each; explanations and records repeat it."""
+        return tuple(self.assumed.values())
 
     @property
     def device(self) -> torch.device:

@@ -246,7 +246,7 @@ def asked(session, photo):
 def typed(networks, monkeypatch, tmp_path, capsys):
     """Run lines of Python where the page's network is the one loaded; what they print."""
     network = networks["colors"]
-    monkeypatch.setattr(models, "load_model", lambda *_: (network.module, network.spec))
+    monkeypatch.setattr(models, "load_model", lambda *_, **__: (network.module, network.spec))
     monkeypatch.setattr("equipoise.explanation.load_kept", lambda _: network)
     monkeypatch.setattr("equipoise.load_model", lambda *_: (network.module, network.spec), raising=False)
     monkeypatch.chdir(tmp_path)

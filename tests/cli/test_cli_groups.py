@@ -7,8 +7,8 @@ import fake_net
 import pytest
 from PIL import Image
 
-from equipoise.cli.explaining import SMALLER
 from equipoise.cli.request import read_methods
+from equipoise.cli.results import SMALLER
 from equipoise.errors import MissingPackageError, UnknownNameError
 from equipoise.experiments.recipes.paper import COMPARED as FIGURE
 from equipoise.explanation import CELL

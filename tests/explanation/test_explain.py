@@ -61,6 +61,14 @@ def test_record(fakes, tmp_path):
         "source": "fake",
         "weights": "pretrained",
         "weights_checksum": "ab" * 32,
+        "preprocessing": {
+            "resize": [40, 40],
+            "crop": [32, 32],
+            "crop_mode": "center",
+            "interpolation": "bilinear",
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        },
     }
     assert record["method"] == {
         "name": "share",

@@ -16,7 +16,7 @@ from equipoise.experiments.protocols.gallery import Gallery
 
 @pytest.fixture
 def explain(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(models, "load_model", lambda *_: colors.build())
+    monkeypatch.setattr(models, "load_model", lambda *_, **__: colors.build())
     monkeypatch.chdir(tmp_path)
     for color in ("red", "blue"):
         colors.photo(color, 8, 8).save(tmp_path / f"{color}.png")

@@ -74,7 +74,8 @@ def explain(
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The network, by name (see: equipoise list models) or as package.module:build"
+            metavar="NAME",
+            help="The network, by name (equipoise list models), as package.module:build, or a file mynet.toml",
         ),
     ] = "efficientnet_lite0",
     weights: Annotated[
@@ -112,6 +113,17 @@ def explain(
         str | None,
         typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Mean of each color, for pixels between 0 and 1.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each color, likewise.")] = None,
     report: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also write one HTML page with everything, such as out.html.")
     ] = None,
@@ -136,6 +148,10 @@ def explain(
         recursive=recursive,
         as_json=as_json,
         output_of=output_of,
+        classes=classes,
+        size=size,
+        mean=mean,
+        std=std,
     )
 
     def run() -> int:
@@ -305,7 +321,8 @@ def list_layers(
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The network, by name (see: equipoise list models) or as package.module:build"
+            metavar="NAME",
+            help="The network, by name (equipoise list models), as package.module:build, or a file mynet.toml",
         ),
     ] = "efficientnet_lite0",
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of your own.")] = None,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from equipoise.cli.photos import PhotoFile
     from equipoise.models import ModelSpec
     from equipoise.network import Network
     from equipoise.view import PhotoTarget
@@ -46,6 +47,65 @@ class ExplainRequest:
     recursive: bool
     as_json: bool
     output_of: str | None = None
+    classes: str | None = None
+    size: str | None = None
+    mean: str | None = None
+    std: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for, checked as far as that can be done without the network.
+
+    Attributes:
+        request: As typed.
+        options: Of each method, by its name.
+        output: Which part of the network's result is the logits.
+        said: Of the network: ``classes``, and ``changes`` of its preprocessing.
+        folder: Where the files go; it is not made yet.
+        page: Where the report goes.
+        photos: What is explained.
+        problems: Why something that was named is not; one line each.
+    """
+
+    request: ExplainRequest
+    options: Mapping[str, Mapping[str, Any]]
+    output: int | str | None
+    said: Mapping[str, Any]
+    folder: Path
+    page: Path | None
+    photos: Sequence[PhotoFile]
+    problems: Sequence[str]
+
+    def load(self) -> tuple[Network, list[PhotoTarget]]:
+        """The network, and which of its scores are to be explained.
+
+        Raises:
+            LayerError: If it has no such layer.
+            EquipoiseError: If a target is no class of it; and as `equipoise.loading.load`.
+        """
+        request = self.request
+        network = load_network(request.model, request.weights, request.device, self.output, **self.said)
+        check_layer(request.layer, network.module, request.model)
+        return network, read_targets(request.targets, network.spec)
+
+
+def check(request: ExplainRequest) -> Asked:
+    """Read a command line.
+
+    Raises:
+        EquipoiseError: If an argument is wrong; the text is one sentence.
+    """
+    from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
+    from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
+
+    options = read_options(request, read_methods(request.methods))
+    output = read_output(request.output_of, request.options)
+    check_device(request.device)
+    folder = check_output(request.output)
+    page = check_report(request.report) if request.report is not None else None
+    photos, problems = collect(request.images, recursive=request.recursive)
+    return Asked(request, options, output, read_said(request), folder, page, photos, problems)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
@@ -108,7 +168,11 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 
 def load_network(
-    model: str, weights: str | None = None, device: str | None = None, output: int | str | None = None
+    model: str,
+    weights: str | None = None,
+    device: str | None = None,
+    output: int | str | None = None,
+    **said: Any,
 ) -> Network:
     """The network of a command line; modules of the user's own are looked for where the command was typed.
 
@@ -118,7 +182,29 @@ def load_network(
     from equipoise.loading import load  # noqa: PLC0415  # loads torch
 
     find_own_modules()
-    return load(model, weights=weights, device=device, output=output)
+    return load(model, weights=weights, device=device, output=output, **said)
+
+
+def read_said(request: ExplainRequest) -> dict[str, Any]:
+    """What a command line says of its network in place of what is known: class names and preprocessing.
+
+    Raises:
+        OptionError: If a list holds no numbers.
+        DescriptionError: If the file of classes is absent, or a value cannot be.
+    """
+    if request.classes is request.size is request.mean is request.std is None:
+        return {}
+    from equipoise.models.description import read_changes, read_classes  # noqa: PLC0415  # loads torch
+
+    table: dict[str, Any] = {}
+    for key, text in (("size", request.size), ("mean", request.mean), ("std", request.std)):
+        if text is not None:
+            values = [read_value(part, None) for part in text.split(",")]
+            if not all(type(value) in {int, float} for value in values):
+                raise OptionError(f"--{key} is {text!r}; give numbers, separated by commas")
+            table[key] = values[0] if key == "size" and len(values) == 1 else values
+    classes = None if request.classes is None else read_classes(Path(request.classes))
+    return {"classes": classes, "changes": read_changes(table, Path("the command line"))}
 
 
 def find_own_modules() -> None:

@@ -38,8 +38,8 @@ def spec_of(
     *,
     name: str,
     classes: Sequence[str] | None = None,
-) -> tuple[ModelSpec, tuple[str, ...]]:
-    """The description of a network that came without, and notes on what was assumed.
+) -> tuple[ModelSpec, str | None]:
+    """The description of a network that came without, and a note on its classes if nobody named them.
 
     Args:
         module: The network.
@@ -58,8 +58,8 @@ def spec_of(
     spec = ModelSpec(name, "own", type(module).__name__, names, preprocessing, "own", state_checksum(module),
                      synonyms=synonyms)  # fmt: skip
     if classes is not None:
-        return with_classes(spec, classes), ()
-    return spec, (unnamed(spec) or f"no class names were given, so the {outputs} classes have those of a usual set",)
+        return with_classes(spec, classes), None
+    return spec, unnamed(spec) or f"no class names were given, so the {outputs} classes have those of a usual set"
 
 
 def unnamed(spec: ModelSpec) -> str | None:

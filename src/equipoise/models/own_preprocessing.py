@@ -56,6 +56,12 @@ class OwnPreprocessing:
         """The network's input, float32, ``(c, h, w)``, on the CPU."""
         return _tensor(self.function, image)
 
+    def describe(self) -> dict[str, Any]:
+        """What is known of it, as JSON types."""
+        known = None if self.low is None or self.high is None else [self.low.tolist(), self.high.tolist()]
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return {"function": name, "crop": list(self.crop), "bounds": known}
+
     def bounds(self) -> tuple[Tensor, Tensor] | None:
         """The lowest and the highest value of a pixel, each ``(c,)``; ``None`` if no such is known."""
         return None if self.low is None or self.high is None else (self.low, self.high)

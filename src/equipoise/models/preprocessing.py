@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -103,6 +103,10 @@ class Preprocessing:
         resized, seen = (" x ".join(map(str, dict.fromkeys(size))) for size in (self.resize, self.crop))
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         return f"resized to {resized} and cropped to {seen} pixels ({self.crop_mode}), with mean {mean} and std {std}"
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that changes the result, as JSON types."""
+        return asdict(self)
 
     def image(self, image: Image.Image) -> Image.Image:
         """What the network sees: the RGB image of size ``crop``, before normalization."""

@@ -1,0 +1,161 @@
+"""What ``equipoise explain`` leaves behind: files, a montage, a document or lines for each photo, the report."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from PIL import Image
+
+from equipoise import records, viz
+from equipoise.cli.reporting import ReportWriter
+from equipoise.errors import OptionError
+from equipoise.explanation import CELL, label, named, stem, sureness
+from equipoise.images import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from equipoise.cli.console import RunConsole
+    from equipoise.cli.photos import PhotoFile
+    from equipoise.explanation import Explanation
+
+_KINDS: Final = {
+    ".overlay.png": "overlay",
+    ".heatmap.png": "heatmap",
+    ".safetensors": "attribution",
+    ".json": "record",
+}
+
+ACROSS: Final = 8  # methods side by side, as in Fig. 4 of the paper; more go on below
+SMALLER: Final = 320  # pixels: pictures of a montage that goes on below
+
+
+class Results:
+    """Keeps and shows what was made of photo after photo.
+
+    Args:
+        folder: Where the files go; it is made now.
+        console: Where results are shown.
+        page: Where the report goes; ``None``: there is none.
+        pictures: How many explanations there will be, about.
+        known: Notes that were said already.
+
+    Raises:
+        OptionError: If the folder cannot be made.
+    """
+
+    def __init__(
+        self, folder: Path, console: RunConsole, *, page: Path | None, pictures: int, known: Sequence[str]
+    ) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"--output {folder} cannot be made ({error.strerror})") from error
+        self._folder, self._console, self._known = folder, console, known
+        self._report = None if page is None else ReportWriter(page, pictures)
+        self._count, self._start = 0, time.monotonic()
+
+    def add(self, photo: PhotoFile, explanations: Mapping[str, Explanation]) -> None:
+        """Write the files of one photo and show its results.
+
+        Args:
+            photo: The photo.
+            explanations: Of the same targets, by method.
+
+        Raises:
+            OptionError: If the files cannot be written.
+        """
+        entries = [
+            self._entry(photo, name, explanation.select(index))
+            for name, explanation in explanations.items()
+            for index in range(len(explanation.targets))
+        ]
+        montage = None
+        if len(entries) > 1:
+            montage = str(self._write(f"{photo.stem}.montage.png", records.encoded(_montage(explanations))))
+        first = next(iter(explanations.values()))
+        document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
+        document |= {"explanations": entries, "montage": montage}
+        self._console.result(document, _lines(photo, explanations, entries, montage, self._known))
+        if self._report is not None:
+            self._report.add(one_line(photo.path.name), explanations)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write the report, if there is one, and say how many photos were explained, in what time, and where all is.
+
+        Raises:
+            OptionError: If the report cannot be written.
+        """
+        if self._report is not None:
+            self._report.write()
+        photos = "1 photo" if self._count == 1 else f"{self._count} photos"
+        seconds = time.monotonic() - self._start
+        page = "" if self._report is None else f", the report is {self._report.path}"
+        where = f"pictures, numbers and records are in {self._folder}{page}"
+        self._console.summary(f"{photos} explained in {seconds:.1f} s; {where}")
+
+    def _entry(self, photo: PhotoFile, method: str, explanation: Explanation) -> dict[str, Any]:
+        """Write the four files of one photo, method and target; what is said of them."""
+        target = explanation.targets[0]
+        name_of_all = f"{photo.stem}.{method}.{stem(target)}"
+        contents = explanation.contents()
+        files = {ending: f"{name_of_all}{ending}" for ending in contents}
+        record = explanation.record | {"files": {_KINDS[ending]: name for ending, name in files.items()}}
+        contents[".json"] = (records.to_json(record) + "\n").encode()
+        paths = {_KINDS[ending]: str(self._write(files[ending], data)) for ending, data in contents.items()}
+        kept = {key: explanation.record[key] for key in ("method", "target", "attribution", "notes")}
+        return kept | {"files": paths}
+
+    def _write(self, name: str, data: bytes) -> Path:
+        try:
+            return records.write_atomically(self._folder / name, data)
+        except OSError as error:
+            raise OptionError(f"{self._folder / name} cannot be written ({error.strerror})") from error
+
+
+def _montage(explanations: Mapping[str, Explanation]) -> Image.Image:
+    """Rows are targets; columns are the photo and the methods, `ACROSS` of them before the next block."""
+    names = list(explanations)
+    blocks = math.ceil(len(names) / ACROSS)
+    across = math.ceil(len(names) / blocks)
+    cell = CELL if blocks == 1 else SMALLER
+    parts = [
+        _block({name: explanations[name].thumbnail(cell) for name in names[start : start + across]}, cell)
+        for start in range(0, len(names), across)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
+
+
+def _block(small: Mapping[str, Explanation], cell: int) -> Image.Image:
+    first = next(iter(small.values()))
+    rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
+    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
+
+
+def _lines(
+    photo: PhotoFile,
+    explanations: Mapping[str, Explanation],
+    entries: Sequence[Mapping[str, Any]],
+    montage: str | None,
+    known: Sequence[str],
+) -> list[str]:
+    """What a person reads of a photo; notes that are ``known`` were said before."""
+    first = next(iter(explanations.values()))
+    lines = [f"{one_line(photo.path)}  ({first.image.width} x {first.image.height})"]
+    lines += [f"  {sureness(one).rjust(7)}  {named(one)}" for one in first.scores]
+    explained = [(name, target) for name, one in explanations.items() for target in one.targets]
+    for (name, target), entry in zip(explained, entries, strict=True):
+        lines.append(f"  {name}, {named(target)}: {entry['files']['overlay']}")
+        lines += [f"    note: {note}" for note in entry["notes"] if note not in known]
+    return lines + ([f"  side by side: {montage}"] if montage else [])
