@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from equipoise.experiments.presenting.tables import Line
+    from equipoise.experiments.presenting.tables import TableRow
     from equipoise.experiments.protocols.base import Protocol
 
 
@@ -168,7 +168,7 @@ def _parts(texts: Sequence[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
-def _print(recipe: Recipe, lines: Sequence[Line]) -> None:
+def _print(recipe: Recipe, lines: Sequence[TableRow]) -> None:
     console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
     for (dataset, model), block in tables.blocks(lines).items():
         table = Table(title=Text(f"{recipe.title}: {dataset}, {model}"), title_justify="left")
