@@ -73,6 +73,8 @@ def test_a_registry_suggests_and_refuses_doubles():
         registry.add("Rouge", 3)
     with pytest.raises(UnknownNameError, match="did you mean green"):
         registry["gren"]
+    with pytest.raises(UnknownNameError, match=r"did you mean red\?$"):
+        registry["rouges"]  # near an alias, which is shown by its one name
     with pytest.raises(KeyError, match="known: red, green"):
         registry["zzzz"]
 

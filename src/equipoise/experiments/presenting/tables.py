@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +198,12 @@ def blocks(lines: Sequence[TableRow]) -> dict[tuple[str, str], list[TableRow]]:
     for line in lines:
         found.setdefault((line.dataset, line.model), []).append(line)
     return found
+
+
+def narrow(lines: Sequence[TableRow]) -> Iterator[tuple[tuple[str, str], list[str], list[list[str]]]]:
+    """For a terminal: of each data set and network its names, the column heads, and the rows in `short` numbers."""
+    for pair, block in blocks(lines).items():
+        yield pair, head(block), cells(block, short)
 
 
 def markdown(recipe: Recipe, lines: Sequence[TableRow], notes: Sequence[str]) -> str:
