@@ -8,12 +8,15 @@ down, four separate applications of
     J(x, w, R)_i = x_i sum_j w_ij R_j / sum_i' x_i' w_i'j,
 
 each a forward and a backward convolution through autograd. It gives the same map as equipoise, which is checked
-before anything is timed. The method of timing is described in benchmarks/README.md.
+before anything is timed; but where the maxima of a pool's window tie, as in one without activity, the loop pays the
+first of them, as torch does, and equipoise all: for the check, it is told to do as the loop does. The method of timing
+is described in benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,13 +24,23 @@ import torch.nn.functional as F
 from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, interleaved, parser, ratios, settle, spread
 from torch import Tensor, nn
 
+from equipoise.engine import OpKind
 from equipoise.methods.ae import AttributionEquilibrium
 from equipoise.models import build
+from equipoise.rules.pooling import Pool
 
 GAMMA, BATCH, LAYER = 1.0, 8, "features.29"
 TOLERANCE = 1e-3
 """Of float32; in float64 the maps agree to 1e-9."""
 _FLOOR = 1e-9
+
+
+def paying_the_first(method: AttributionEquilibrium) -> AttributionEquilibrium:
+    """The same method with torch's winner where the maxima of a pool tie."""
+    composite = method.profile.composite(method.options).replacing({OpKind.MAX_POOL: Pool()})
+    alike = copy.copy(method)
+    alike.profile = replace(method.profile, composite=lambda _options: composite)
+    return alike
 
 
 def explain(model: nn.Module, image: Tensor, target: int, gamma: float = GAMMA) -> Tensor:
@@ -130,7 +143,8 @@ def measure(size: int, rounds: int) -> dict[str, Any]:
         "equipoise": lambda: method.attribute(images, 0),
         "loop": lambda: torch.cat([explain(model, image[None], 0) for image in images]),
     }
-    ours, theirs = (run() for run in runs.values())  # this also warms both up
+    runs["equipoise"]()  # this warms it up, and the check the loop
+    ours, theirs = paying_the_first(method).attribute(images, 0), runs["loop"]()
     error = float((ours - theirs).abs().max() / theirs.abs().max())
     if not error < TOLERANCE:
         raise RuntimeError(

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from equipoise import metrics as metrics
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain
+    from equipoise.loading import load_model as load_model
     from equipoise.methods import METHODS as METHODS
     from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium
     from equipoise.methods import ClassGroup as ClassGroup
     from equipoise.methods import attribute as attribute
     from equipoise.methods import heatmap as heatmap
-    from equipoise.models import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _MODULES = {
     "equipoise.errors": ("EquipoiseError",),
     "equipoise.explanation": ("Explanation", "explain"),
     "equipoise.methods": ("METHODS", "AttributionEquilibrium", "ClassGroup", "attribute", "heatmap"),
-    "equipoise.models": ("load_model",),
+    "equipoise.loading": ("load_model",),
     "": ("datasets", "experiments", "metrics"),
 }
 __getattr__, __dir__ = lazily(__name__, {name: module for module, names in _MODULES.items() for name in names})

@@ -11,21 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import records, viz
-from equipoise._seen import (
-    BoundMethod,
-    ClassScore,
-    Look,
-    Model,
-    Photo,
-    Top,
-    Wanted,
-    bind,
-    load,
-    look,
-    parse_target,
-)
 from equipoise.errors import OptionError, TargetError
+from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
+from equipoise.view import ClassScore, PhotoSource, Top, View, listed, parse_target
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +24,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.engine import Trace
+    from equipoise.network import BoundMethod, ScoreOf
+
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
 
@@ -42,6 +34,7 @@ CELL: Final = 480
 """Longer side of a picture in a montage, in pixels."""
 
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
+_MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum")  # of a spec, for a record
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -70,6 +63,46 @@ class Explanation:
     record: dict[str, Any] = field(repr=False)
     notes: tuple[str, ...] = ()
     smoothing: float = viz.SMOOTHING
+
+    @classmethod
+    def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
+        """Explain several scores of a photo that the network has looked at.
+
+        Args:
+            view: The photo, and what the network says of it.
+            bound: The method.
+            targets: What is explained.
+            trace: The forward pass of the view, where it was recorded before; see `BoundMethod.attribute`.
+
+        Returns:
+            The explanation of a list of targets: attribution ``(k, c, h, w)``.
+        """
+        attribution = bound.attribute(view.inputs, targets, trace)
+        heatmaps = heatmap(attribution)
+        scores = view.top(LISTED_SCORES)
+        explained = tuple(view.score(target) for target in targets)
+        notes = (*view.network.notes, *bound.notes)
+        photo, spec = view.photo, view.network.spec
+        record = records.plain(
+            {
+                "image": {
+                    "path": photo.path,
+                    "sha256": photo.sha256,
+                    "width": photo.image.width,
+                    "height": photo.image.height,
+                    "box": view.box,
+                },
+                "model": {key: getattr(spec, key, None) for key in _MODEL_KEYS},
+                "method": bound.record,
+                "target": [asdict(one) for one in explained],
+                "scores": [asdict(one) for one in scores],
+                "attribution": [{"shape": list(attribution.shape[1:]), **records.statistics(one)} for one in heatmaps],
+                "notes": notes,
+                "versions": records.versions(),
+            }
+        )
+        smoothing = 0.0 if bound.coarse else viz.SMOOTHING
+        return cls(attribution, heatmaps, scores, explained, photo.image, view.box, record, notes, smoothing)
 
     @property
     def targets(self) -> tuple[ClassScore, ...]:
@@ -161,7 +194,7 @@ class Explanation:
         if path.is_dir() or not ending:
             path.mkdir(parents=True, exist_ok=True)
             return [
-                records.write_atomically(path / f"{slug(target.name)}-{target.index}{kind}", data)
+                records.write_atomically(path / f"{slug(target.name)}{_number(target)}{kind}", data)
                 for index, target in enumerate(self.targets)
                 for kind, data in self.contents(index).items()
             ]
@@ -191,21 +224,30 @@ class Explanation:
 
 
 def explain(
-    image: Photo,
+    image: PhotoSource,
     model: Model = "efficientnet_lite0",
     method: Any = "ae",  # a name or any callable
-    target: Wanted = None,
+    target: Any = None,  # see Wanted, and lists of it
+    *,
+    preprocess: Any = None,  # any function of a photo
+    classes: Sequence[str] | None = None,
     **options: Any,  # the method's own
 ) -> Explanation:
     """Explain what a network saw in a photo.
 
     Args:
         image: A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``.
-        model: A name for `equipoise.load_model` (the two last used are kept in memory), or the pair
-            ``(module, spec)`` that it returned.
+        model: A name for `equipoise.load_model` or ``"package.module:build"`` (the two last used are kept in
+            memory), any `torch.nn.Module` in eval mode, or the pair ``(module, spec)`` that `equipoise.load_model`
+            returned.
         method: A name of `equipoise.METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
         target: ``None`` or ``"top"`` (the highest class), ``"top3"`` (the three highest), a class index, a
-            class name, or a list of these, which are explained together.
+            class name, a `ClassGroup`, a function that maps logits ``(n, C)`` to scores ``(n,)``, or a list of
+            these, which are explained together.
+        preprocess: What the network takes of a photo: a function from a Pillow image to a tensor ``(c, h, w)``,
+            such as ``weights.transforms()`` of torchvision. ``None``: what is known of the network; of a module
+            alone ImageNet's, which the notes say.
+        classes: Names of the classes. ``None``: what is known, or numbers.
         **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; ``output``, as of
             `equipoise.attribute`, for a network that returns more than its class scores.
 
@@ -222,62 +264,45 @@ def explain(
         >>> explanation = equipoise.explain("cat.jpg", target="Egyptian cat")  # doctest: +SKIP
         >>> explanation.save("why.png")  # doctest: +SKIP
     """
-    module, spec = load(model)
-    listed = isinstance(target, Sequence) and not isinstance(target, str)
-    targets: Sequence[Any] = target if listed else [target]  # type: ignore[assignment]  # the line above says so
-    wanted = [parse_target(one, spec) for one in targets]
-    if not wanted:
-        raise TargetError("the list of targets is empty")
-    bound = bind(method, module, spec, options)
-    seen = look(image, module, spec, options.get("output"))
-    several = listed or any(isinstance(one, Top) and one.count > 1 for one in wanted)
-    explanation = explain_look(seen, bound, seen.classes(wanted))
-    return explanation if several else explanation.select(0)
-
-
-def explain_look(seen: Look, bound: BoundMethod, targets: Sequence[int]) -> Explanation:
-    """Explain several classes of a photo that the network has looked at.
-
-    Returns:
-        The explanation of a list of targets: attribution ``(k, c, h, w)``.
-    """
-    attribution = bound.attribute(seen.inputs, targets)
-    heatmaps = heatmap(attribution)
-    scores = seen.top(LISTED_SCORES)
-    explained = tuple(seen.score(index) for index in targets)
-    notes = bound.notes()
-    shape = list(attribution.shape[1:])
-    width, height = seen.image.size
-    model_keys = ("name", "source", "weights", "weights_checksum")
-    record = records.plain(
-        {
-            "image": {
-                "path": seen.path,
-                "sha256": seen.sha256,
-                "width": width,
-                "height": height,
-                "box": seen.box,
-            },
-            "model": {key: getattr(seen.spec, key, None) for key in model_keys},
-            "method": bound.record,
-            "target": [asdict(one) for one in explained],
-            "scores": [asdict(one) for one in scores],
-            "attribution": [{"shape": shape, **records.statistics(one)} for one in heatmaps],
-            "notes": notes,
-            "versions": records.versions(),
-        }
-    )
-    return Explanation(attribution, heatmaps, scores, explained, seen.image, seen.box, record, notes, bound.smoothing)
+    said = {"output": options.pop("output", None), "preprocess": preprocess, "classes": classes}
+    network = described(load_kept(model), **said) if isinstance(model, str) else load(model, **said)
+    several = listed(target)
+    wanted = [parse_target(one, network.spec) for one in ([target] if several is None else several)]
+    bound = network.bind(method, **options)
+    view = View.of(image, network)
+    explanation = Explanation.of(view, bound, view.targets(wanted))
+    if several is not None or any(isinstance(one, Top) and one.count > 1 for one in wanted):
+        return explanation
+    return explanation.select(0)
 
 
 def label(score: ClassScore) -> str:
     """A class for a person, in two lines: its name, and how sure the network is."""
-    return f"{score.name}\n{100 * score.probability:.1f} %"
+    return f"{score.name}\n{sureness(score)}"
+
+
+def sureness(score: ClassScore) -> str:
+    """How sure the network is, for a person: the probability, or the score where there is none."""
+    return f"score {score.logit:.4g}" if score.probability is None else f"{100 * score.probability:.1f} %"
+
+
+def named(score: ClassScore) -> str:
+    """A class for a person, in one line: its name and index."""
+    return score.name if score.index is None else f"{score.name} ({score.index})"
+
+
+def stem(score: ClassScore) -> str:
+    """A class as a part of a file name."""
+    return slug(score.name) if score.index is None else f"{score.index}-{slug(score.name)}"
 
 
 def slug(text: str, length: int = 40) -> str:
     """``text`` as a part of a file name: at most ``length`` small letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:length].strip("_") or "class"
+
+
+def _number(score: ClassScore) -> str:
+    return "" if score.index is None else f"-{score.index}"
 
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:

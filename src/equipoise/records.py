@@ -126,12 +126,13 @@ def method_options(method: str) -> dict[str, Any]:
     }
 
 
-def method_record(method: object, options: Mapping[str, Any]) -> dict[str, Any]:
+def method_record(method: object, options: Mapping[str, Any], made: object = None) -> dict[str, Any]:
     """Name, kind and every option of a method, those left at their default too.
 
     Args:
         method: A name of `METHODS`, or a callable, which is recorded by its own name.
         options: What was passed.
+        made: The method with those options, whose level and sign may depend on them; ``None``: as by default.
     """
     if not isinstance(method, str):
         module, name = (
@@ -140,7 +141,7 @@ def method_record(method: object, options: Mapping[str, Any]) -> dict[str, Any]:
         )
         return {"name": f"{module}.{name}", "options": plain(dict(options))}
     name = METHODS.canonical(method)
-    entry = METHODS[name]
+    entry = METHODS[name] if made is None else made
     return {
         "name": name,
         "level": getattr(entry, "level", None),

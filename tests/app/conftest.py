@@ -5,6 +5,7 @@ import pytest
 import colors
 from equipoise.app.networks import Networks
 from equipoise.app.session import Session
+from equipoise.network import Network
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def networks():
 
     def load(name):
         asked.append(name)
-        return colors.build()
+        return Network(*colors.build(), name)
 
     networks = Networks(["colors", "other"], load)
     networks.asked = asked

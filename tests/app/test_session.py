@@ -38,7 +38,7 @@ def test_a_network_that_failed_to_load_is_tried_again(networks):
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer.module, answer.spec
+        return answer
 
     fragile = Networks(["a"], load)
     with pytest.raises(WeightsError):
@@ -105,7 +105,7 @@ def test_large_photos_are_shown_small_and_saved_large(networks, tmp_path):
     session = Session.open(str(path), networks["colors"])
     assert max(session.explain(0).explanation.image.size) == SHOWN
     assert session.full(0).image.size == (1500, 1500)
-    assert session.full(0).box == session.seen.box
+    assert session.full(0).box == session.view.box
 
 
 @pytest.mark.parametrize("data", [b"not an image", b"\xff\xd8\xff\xe0broken", b""])

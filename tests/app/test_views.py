@@ -17,7 +17,7 @@ import colors
 from equipoise import models
 from equipoise.app import files, lines, markup
 from equipoise.app.drawing import MODES, Style, draw, enclosing
-from equipoise.app.networks import CancelledError, Network
+from equipoise.app.networks import CancelledError, SharedNetwork
 from equipoise.app.session import Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.cli.app import parse
@@ -247,7 +247,7 @@ def typed(networks, monkeypatch, tmp_path, capsys):
     """Run lines of Python where the page's network is the one loaded; what they print."""
     network = networks["colors"]
     monkeypatch.setattr(models, "load_model", lambda *_: (network.module, network.spec))
-    monkeypatch.setattr("equipoise._seen._cached", lambda _: (network.module, network.spec))
+    monkeypatch.setattr("equipoise.explanation.load_kept", lambda _: network)
     monkeypatch.setattr("equipoise.load_model", lambda *_: (network.module, network.spec), raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -328,8 +328,8 @@ def test_insertion_asks_the_network_what_it_takes(photo):
     """With all pixels shown, the network says what it said of the photo, also where it wants them normalized."""
     module, spec = colors.build()
     spec = replace(spec, preprocessing=replace(spec.preprocessing, mean=(0.4, 0.1, 0.2), std=(0.5, 0.8, 0.9)))
-    session = Session.open(photo, Network("normalized", module, spec))
+    session = Session.open(photo, SharedNetwork(module, spec, "normalized"))
     made = inserting.curves(session, 2, 1.0, mode="insertion", canvas="black")
-    right = session.seen.score(2).probability
+    right = session.view.score(2).probability
     assert 0.01 < right < 0.99
     assert [curve[-1] for curve in made.found.values()] == pytest.approx([right] * 2, abs=1e-4)

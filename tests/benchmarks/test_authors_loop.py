@@ -39,7 +39,8 @@ def test_the_loop_gives_the_map_of_the_equations(gamma):
     images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
     before = images.clone()
     last = str(len(model.features) - 2)
-    ours = AttributionEquilibrium(model, gamma=gamma, layer=f"features.{last}").attribute(images, 2)
+    method = AttributionEquilibrium(model, gamma=gamma, layer=f"features.{last}")
+    ours = authors_loop.paying_the_first(method).attribute(images, 2)
     theirs = torch.cat([authors_loop.explain(model, image[None], 2, gamma) for image in images])
     assert relative_error(theirs, ours) < 1e-9
     assert torch.equal(images, before)

@@ -211,7 +211,7 @@ def test_bad_arguments_before_any_photo_is_read(equipoise, photo, monkeypatch, t
     from equipoise.cli import explaining
 
     photo()
-    monkeypatch.setattr(explaining, "look", lambda *_: pytest.fail("a photo was read"))
+    monkeypatch.setattr(explaining.View, "of", lambda *_: pytest.fail("a photo was read"))
     status, out, err = equipoise("explain", "cat.png", *METHOD, *arguments)
     assert (status, out) == (2, "")
     assert words in one_line(err)

@@ -24,7 +24,7 @@ import fake_net
 from equipoise import models
 from equipoise.cli import main
 from equipoise.methods import METHODS
-models.load_model = lambda *given: fake_net.model()
+models.load_model = lambda *_, **__: fake_net.model()
 METHODS.add("share", fake_net.InputTimesWeight)
 sync = os.fsync
 os.fsync = lambda descriptor: (time.sleep(0.02), sync(descriptor))

@@ -87,6 +87,11 @@ def _kept_then_overwritten(y):
     return triple + kept + y.relu()
 
 
+def _mixing(y, channels=4):
+    """Weights of a 1x1 convolution."""
+    return torch.arange(4 * channels).to(y).cos().reshape(4, channels, 1, 1)
+
+
 BODIES = [
     _reuse_result,
     _dropped_result,
@@ -98,6 +103,9 @@ BODIES = [
     lambda y: y.transpose(2, 3).mT + y[..., :1] - y.amax((2, 3), keepdim=True),
     lambda y: sum([y, y, 2 * y]) / 3.0,
     lambda y: torch.add(y, y.relu(), alpha=-0.5),
+    lambda y: F.conv2d(y.flip(2), _mixing(y), stride=2),
+    lambda y: F.conv2d(y.flatten(2).unflatten(2, (4, 16)), _mixing(y), stride=(1, 3), padding=1),
+    lambda y: F.conv2d(F.pixel_unshuffle(y, 2), _mixing(y, 16), stride=2),
     lambda y: y.half().double() if y.dtype == torch.float64 else y,
 ]
 

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 
 import colors
+from equipoise._references import resolve
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.experiments import READOUTS, MethodRun
-from equipoise.experiments.model.references import resolve
 from equipoise.experiments.subject import Classes, Lab
 from equipoise.methods import METHODS, ClassGroup
 from equipoise.metrics import smooth
@@ -94,7 +94,7 @@ def test_a_method_starts_half_way_down(subject):
 
 
 def test_a_method_of_the_wrong_shape_is_refused(subject):
-    with pytest.raises(ShapeError, match=r"mine returned \(1, 48, 48\) for 1 targets"):
+    with pytest.raises(ShapeError, match=r"flat returned \(1, 48, 48\) for 1 targets"):
         subject.bind(MethodRun("mine", "test_subject:flat")).heatmaps(torch.rand(1, 3, 48, 48), [0])
 
 

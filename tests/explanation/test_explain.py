@@ -249,15 +249,15 @@ def test_notebook_shows_a_picture_of_bearable_size(fakes):
 
 
 def test_models_by_name_are_kept(fakes, monkeypatch):
-    from equipoise import _seen, models
+    from equipoise import loading, models
 
     calls = []
-    monkeypatch.setattr(models, "load_model", lambda name: calls.append(name) or fakes)
-    _seen._cached.cache_clear()
+    monkeypatch.setattr(models, "load_model", lambda name, **_: calls.append(name) or fakes)
+    loading.load_kept.cache_clear()
     explain(red_left(), "a", "share")
     explain(red_left(), "a", "share")
     assert calls == ["a"]
-    _seen._cached.cache_clear()
+    loading.load_kept.cache_clear()
 
 
 def test_slug():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from equipoise.errors import EquipoiseError, UnsupportedModelError, UntracedTensorError
+from equipoise.errors import EquipoiseError, UnsupportedModelError
 from registered import EVERY, GRADIENTS, TAPE, explain, images
 
 every = pytest.mark.parametrize("method", EVERY)
@@ -109,13 +109,29 @@ def test_weights_made_in_inference_mode(method):
     assert all(parameter.is_inference() for parameter in model.parameters()), "the model is as it was"
 
 
-@pytest.mark.parametrize("method", sorted(GRADIENTS))
-@pytest.mark.parametrize("cut", [
-    lambda backbone, x: F.one_hot(backbone(x).argmax(1), 8).float(),
-    lambda backbone, x: torch.tensor(backbone(x).tolist()),
+def one_hot(backbone, x):
+    return F.one_hot(backbone(x).argmax(1), 8).float()
+
+
+def by_a_mask(backbone, x):
+    y = backbone[:3](x)
+    return backbone[3:]((y > 0).to(y.dtype))
+
+
+def as_numbers(backbone, x):
+    return torch.tensor(backbone(x).tolist())
+
+
+CAMS = {"grad_cam", "grad_cam_plus_plus", "relevance_cam"}  # they go no further than the last map
+
+
+@pytest.mark.parametrize(("method", "cut"), [
+    *[(method, cut) for method in sorted(GRADIENTS | TAPE - {"score_cam"}) for cut in (one_hot, as_numbers)],
+    *[(method, by_a_mask) for method in sorted(GRADIENTS | TAPE - {"score_cam", *CAMS})],
 ])  # fmt: skip
 def test_a_score_that_nothing_differentiable_reaches_is_refused_by_name(method, cut):
-    with pytest.raises(UntracedTensorError, match=r"does not depend on|takes the signal out of torch's sight"):
+    reasons = r"does not depend on|out of torch's sight|turned into torch\.(bool|int64)|doesn't require gradient"
+    with pytest.raises(EquipoiseError, match=reasons):
         explain(method, Frozen(cut).eval(), images())
 
 

@@ -10,11 +10,11 @@ import torch
 from timm.data import ImageNetInfo
 
 from equipoise import models
-from equipoise._seen import Look, Top, parse_target
 from equipoise._vocabularies import COCO, VOC, VOC_TO_COCO
 from equipoise.models.categories import category_groups
 from equipoise.models.groups import COCO_GROUPS, GROUPS, VOC_GROUPS, imagenet_group
 from equipoise.models.labels import imagenet_classes
+from equipoise.view import Top, View, parse_target
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,8 +37,8 @@ def test_a_group_is_its_highest_class_in_the_photo():
     assert target == Top(1, imagenet_group("dog"))
     logits = torch.zeros(1000)
     logits[[3, 243, 282]] = torch.tensor([9.0, 5.0, 7.0])
-    look = Look(image=None, inputs=None, logits=logits, box=None, path=None, sha256="", spec=spec)
-    assert look.classes([target, parse_target("cat", spec), Top(1)]) == [243, 282, 3]
+    view = View(network=None, photo=None, inputs=None, logits=logits, box=None)
+    assert view.targets([target, parse_target("cat", spec), Top(1)]) == [243, 282, 3]
 
 
 # For each category words of which every member's line of synonyms holds one, and how many members there are.

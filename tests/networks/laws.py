@@ -108,7 +108,9 @@ class Audit(Composite):
         return audited
 
     def rows(self, watch: list[Passage]) -> list[Row]:
-        return [Row(passage, *self.ledger[passage.call.index]) for passage in watch]
+        return [
+            Row(passage, *self.ledger[passage.call.index]) for passage in watch if passage.call.index in self.ledger
+        ]
 
 
 def _due(rule: Rule, step: Step, relevance: Sequence[Relevance | None]) -> tuple[Tensor, Tensor, Tensor]:
@@ -193,11 +195,10 @@ class Study:
             audits.append(Audit(rules.name, rules.rules, rules.exceptions))
             return audits[0]
 
-        watch: list[Passage] = []
         audited = AttributionEquilibrium(self.model, gamma=GAMMA)
         audited.profile = replace(paper, composite=composite)
-        audited.explain_trace(self.trace, TARGET, watch=watch)
-        return audits[0].rows(watch)
+        passages = audited.coverage_trace(self.trace, TARGET)
+        return audits[0].rows(passages)
 
 
 def forward_is_bit_equal(study: Study) -> None:

@@ -9,10 +9,11 @@ import laws
 import pytest
 import torch
 
+import equipoise.engine.kernels.equilibrium as ae_kernel
 import equipoise.methods.ae as ae_method
-import equipoise.rules.ae as ae_rule
 from equipoise.engine import Relevance, Trace
 from equipoise.models import build
+from equipoise.rules.ae import Equilibrium
 from equipoise.rules.gradient import Derivative
 from equipoise.rules.pooling import Pool
 from equipoise.rules.structure import Split
@@ -39,7 +40,7 @@ def test_the_network_of_this_file_keeps_every_law() -> None:
     assert networks() == {}
 
 
-@pytest.mark.parametrize("rule", [Pool, Split, ZBox, ae_rule.Equilibrium])
+@pytest.mark.parametrize("rule", [Pool, Split, ZBox, Equilibrium])
 def test_a_leak_of_a_millionth_breaks_the_sums(rule: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rule, "__call__", leak(rule, 1 - 1e-6))
     broken = networks()
@@ -48,12 +49,12 @@ def test_a_leak_of_a_millionth_breaks_the_sums(rule: type, monkeypatch: pytest.M
 
 
 def test_a_batch_that_balances_together_breaks_the_law_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = ae_rule.balance
+    honest = ae_kernel.balance
 
     def together(*parts):
         return tuple(factor.mean(1, keepdim=True).expand_as(factor) for factor in honest(*parts))
 
-    monkeypatch.setattr(ae_rule, "balance", together)
+    monkeypatch.setattr(ae_kernel, "balance", together)
     assert "sample_does_not_see_its_batch" in networks()
 
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from equipoise.engine import Relevance, layout, record
+from equipoise.engine.kernels.equilibrium import TERMS
 from equipoise.engine.rule import Step
-from equipoise.rules.ae import TERMS, Equilibrium
+from equipoise.rules.ae import Equilibrium
+from equipoise.rules.ae import equilibrium as plain_equilibrium
 from helpers import dense_matrix, relative_error
 from oracle import equilibrium
 
@@ -75,6 +77,45 @@ def test_the_ablation_leaves_out_what_it_says(terms):
         matrix = dense_matrix(layer, x.shape[1:])
     expected = equilibrium(x[0].flatten(), matrix, R.flatten(), 2.0, pointwise=False, terms=terms)
     assert relative_error(found.flatten(), expected) < 1e-10
+
+
+KERNELS = {
+    "conv1d": (nn.Conv1d, 1), "conv2d": (nn.Conv2d, 2), "conv3d": (nn.Conv3d, 3),
+    "transposed1d": (nn.ConvTranspose1d, 1), "transposed2d": (nn.ConvTranspose2d, 2),
+    "transposed3d": (nn.ConvTranspose3d, 3),
+}  # fmt: skip
+
+
+@st.composite
+def layers(draw):
+    """A layer of any kind and geometry, and images for it."""
+    kind, n = draw(st.sampled_from([*KERNELS, "linear"])), draw(st.integers(1, 3))
+    torch.manual_seed(draw(st.integers(0, 2**16)))
+    if kind == "linear":
+        return nn.Linear(5, draw(st.integers(1, 4))), torch.randn(n, 5, dtype=torch.float64)
+    make, dims = KERNELS[kind]
+    groups, kernel = draw(st.integers(1, 2)), draw(st.tuples(*[st.integers(1, 3)] * dims))
+    stride, padding = draw(st.integers(1, 2)), draw(st.integers(0, 1)) * (min(kernel) > 1)
+    layer = make(2 * groups, 2 * groups, kernel, stride, padding, groups=groups)
+    x = torch.randn(n, 2 * groups, *[draw(st.integers(4, 6)) for _ in range(dims)], dtype=torch.float64)
+    return layer, (x.relu() if draw(st.booleans()) else x)
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers(), st.floats(1, 2), st.sets(st.sampled_from(TERMS), min_size=1), st.floats(0, 1))
+def test_what_runs_is_what_is_written(made, gamma, terms, part):
+    """The fused path against the plain equations, which cost twice as many convolutions."""
+    layer, x = made
+    step, shape = step_of(layer, x)
+    R = torch.randn(2, *shape, dtype=torch.float64)
+    share = torch.tensor([[1.0], [part]], dtype=torch.float64).expand(2, len(x))
+    found = Equilibrium(gamma, frozenset(terms))(step, [Relevance(R, share)])[0].value
+    written = plain_equilibrium(x, step.linear_map(), R, gamma=gamma, terms=terms, share=share)
+    assert found.shape == written.shape
+    if bool(written.any()):
+        assert relative_error(found, written) < 1e-9
+    else:
+        assert not bool(found.any())
 
 
 @settings(max_examples=50, deadline=None)
@@ -213,8 +254,8 @@ class Counted(torch.utils._python_dispatch.TorchDispatchMode):
         return result
 
 
-def test_passes_over_a_layers_pixels_are_counted():
-    """Three convolutions (of ones, two denominators, three numerators), and the elementwise passes."""
+def test_convolutions_of_a_layer_are_counted():
+    """Three: of ones, of two denominators, of three numerators; nothing is copied or masked."""
     layer = nn.Conv2d(4, 4, 3, padding=1, bias=False)
     x = torch.randn(1, 4, 16, 16)
     trace = record(Pooled(layer).eval(), x)
@@ -226,11 +267,6 @@ def test_passes_over_a_layers_pixels_are_counted():
     )
     convolutions = [name for name in counted.names if "convolution" in name]
     assert len(convolutions) == 3
-    others = [name for name in counted.names if "convolution" not in name and not name.startswith(("new_", "empty"))]
-    assert len(others) == PASSES, sorted(others)
-
-
-PASSES = 21
 
 
 def test_all_terms_are_the_default():

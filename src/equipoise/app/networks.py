@@ -5,18 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
-from equipoise import models
 from equipoise.errors import EquipoiseError, UnknownNameError
+from equipoise.loading import load
+from equipoise.network import Network
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from equipoise.models import ModelSpec
-
-Loader = Callable[[str], "tuple[nn.Module, ModelSpec]"]
+Loader = Callable[[str], Network]
 
 
 class CancelledError(EquipoiseError):
@@ -52,19 +48,15 @@ class Stop:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """A loaded network.
+class SharedNetwork(Network):
+    """A network that several visitors use, one after another."""
 
-    Attributes:
-        name: As it was asked for.
-        module: The network, in eval mode.
-        spec: What is known about it.
-    """
-
-    name: str
-    module: nn.Module
-    spec: ModelSpec
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @classmethod
+    def of(cls, network: Network) -> SharedNetwork:
+        """The same network, to be shared."""
+        return cls(**{one.name: getattr(network, one.name) for one in fields(network)})
 
     @contextmanager
     def work(self, stop: Stop) -> Iterator[None]:
@@ -83,16 +75,16 @@ class Networks:
 
     Args:
         names: As `equipoise.load_model` takes them; nothing else is ever loaded.
-        load: Loads one; default `equipoise.load_model`.
+        loader: Loads one.
     """
 
-    def __init__(self, names: Sequence[str], load: Loader | None = None) -> None:
+    def __init__(self, names: Sequence[str], loader: Loader = load) -> None:
         self.names = list(dict.fromkeys(names))
-        self._load: Loader = load or models.load_model
+        self._load = loader
         self._lock = threading.Lock()
-        self._loaded: dict[str, Network] = {}
+        self._loaded: dict[str, SharedNetwork] = {}
 
-    def __getitem__(self, name: str) -> Network:
+    def __getitem__(self, name: str) -> SharedNetwork:
         """The network of that name, loaded now if it is not yet.
 
         Raises:
@@ -103,5 +95,5 @@ class Networks:
             raise UnknownNameError(f"this page has no network {name!r}; it has {', '.join(self.names)}")
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = Network(name, *self._load(name))
+                self._loaded[name] = SharedNetwork.of(self._load(name))
             return self._loaded[name]

@@ -24,6 +24,7 @@ from equipoise.app.drawing import MODES
 from equipoise.app.session import OWN, Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.errors import EquipoiseError, OptionError
+from equipoise.explanation import sureness
 from equipoise.metrics import CANVASES
 
 FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
@@ -189,7 +190,7 @@ class Page:
             hidden = gr.update(visible=False, value=[])
             return None, hidden, hidden, None, "", "", "", opened
         session = Session.open(path, self.setting.networks[model])
-        top = [(f"{one.name}, {100 * one.probability:.1f} %", str(one.index)) for one in session.scores]
+        top = [(f"{one.name}, {sureness(one)}", str(one.index)) for one in session.scores]
         classes = [(f"{name} ({index})", str(index)) for index, name in enumerate(session.network.spec.classes)]
         return (
             session,

@@ -8,22 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from equipoise._seen import BoundMethod, ClassScore, Look, Top, bind, look, parse_target
-from equipoise.app.networks import Network, Stop
+from equipoise.app.networks import SharedNetwork, Stop
 from equipoise.errors import ImageError
-from equipoise.explanation import Explanation, explain_look
+from equipoise.explanation import Explanation
 from equipoise.images import one_line
-from equipoise.methods.ae import AttributionEquilibrium
+from equipoise.methods.propagation import Propagation
 from equipoise.records import to_json
+from equipoise.view import ClassScore, Top, View, parse_target
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from equipoise.engine import Trace
-    from equipoise.methods.targets import Target
+    from equipoise.engine import OpKind, Trace
+    from equipoise.network import BoundMethod
 
 OWN: Final = "ae"
-"""The method whose forward pass is kept, so that another gamma or class costs no new one."""
+"""The method of the first view, and the one that the page's gamma is for."""
 
 KEPT: Final = 48
 """So many maps are kept of a photo; those unused for longest go first."""
@@ -51,20 +49,20 @@ class Session:
 
     Args:
         network: The network.
-        seen: What it saw.
+        view: What it saw.
         name: Of the photo, for people.
         stop: The visitor's stop button.
     """
 
-    network: Network
-    seen: Look
+    network: SharedNetwork
+    view: View
     name: str
     stop: Stop = field(default_factory=Stop)
-    _trace: Trace | None = None
+    _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
     _made: dict[str, Made] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str, network: Network, stop: Stop | None = None) -> Session:
+    def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None) -> Session:
         """Read a photo and show it to a network.
 
         Raises:
@@ -75,15 +73,15 @@ class Session:
         name = Path(path).name
         try:
             with network.work(stop):
-                seen = look(path, network.module, network.spec)
+                view = View.of(path, network)
         except ImageError as error:  # a visitor need not know the server's folders
             raise ImageError(str(error).replace(one_line(path), one_line(name))) from error
-        return cls(network, replace(seen, path=name), name, stop)
+        return cls(network, replace(view, photo=replace(view.photo, path=name)), name, stop)
 
     @property
     def scores(self) -> tuple[ClassScore, ...]:
         """The five highest classes."""
-        return self.seen.top(5)
+        return self.view.top(5)
 
     def classes(self, wanted: Sequence[str | int]) -> list[int]:
         """Class indices of what a visitor chose or typed: indices, names, groups; none: the highest class.
@@ -92,8 +90,8 @@ class Session:
             UnknownNameError: If no class has a name; the text lists the nearest ones.
             TargetError: If an index is no class.
         """
-        spec = self.network.spec
-        return self.seen.classes([parse_target(one, spec) for one in wanted] or [Top()])
+        found = self.view.targets([parse_target(one, self.network.spec) for one in wanted] or [Top()])
+        return [index for index in found if isinstance(index, int)]
 
     def explain(self, index: int, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
         """The explanation of one class, from memory if it was made before.
@@ -105,10 +103,10 @@ class Session:
         options = dict(options or {})
 
         def make() -> Made:
-            bound = self._bind(method, options)
+            bound = self.network.bind(method, **options)
             started = time.perf_counter()
             with self.network.work(self.stop):
-                explanation = explain_look(self.seen, bound, [index]).select(0)
+                explanation = Explanation.of(self.view, bound, [index], self._trace_for(bound)).select(0)
             return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
         return self.remember(to_json([method, options, index]), make)
@@ -124,33 +122,13 @@ class Session:
     def full(self, index: int, method: str = OWN, options: Mapping[str, Any] | None = None) -> Explanation:
         """As `explain`, with the photo at its own resolution."""
         explanation = self.explain(index, method, options).explanation
-        return replace(explanation, image=self.seen.image, box=self.seen.box)
+        return replace(explanation, image=self.view.photo.image, box=self.view.box)
 
-    def trace(self) -> Trace:
-        """The recorded forward pass, made when it is first needed."""
-        if self._trace is None:
-            method = AttributionEquilibrium(self.network.module)
-            with self.network.work(self.stop):
-                self._trace = method.trace(self.seen.inputs)
-        return self._trace
-
-    def _bind(self, method: str, options: Mapping[str, Any]) -> BoundMethod:
-        bound = bind(method, self.network.module, self.network.spec, options)
-        if isinstance(bound.attributor, AttributionEquilibrium):
-            return replace(bound, attributor=_Retold(bound.attributor, self.trace()))
-        return bound
-
-
-class _Retold:
-    """Attribution Equilibrium on a forward pass that was recorded before."""
-
-    def __init__(self, method: AttributionEquilibrium, trace: Trace) -> None:
-        self._method, self._trace = method, trace
-
-    @property
-    def notes(self) -> list[str]:
-        return self._method.notes
-
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        targets, pixels = self._method.explain_trace(self._trace, target)
-        return targets.format(pixels.to(inputs.dtype))
+    def _trace_for(self, bound: BoundMethod) -> Trace | None:
+        """The forward pass for a method that needs little of it, recorded once; others make their own."""
+        method = bound.attributor
+        if not isinstance(method, Propagation) or method.keep is None:
+            return None
+        if method.keep not in self._traces:
+            self._traces[method.keep] = method.trace(self.view.inputs)
+        return self._traces[method.keep]

@@ -72,7 +72,10 @@ def explain(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Photos, or folders of photos.")],
     *,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="The network; see: equipoise list models")
+        str,
+        typer.Option(
+            metavar="NAME", help="The network, by name (see: equipoise list models) or as package.module:build"
+        ),
     ] = "efficientnet_lite0",
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict.")
@@ -224,7 +227,10 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="N", help="The port  [default: the first free from 7860]")] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="The networks to offer  [default: efficientnet_lite0]"),
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="The networks to offer, by name or as package.module:build  [default: efficientnet_lite0]",
+        ),
     ] = None,
     examples: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Photos to offer  [default: those of installed packages]")
@@ -234,7 +240,9 @@ def serve(
 
     def run() -> int:
         from equipoise.app import server  # noqa: PLC0415  # loads torch
+        from equipoise.cli.request import find_own_modules  # noqa: PLC0415  # as above
 
+        find_own_modules()
         names = [part.strip() for text in model or ["efficientnet_lite0"] for part in text.split(",") if part.strip()]
         return server.serve(names, host=host, port=port, examples=examples)
 
@@ -295,7 +303,10 @@ def list_models(
 def list_layers(
     *,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="The network; see: equipoise list models")
+        str,
+        typer.Option(
+            metavar="NAME", help="The network, by name (see: equipoise list models) or as package.module:build"
+        ),
     ] = "efficientnet_lite0",
     weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of your own.")] = None,
     output_of: Annotated[

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from PIL import Image
 
-from equipoise import models, records, viz
-from equipoise._seen import BoundMethod, Look, Top, bind, look
+from equipoise import records, viz
 from equipoise.cli import MENDABLE
 from equipoise.cli.console import RunConsole
 from equipoise.cli.photos import PhotoFile, collect
@@ -20,17 +19,23 @@ from equipoise.cli.request import (
     check_device,
     check_layer,
     check_output,
+    load_network,
     read_methods,
     read_options,
+    read_output,
     read_targets,
 )
 from equipoise.errors import EquipoiseError, ImageError, MissingPackageError, OptionError
-from equipoise.explanation import CELL, Explanation, explain_look, label, slug
+from equipoise.explanation import CELL, Explanation, label, named, stem, sureness
 from equipoise.images import one_line
+from equipoise.view import Top, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from equipoise.network import BoundMethod
+    from equipoise.view import PhotoTarget
 
 
 def explain_photos(request: ExplainRequest) -> int:
@@ -44,6 +49,7 @@ def explain_photos(request: ExplainRequest) -> int:
     """
     methods = read_methods(request.methods)
     options = read_options(request, methods)
+    output = read_output(request.output_of, request.options)
     device = check_device(request.device)
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
@@ -52,19 +58,20 @@ def explain_photos(request: ExplainRequest) -> int:
         for problem in problems:
             console.trouble(problem)
         if photos:
-            module, spec = models.load_model(request.model, request.weights, device)
-            check_layer(request.layer, module, request.model)
-            targets = read_targets(request.targets, spec)
-            bound = _bind_all(methods, lambda method: bind(method, module, spec, options[method]), console)
+            network = load_network(request.model, request.weights, device, output)
+            check_layer(request.layer, network.module, request.model)
+            targets = read_targets(request.targets, network.spec)
+            bound = _bind_all(methods, lambda method: network.bind(method, **options[method]), console)
+            for note in network.notes:
+                console.note(f"note: {note}")
             _make(folder)
             count = len(photos) * len(methods) * sum(one.count if isinstance(one, Top) else 1 for one in targets)
             report = ReportWriter(page, count) if page is not None else None
             run = _Run(bound, targets, folder, console, report)
-            output = next(iter(options.values())).get("output")  # the same of every method
             for photo in photos:
                 console.begin(one_line(photo.path.name))
                 try:
-                    run.photo(photo, look(photo.path, module, spec, output))
+                    run.photo(photo, View.of(photo.path, network))
                 except ImageError as error:
                     console.trouble(str(error))
                 except (MemoryError, RuntimeError) as error:
@@ -104,7 +111,7 @@ class _Run:
     def __init__(
         self,
         bound: dict[str, BoundMethod],
-        targets: list[int | Top],
+        targets: list[PhotoTarget],
         output: Path,
         console: RunConsole,
         report: ReportWriter | None,
@@ -113,18 +120,18 @@ class _Run:
         self._report = report
         self._count, self._start = 0, time.monotonic()
 
-    def photo(self, photo: PhotoFile, seen: Look) -> None:
+    def photo(self, photo: PhotoFile, view: View) -> None:
         """Explain one photo by every method, write its files and show the result.
 
         Raises:
             OptionError: If the files cannot be written.
             EquipoiseError: If no method is left that can explain this network.
         """
-        targets = seen.classes(self._targets)
+        targets = view.targets(self._targets)
         explanations = {}
         for name in list(self._bound):
             try:
-                explanations[name] = explain_look(seen, self._bound[name], targets)
+                explanations[name] = Explanation.of(view, self._bound[name], targets)
             except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
                 del self._bound[name]
                 if not self._bound:
@@ -141,7 +148,7 @@ class _Run:
         first = next(iter(explanations.values()))
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
         document |= {"explanations": entries, "montage": montage}
-        self._console.result(document, _lines(photo, first, entries, montage))
+        self._console.result(document, _lines(photo, explanations, entries, montage, view.network.notes))
         if self._report is not None:
             self._report.add(one_line(photo.path.name), explanations)
         self._count += 1
@@ -156,9 +163,9 @@ class _Run:
     def _entry(self, photo: PhotoFile, method: str, explanation: Explanation) -> dict[str, Any]:
         """Write the four files of one photo, method and target; what is said of them."""
         target = explanation.targets[0]
-        stem = f"{photo.stem}.{method}.{target.index}-{slug(target.name)}"
+        name_of_all = f"{photo.stem}.{method}.{stem(target)}"
         contents = explanation.contents()
-        files = {ending: f"{stem}{ending}" for ending in contents}
+        files = {ending: f"{name_of_all}{ending}" for ending in contents}
         record = explanation.record | {"files": {_KINDS[ending]: name for ending, name in files.items()}}
         contents[".json"] = (records.to_json(record) + "\n").encode()
         paths = {_KINDS[ending]: str(self._write(files[ending], data)) for ending, data in contents.items()}
@@ -210,14 +217,21 @@ def _block(small: dict[str, Explanation], cell: int) -> Image.Image:
     return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
 
 
-def _lines(photo: PhotoFile, first: Explanation, entries: list[dict[str, Any]], montage: str | None) -> list[str]:
+def _lines(
+    photo: PhotoFile,
+    explanations: Mapping[str, Explanation],
+    entries: Sequence[Mapping[str, Any]],
+    montage: str | None,
+    known: Sequence[str],
+) -> list[str]:
+    """What a person reads of a photo; notes that are ``known`` were said before."""
+    first = next(iter(explanations.values()))
     lines = [f"{one_line(photo.path)}  ({first.image.width} x {first.image.height})"]
-    lines += [f"  {100 * one.probability:5.1f} %  {one.name} ({one.index})" for one in first.scores]
-    for entry in entries:
-        target = entry["target"]
-        name = f"{entry['method']['name']}, {target['name']} ({target['index']})"
-        lines.append(f"  {name}: {entry['files']['overlay']}")
-        lines += [f"    note: {note}" for note in entry["notes"]]
+    lines += [f"  {sureness(one).rjust(7)}  {named(one)}" for one in first.scores]
+    explained = [(name, target) for name, one in explanations.items() for target in one.targets]
+    for (name, target), entry in zip(explained, entries, strict=True):
+        lines.append(f"  {name}, {named(target)}: {entry['files']['overlay']}")
+        lines += [f"    note: {note}" for note in entry["notes"] if note not in known]
     return lines + ([f"  side by side: {montage}"] if montage else [])
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise import report
 from equipoise.errors import OptionError
+from equipoise.explanation import sureness
 from equipoise.images import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from equipoise.explanation import Explanation
+    from equipoise.view import ClassScore
 
 _HEADS = ("photo", "class", "probability", "method", "positive ratio", "sum")
 _SHOWN = 640  # pixels: overlays are drawn at this side and then shrunk, not at the photo's full size
@@ -65,11 +67,11 @@ class ReportWriter:
                 one = small.select(index)
                 sums = one.record["attribution"]
                 image = report.thumbnail(one.overlay(), self._limit)
-                caption = f"{name}: {target.name} ({100 * target.probability:.1f} %), {method}"
+                caption = f"{name}: {target.name} ({sureness(target)}), {method}"
                 tags = {"photo": name, "class": target.name, "method": method}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
-                self._rows.append(_row(name, target.name, target.probability, method, sums))
+                self._rows.append(_row(name, target, method, sums))
 
     def write(self) -> Path:
         """Write the page.
@@ -90,11 +92,11 @@ class ReportWriter:
             raise OptionError(f"--report {one_line(self.path)} cannot be written ({error.strerror})") from error
 
 
-def _row(name: str, target: str, probability: float, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
+def _row(name: str, target: ClassScore, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
     return (
         report.Cell(name),
-        report.Cell(target),
-        report.Cell(f"{100 * probability:.1f} %", probability),
+        report.Cell(target.name),
+        report.Cell(sureness(target), target.probability),
         report.Cell(method),
         report.Cell(f"{sums['positive_ratio']:.3f}", sums["positive_ratio"]),
         report.Cell(f"{sums['sum']:+.4g}", sums["sum"]),

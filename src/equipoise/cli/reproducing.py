@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from equipoise._references import is_reference, resolve
 from equipoise._registry import nearest
 from equipoise.cli import MENDABLE
-from equipoise.cli.request import check_device, check_output, read_value
+from equipoise.cli.request import check_device, check_output, find_own_modules, read_value
 from equipoise.errors import OptionError, UnknownOptionError
 from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run
-from equipoise.experiments.model.references import resolve
 from equipoise.experiments.presenting import tables
 from equipoise.experiments.presenting.writing import write
 
@@ -56,8 +56,7 @@ def reproduce(request: ReproduceRequest) -> int:
     Raises:
         EquipoiseError: If an argument is wrong; nothing is done then.
     """
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # where a user's own module lies, as for python -m
+    find_own_modules()
     recipe = narrowed(_recipe(request.recipe), request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
@@ -93,7 +92,7 @@ def _recipe(name: str) -> Recipe:
         UnknownNameError: If there is none of that name; the text lists the nearest ones.
         OptionError: If there is no such module or name, or something else is behind it.
     """
-    if ":" not in name:
+    if not is_reference(name):
         return RECIPES[name]
     found = resolve(name)
     if not isinstance(found, Recipe):
@@ -140,7 +139,7 @@ def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
 def _own(name: str) -> MethodRun:
     from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
 
-    if ":" in name:
+    if is_reference(name):
         return MethodRun(name.rpartition(":")[2], name)
     return MethodRun(METHODS.canonical(name), METHODS.canonical(name))
 

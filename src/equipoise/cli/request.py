@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from equipoise._seen import Top
     from equipoise.models import ModelSpec
+    from equipoise.network import Network
+    from equipoise.view import PhotoTarget
 
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -71,12 +73,8 @@ def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, d
     """
     from equipoise.records import method_options  # noqa: PLC0415  # loads torch
 
-    texts: dict[str, Any] = {}
-    for pair in request.options:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise OptionError(f"--option {pair!r} is not of the form key=value")
-        texts[key.strip().replace("-", "_")] = text
+    texts = _pairs(request.options)
+    texts.pop("output", None)  # of the network, so of all methods: `read_output`
     given: dict[str, Any] = {}
     if request.gamma is not None:
         if not 1.0 <= request.gamma <= 2.0:
@@ -84,8 +82,6 @@ def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, d
         given["gamma"] = request.gamma
     if request.layer is not None:
         given["layer"] = request.layer
-    if request.output_of is not None:
-        given["output"] = read_output_of(request.output_of)
     taken = {method: method_options(method) for method in methods}
     for key in [*texts, *given]:
         _check_taken(key, taken)
@@ -96,12 +92,50 @@ def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, d
     }
 
 
-def read_output_of(text: str) -> int | str:
-    """The index or the key that ``--output-of`` names.
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    """``key=value`` texts as a mapping.
+
+    Raises:
+        OptionError: If one is of another form.
+    """
+    found = {}
+    for pair in texts:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise OptionError(f"--option {pair!r} is not of the form key=value")
+        found[key.strip().replace("-", "_")] = text
+    return found
+
+
+def load_network(
+    model: str, weights: str | None = None, device: str | None = None, output: int | str | None = None
+) -> Network:
+    """The network of a command line; modules of the user's own are looked for where the command was typed.
+
+    Raises:
+        EquipoiseError: As `equipoise.loading.load`.
+    """
+    from equipoise.loading import load  # noqa: PLC0415  # loads torch
+
+    find_own_modules()
+    return load(model, weights=weights, device=device, output=output)
+
+
+def find_own_modules() -> None:
+    """Let Python find modules in the folder where the command was typed, as ``python -m`` does."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+
+
+def read_output(output_of: str | None, options: Sequence[str] = ()) -> int | str | None:
+    """The index or the key that ``--output-of``, or the option ``output``, names.
 
     Raises:
         OptionError: If it is empty.
     """
+    text = _pairs(options).get("output") if output_of is None else output_of
+    if text is None:
+        return None
     text = text.strip()
     if not text:
         raise OptionError("--output-of names no part of the network's result; give an index or a key")
@@ -184,7 +218,7 @@ def check_layer(layer: str | None, module: nn.Module, model: str) -> None:
     raise LayerError(f"{model} has no layer called {layer!r}; {hint}")
 
 
-def read_targets(texts: Sequence[str], spec: ModelSpec) -> list[int | Top]:
+def read_targets(texts: Sequence[str], spec: ModelSpec) -> list[PhotoTarget]:
     """Targets by rank, index or name, separated by commas; a name may hold commas itself.
 
     Raises:
@@ -196,12 +230,12 @@ def read_targets(texts: Sequence[str], spec: ModelSpec) -> list[int | Top]:
     return targets
 
 
-def _split_targets(text: str, spec: ModelSpec) -> list[int | Top]:
+def _split_targets(text: str, spec: ModelSpec) -> list[PhotoTarget]:
     """The longest run of parts that is a class goes first: "tabby, tabby cat" is one, "tabby,281" two."""
-    from equipoise._seen import parse_target  # noqa: PLC0415  # loads torch
+    from equipoise.view import parse_target  # noqa: PLC0415  # loads torch
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    targets: list[int | Top] = []
+    targets: list[PhotoTarget] = []
     while parts:
         for count in range(len(parts), 0, -1):
             try:

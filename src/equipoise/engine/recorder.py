@@ -53,6 +53,8 @@ _CONSTANTS = frozenset({
     "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
     "new_tensor", "new_empty_strided",
 })  # fmt: skip
+# Given a constant and the signal, they cast the constant.
+_CASTS = frozenset({"to", "type_as"})
 
 
 def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = None, output: Output = None) -> Trace:
@@ -173,7 +175,8 @@ class _Recorder(TorchFunctionMode):
         recorded = {key: item for key, item in kwargs.items() if key != "out"}
         recorded_args, recorded = map_nested(args, note), map_nested(recorded, note)
         in_place = is_in_place(func, args, kwargs)
-        if not read or what in _CONSTANTS:
+        casts_constant = what in _CASTS and not isinstance(recorded_args[0], Value)
+        if not read or what in _CONSTANTS or casts_constant:
             result = func(*args, **kwargs)
             for tensor in tensors_in(result):
                 self._bind(tensor, None)

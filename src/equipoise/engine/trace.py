@@ -119,6 +119,8 @@ class OpCall:
     @property
     def name(self) -> str:
         """What torch calls the operation."""
+        if self.operation is None and self.members:  # written anew, an unknown operation keeps its name
+            return self.members[-1].name
         return self.operation.name if self.operation else operation_name(self.function)
 
     @property

@@ -7,31 +7,29 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
 
-from equipoise import models
+from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise._seen import BoundMethod, bind
-from equipoise.engine.entrance import check_mode
-from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
-from equipoise.experiments.model.references import resolve
+from equipoise.errors import OptionError, UnsupportedModelError
+from equipoise.loading import fetch, load
 from equipoise.methods import METHODS, ClassGroup, heatmap
 from equipoise.methods.layers import list_layers
 from equipoise.metrics import smooth
+from equipoise.models import Preprocessing
 from equipoise.models.categories import category_groups
 from equipoise.models.checkpoints import state_checksum
-from equipoise.models.labels import class_names
-from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from equipoise.datasets import DataSet
     from equipoise.experiments.model.method_run import MethodRun
+    from equipoise.models import ModelSpec
+    from equipoise.network import BoundMethod, Network
 
 READOUTS: Registry[Callable[[Tensor], Tensor]] = Registry("readout")
 """From an attribution ``(..., c, h, w)`` to a heat map ``(..., h, w)``."""
@@ -51,7 +49,7 @@ def source_of(method: str) -> str:
         UnknownNameError: If no method has that name; the text lists the nearest ones.
         OptionError: If there is no such module or function.
     """
-    if ":" not in method:
+    if not is_reference(method):
         return METHODS.canonical(method)
     function = resolve(method)
     file = inspect.getsourcefile(inspect.unwrap(function)) if callable(function) else None
@@ -105,24 +103,35 @@ class Classes:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network, ready to be explained.
+    """A network under test: what an experiment asks of a `Network`.
 
     Attributes:
-        name: As it was asked for.
-        module: In eval mode.
-        spec: Its classes and preprocessing.
+        network: The network.
         checksum: SHA-256 of its weights.
     """
 
-    name: str
-    module: nn.Module
-    spec: ModelSpec
+    network: Network
     checksum: str
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.network.name
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, in eval mode."""
+        return self.network.module
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Its classes and preprocessing."""
+        return self.network.spec
 
     @property
     def device(self) -> torch.device:
         """Where its weights are."""
-        return next((parameter.device for parameter in self.module.parameters()), torch.device("cpu"))
+        return self.network.device
 
     def classes(self, data: DataSet) -> Classes:
         """Its view of a data set's categories."""
@@ -131,13 +140,11 @@ class Subject:
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits ``(n, C)``, float32 on the CPU."""
-        with torch.no_grad():
-            logits: Tensor = self.module(inputs.to(self.device))
-        return logits.float().cpu()
+        return self.network.logits(inputs)
 
     def whole(self, image: Image.Image) -> Tensor:
         """The whole photo, uncropped, its shorter side as the network's: ``(3, h, w)``."""
-        preprocessing = self.spec.preprocessing
+        preprocessing = self._resizable()
         side = min(preprocessing.crop)
         scale = side / min(image.size)
         size = (max(side, round(image.height * scale)), max(side, round(image.width * scale)))
@@ -145,11 +152,25 @@ class Subject:
 
     def sized(self, image: Image.Image, size: tuple[int, int]) -> Tensor:
         """The whole photo squeezed to ``size``, height and width: ``(3, *size)``."""
-        return replace(self.spec.preprocessing, resize=size, crop=size, crop_mode="squash")(image)
+        return replace(self._resizable(), resize=size, crop=size, crop_mode="squash")(image)
+
+    def _resizable(self) -> Preprocessing:
+        """Its preprocessing, if photos of another size can be had from it.
+
+        Raises:
+            UnsupportedModelError: If it is a function of a user's own.
+        """
+        preprocessing = self.spec.preprocessing
+        if isinstance(preprocessing, Preprocessing):
+            return preprocessing
+        raise UnsupportedModelError(
+            f"{self.name} comes with preprocessing as a function, whose size cannot be changed; give its ModelSpec a "
+            "Preprocessing"
+        )
 
     def replaced(self, module: nn.Module) -> Subject:
         """The same network with other weights, or another head."""
-        return replace(self, module=module)
+        return replace(self, network=replace(self.network, module=module))
 
     def bind(self, run: MethodRun) -> BoundRun:
         """A method of a recipe, bound to this network.
@@ -160,8 +181,8 @@ class Subject:
         options = dict(run.options)
         if run.layer == "middle":
             options["layer"] = self._middle()
-        method = resolve(run.method) if ":" in run.method else run.method
-        return BoundRun(run, bind(method, self.module, self.spec, options))
+        method = resolve(run.method) if is_reference(run.method) else run.method
+        return BoundRun(run, self.network.bind(method, **options))
 
     def _middle(self) -> str:
         """The place half-way between the pixels and the last feature map."""
@@ -188,30 +209,8 @@ class BoundRun:
         Raises:
             ShapeError: If the method gave another shape.
         """
-        attribution = self._attribution(inputs, targets)
-        if attribution.dim() != 4 or len(attribution) != len(targets):
-            raise ShapeError(f"{self.run.label} returned {tuple(attribution.shape)} for {len(targets)} targets")
-        maps = READOUTS[self.run.readout](attribution.detach()).float().cpu()
+        maps = READOUTS[self.run.readout](self.bound.attribute(inputs, targets)).float().cpu()
         return smooth(maps, self.run.smooth) if self.run.smooth else maps
-
-    def _attribution(self, inputs: Tensor, targets: Sequence[int | ClassGroup]) -> Tensor:
-        attributor = self.bound.attributor
-        if not self.bound.together:
-            return torch.cat([_tensor(attributor.attribute(inputs, _one(target))) for target in targets])
-        if all(isinstance(target, int) for target in targets):
-            return _tensor(attributor.attribute(inputs, torch.tensor([targets], device=inputs.device)))[0]
-        groups = [target if isinstance(target, ClassGroup) else ClassGroup((target,)) for target in targets]
-        return _tensor(attributor.attribute(inputs, groups))[0]
-
-
-def _tensor(found: Tensor | list[Tensor]) -> Tensor:
-    if not isinstance(found, Tensor):
-        raise ShapeError("the method returned a list for one image")
-    return found
-
-
-def _one(target: int | ClassGroup) -> Any:
-    return torch.tensor([target]) if isinstance(target, int) else target
 
 
 class Lab:
@@ -223,7 +222,7 @@ class Lab:
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device
-        self._held: tuple[str, Subject] | None = None
+        self._held: Subject | None = None
         self.checksums: dict[str, str] = {}
         """SHA-256 of the weights of every network loaded so far."""
 
@@ -233,49 +232,18 @@ class Lab:
         Raises:
             EquipoiseError: If there is no such network, or its weights cannot be had.
         """
-        if ":" in name:
-            _builder(name)
-        else:
-            models.fetch(name)
+        fetch(name)
 
     def subject(self, name: str) -> Subject:
-        """The network behind a name of `equipoise.load_model`, or behind ``"package.module:build"``.
-
-        The function of your own returns a network, or the pair of a network and its `ModelSpec`.
+        """The network behind a name, or behind ``"package.module:build"``; see `equipoise.loading.load`.
 
         Raises:
             EquipoiseError: If there is none, or it cannot be had.
         """
-        if self._held is None or self._held[0] != name:
+        if self._held is None or self._held.name != name:
             self._held = None  # the old one goes before the new one comes
-            module, spec = _own(name) if ":" in name else models.load_model(name, device=self._device)
-            module = module.to(self._device or "cpu")
-            check_mode(module)
-            self._held = name, Subject(name, module, spec, state_checksum(module))
-            self.checksums[name] = self._held[1].checksum
-        return self._held[1]
-
-
-def _builder(reference: str) -> Callable[[], Any]:
-    build: Callable[[], Any] = resolve(reference)
-    try:
-        inspect.signature(build).bind()
-    except (TypeError, ValueError) as error:
-        raise UnsupportedModelError(f"{reference} is no function that makes a network without arguments") from error
-    return build
-
-
-def _own(reference: str) -> tuple[nn.Module, ModelSpec]:
-    made = _builder(reference)()
-    module, spec = made if isinstance(made, tuple) else (made, None)
-    if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
-        raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")
-    module = module.eval()
-    if spec is None:
-        with torch.no_grad():
-            logits = module(torch.zeros(1, 3, 224, 224))
-        names, synonyms = class_names(logits.shape[-1])
-        checksum = state_checksum(module)
-        kind = type(module).__name__
-        spec = ModelSpec(reference, "own", kind, names, Preprocessing(), "own", checksum, synonyms=synonyms)
-    return module, spec
+            network = load(name, device=self._device)
+            network.check()
+            self._held = Subject(network, state_checksum(network.module))
+            self.checksums[name] = self._held.checksum
+        return self._held

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, cast
 
 import torch
 from torch import Tensor, nn
 
-from equipoise._registry import Registry
-from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value, propagate, record, with_unreached
+from equipoise.engine import Composite, OpKind, Relevance, Trace, Value, propagate
 from equipoise.engine.channels import channel_axis
-from equipoise.engine.entrance import aside, native
-from equipoise.engine.layout import targets_at_once
+from equipoise.engine.kernels.equilibrium import TERMS, Term
 from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
-from equipoise.engine.outputs import Output
 from equipoise.engine.rule import Special, Step
-from equipoise.errors import OptionError
-from equipoise.methods.attention import stopping_at_attention
-from equipoise.methods.base import METHODS, check_inputs
+from equipoise.errors import OptionError, UntracedTensorError
+from equipoise.methods.base import METHODS
+from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
-from equipoise.methods.starts import unsquashed
-from equipoise.methods.targets import Target, Targets, resolve_targets
-from equipoise.rules.ae import TERMS, Equilibrium, Term
+from equipoise.methods.propagation import ProfileName, Propagation
+from equipoise.methods.targets import Targets
+from equipoise.rules.ae import Equilibrium
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
 from equipoise.rules.gradient import GRADIENT
 from equipoise.rules.pooling import Pool
@@ -37,7 +34,7 @@ _KEEP = frozenset(OpKind) - {OpKind.NORM, OpKind.VIEW, OpKind.IDENTITY, OpKind.A
 
 
 @METHODS.register("ae", aliases=("attribution_equilibrium", "Attribution Equilibrium"))
-class AttributionEquilibrium:
+class AttributionEquilibrium(Propagation):
     """Little positive relevance, and on the object: the positive and negative evidence kept in balance.
 
     Args:
@@ -58,17 +55,15 @@ class AttributionEquilibrium:
     """
 
     summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
-    level: ClassVar[str] = "pixel"
-    signed: ClassVar[bool] = True
-    costly: ClassVar[bool] = False
-    output: Output = None
+    keep = _KEEP
+    carries_once = True
 
     def __init__(
         self,
         model: nn.Module,
         *,
         gamma: float = 1.0,
-        profile: Literal["paper", "reference"] = "paper",
+        profile: ProfileName = "paper",
         layer: str | None = None,
         terms: Collection[str] = TERMS,
         input_bounds: Bounds | None = None,
@@ -78,82 +73,28 @@ class AttributionEquilibrium:
         wrong = [term for term in terms if term not in TERMS]
         if wrong or isinstance(terms, str) or not set(terms) - {"shift"}:
             raise OptionError(f"terms are {terms!r}; choose from C, A, U and shift, at least one of the first three")
-        self.model = model
+        super().__init__(model, profile)
         self.layer = layer
         self.options = Options(float(gamma), frozenset(cast("Collection[Term]", terms)), parse_bounds(input_bounds))
         self.profile = PROFILES[profile]
-        self.notes: list[str] = []
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        """Explain each image.
+    def origin(self, trace: Trace) -> Value:
+        """The map at which the classification stage begins."""
+        return find_layer(self.model, trace, self.layer, self.profile.last_maps)
 
-        Args:
-            inputs: Float ``(n, 3, h, w)``, preprocessed.
-            target: As in `equipoise.attribute`.
-
-        Returns:
-            Signed attribution in the inputs' dtype: ``(n, 3, h, w)`` or with the targets' axis. For
-            ``profile="paper"`` on a network without branches each image's sum is ``gamma - 2`` at every
-            layer with a kernel larger than 1x1.
-        """
-        check_inputs(inputs)
-        if not len(inputs):
-            return torch.zeros_like(inputs)
-        targets, pixels = self.explain_trace(self.trace(inputs), target, release=True)
-        return targets.format(pixels.to(inputs.dtype))
-
-    def coverage(self, inputs: Tensor, target: Target = None) -> list[Passage]:
-        """Every operation of the forward pass: its rule, and the relevance that came and went.
+    def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
+        """Algorithm 1: the starting map of Eq. 5, then the equilibrium of Eq. 6 to 13 down to the pixels.
 
         Returns:
-            One `Passage` per operation, the last first. Those after the starting map have the rule
-            ``gradient``; those that no relevance reached, ``not reached``.
+            Signed, ``(k, n, 3, h, w)``. For ``profile="paper"`` on a network without branches each image's sum is
+            ``gamma - 2`` at every layer with a kernel larger than 1x1.
         """
-        watch: list[Passage] = []
-        check_inputs(inputs)
-        trace = self.trace(inputs)
-        self.explain_trace(trace, target, watch=watch)
-        return with_unreached(trace, watch, find_layer(self.model, trace, self.layer, self.profile.last_maps))
-
-    def trace(self, inputs: Tensor) -> Trace:
-        """The forward pass alone, for `explain_trace`: other targets or options then cost no second one."""
-        check_inputs(inputs)
-        images = native(self.model, inputs)
-        with aside(inputs.device):
-            return record(self.model, images, keep=_KEEP, output=self.output)
-
-    def explain_trace(
-        self,
-        trace: Trace,
-        target: Target = None,
-        *,
-        release: bool = False,
-        watch: list[Passage] | None = None,
-    ) -> tuple[Targets, Tensor]:
-        """Explain a recorded forward pass.
-
-        Returns:
-            The targets, and the attribution ``(k, n, 3, h, w)`` in float32 or float64.
-        """
-        trace, notes = unsquashed(trace, target)
-        targets = resolve_targets(target, trace.logits)
-        layer = find_layer(self.model, trace, self.layer, self.profile.last_maps)
-        composite = stopping_at_attention(self.profile.composite(self.options))
-        at_once = targets_at_once(trace) if watch is None else len(targets.seeds)
-        self.notes = notes
-        found: list[Tensor] = []
-        for part in targets.parts(at_once):
-            done = at_once * len(found)
-            start = initial_map(trace, layer, part.seeds)
-            start = start if self.profile.shares else replace(start, share=None)
-            self.notes += _notes(start, done)
-            last = done + len(part.seeds) == len(targets.seeds)
-            passed = propagate(trace, {layer: start}, composite, release=release and last, watch=watch)
-            if trace.input in passed:
-                found.append(passed[trace.input].value * self.profile.factor(trace, layer))
-            else:
-                found.append(start.value.new_zeros(len(part.seeds), *trace.input.shape))
-        return targets, found[0] if len(found) == 1 else torch.cat(found)
+        layer = self.origin(trace)
+        start = initial_map(trace, layer, targets.seeds)
+        start = start if self.profile.shares else replace(start, share=None)
+        self.notes += _notes(start, targets.first)
+        found = self.to(trace, {layer: start}, self.profile.composite(self.options), trace.input)
+        return found * self.profile.factor(trace, layer)
 
 
 def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
@@ -176,16 +117,18 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
 
 
 def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
-    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``."""
+    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
+
+    Raises:
+        UntracedTensorError: If nothing differentiable leads from the map to the scores.
+    """
     x = trace.data(layer)
     dtype = working_dtype(x.dtype)
     given = {trace.output: Relevance(seeds.to(dtype))}
     found = propagate(trace, given, GRADIENT, stop=[layer])
-    x = x.to(dtype)
     if layer not in found:
-        gradient = torch.zeros(len(seeds), *x.shape, dtype=dtype, device=x.device)
-    else:
-        gradient = found[layer].value
+        raise UntracedTensorError(UNREACHED)
+    x, gradient = x.to(dtype), found[layer].value
     channels = 1 + channel_axis(layer)
     positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
@@ -236,9 +179,6 @@ class Profile:
     last_maps: LastMaps = LAST_MAPS
     shares: bool = True
     factor: Callable[[Trace, Value], float] = lambda _trace, _layer: 1.0
-
-
-PROFILES: Registry[Profile] = Registry("profile")
 
 
 def reads_pixels(step: Step) -> bool:
@@ -305,5 +245,7 @@ def _doubled_blocks(trace: Trace, layer: Value) -> float:
     return factor
 
 
-PROFILES.add("paper", Profile(_paper))
-PROFILES.add("reference", Profile(_reference, REFERENCE_MAPS, shares=False, factor=_doubled_blocks))
+PROFILES: Final[Mapping[str, Profile]] = {
+    "paper": Profile(_paper),
+    "reference": Profile(_reference, REFERENCE_MAPS, shares=False, factor=_doubled_blocks),
+}

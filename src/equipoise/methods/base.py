@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry, nearest
+from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module
 from equipoise.engine.outputs import Output, check_output_option, pick_output
 from equipoise.errors import ShapeError, UnknownOptionError, UnsupportedModelError
 from equipoise.methods.registering import MethodRegistry
-from equipoise.methods.targets import Target
+from equipoise.methods.targets import Target, Targets
 
 
 @runtime_checkable
@@ -25,30 +26,72 @@ class Attributor(Protocol):
         ...
 
 
-class Method(Protocol):
-    """What the registry holds: makes an `Attributor` from a model, and describes itself.
+Level: TypeAlias = Literal["pixel", "map"]
+"""``"pixel"``: a value for each color of each pixel; ``"map"``: one channel, resized to the input."""
+
+
+class Method:
+    """Base of every method of the registry: one that is bound to a model and explains batches of images.
+
+    A subclass says how in `explained`; most derive from `equipoise.methods.propagation.Propagation` or
+    `equipoise.methods.evaluate.ManyPasses`, which do.
 
     Attributes:
         summary: One line for ``equipoise list methods``.
-        level: ``"pixel"``: the result has the input's shape; ``"map"``: one channel, resized to the input.
-        signed: Whether negative values mean evidence against the class.
+        level: See `Level`. Of the class as its defaults give it; of an instance as its options do.
+        signed: Whether negative values mean evidence against the class; likewise.
         costly: Whether it takes longer than thirty forward and backward passes; the group ``fast`` leaves it out.
+        several_layers: Whether its option ``layer`` takes a list.
+        output: Which part of the model's result is the logits; an option of every registered method.
+        notes: What it has to say of its last result, one sentence each.
     """
 
     summary: ClassVar[str]
-    level: ClassVar[str]
-    signed: ClassVar[bool]
-    costly: ClassVar[bool]
+    level: Level = "pixel"
+    signed: bool = True
+    costly: bool = False
+    several_layers: ClassVar[bool] = False
+    output: Output = None
 
-    def __call__(self, model: nn.Module, /, **options: Any) -> Attributor:
-        """Bind the method to ``model``."""
-        ...
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.notes: list[str] = []
+
+    def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """The targets, and the attribution ``(k, n, c, *space)`` of each.
+
+        Args:
+            images: Checked, ``(n, c, *space)``, at least one, in a dtype that the model takes.
+            target: As in `attribute`.
+        """
+        raise NotImplementedError  # abstract: every method defines it
+
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
+        """Explain each image of a batch.
+
+        Args:
+            inputs: Float ``(n, 3, h, w)``, preprocessed.
+            target: As in `equipoise.attribute`.
+
+        Returns:
+            The attribution in the inputs' dtype: ``(n, 3, h, w)`` or ``(n, 1, h, w)``, or with the targets' axis.
+
+        Raises:
+            EquipoiseError: As `equipoise.attribute`.
+        """
+        check_inputs(inputs)
+        if not len(inputs):
+            return torch.zeros_like(inputs)
+        images = native(self.model, inputs)
+        with aside(inputs.device):
+            targets, found = self.explained(images, target)
+            return targets.format(found.to(inputs.dtype))
 
 
 MethodFunction: TypeAlias = Callable[..., Tensor]
 """Any callable ``(model, inputs, target, **options) -> Tensor``."""
 
-METHODS: Registry[Any] = MethodRegistry("method")
+METHODS: Registry[type[Method]] = MethodRegistry("method")
 """Every method by name: ``METHODS["ae"](model, **options).attribute(inputs, target)``."""
 
 
@@ -151,9 +194,11 @@ class Picked(nn.Module):
 
 
 class _Function:
-    """A user's own callable, seen as a method."""
+    """A user's own callable, seen as a method; its network and images are checked as for any other."""
 
     def __init__(self, function: MethodFunction, model: nn.Module, options: dict[str, Any]) -> None:
+        self._model = model
+
         def call(inputs: Tensor, target: Target) -> object:
             return function(model, inputs, target, **options)
 
@@ -161,6 +206,8 @@ class _Function:
 
     def attribute(self, inputs: Tensor, target: Target = None) -> Tensor:
         check_inputs(inputs)
+        check_model(python_module(self._model))
+        check_pixels(inputs)
         result: object = self._call(inputs, target)
         if not isinstance(result, Tensor) or result.shape[0] != inputs.shape[0]:
             found = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__

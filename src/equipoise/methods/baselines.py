@@ -26,9 +26,9 @@ class Random(ManyPasses):
     """
 
     summary: ClassVar[str] = "Uniform random numbers: the floor of every comparison"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
-    costly: ClassVar[bool] = False
+    level = "map"
+    signed = False
+    costly = False
 
     def __init__(self, model: nn.Module, *, seed: int = 0, chunk: int = 64) -> None:
         super().__init__(model, chunk=chunk)

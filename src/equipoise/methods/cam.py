@@ -8,11 +8,10 @@ from typing import ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Relevance, Trace, Value, aside, record
-from equipoise.engine.entrance import native
+from equipoise.engine import Relevance, Trace, Value, record
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
-from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.base import METHODS
 from equipoise.methods.evaluate import ManyPasses, Run
 from equipoise.methods.layers import channels_first, find_layer
 from equipoise.methods.masks import masked_scores
@@ -27,8 +26,8 @@ Layers: TypeAlias = str | Sequence[str] | None
 class _GradientCam(Propagation):
     """What the gradient-weighted maps share: ``relu(sum over channels of weight times activation)``."""
 
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
     several_layers: ClassVar[bool] = True
 
     def __init__(
@@ -42,6 +41,7 @@ class _GradientCam(Propagation):
     ) -> None:
         super().__init__(model, profile, interpolate=interpolate)
         self.layer, self.relu = layer, relu
+        self.signed = not relu
 
     def weights(self, activation: Tensor, gradient: Tensor) -> Tensor:
         """Channel weights ``(k, n, c, 1...)`` from ``(n, c, *positions)`` and ``(k, n, c, *positions)``."""
@@ -160,29 +160,23 @@ class ScoreCam(ManyPasses):
     """
 
     summary: ClassVar[str] = "Last feature maps, weighted by the score of the image seen through each"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
     several_layers: ClassVar[bool] = True
 
     def __init__(self, model: nn.Module, *, layer: Layers = None, interpolate: bool = True, chunk: int = 64) -> None:
         super().__init__(model, chunk=chunk)
         self.layer, self.interpolate = layer, interpolate
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        """Explain each image; shapes and errors as in `equipoise.attribute`."""
-        check_inputs(inputs)
-        if not len(inputs):
-            return torch.zeros_like(inputs)
-        images = native(self.model, inputs)
-        with aside(inputs.device):
-            trace = record(self.model, images, output=self.output)
-            layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
-            activations = [channels_first(trace.data(layer).unsqueeze(0), layer)[0] for layer in layers]
-            run = Run(self, images, target, trace.logits)
-            del trace
-            maps = [self._map(run, activation) for activation in activations]
-            found = mean_of_maps(maps, run.image.shape, interpolate=self.interpolate)
-            return run.targets.format(found.to(inputs.dtype))
+    def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """See `Method`; one forward pass gives the channels and the logits."""
+        trace = record(self.model, images, output=self.output)
+        layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
+        activations = [channels_first(trace.data(layer).unsqueeze(0), layer)[0] for layer in layers]
+        run = Run(self, images, target, trace.logits)
+        del trace
+        maps = [self._map(run, activation) for activation in activations]
+        return run.targets, mean_of_maps(maps, run.image.shape, interpolate=self.interpolate)
 
     def _map(self, run: Run, activation: Tensor) -> Tensor:
         size = map_size(activation.dim() - 2, run.image.shape)

@@ -131,7 +131,7 @@ class DeepLift(CaptumMethod):
     """
 
     summary: ClassVar[str] = "DeepLIFT, rescale rule (captum)"
-    costly: ClassVar[bool] = False
+    costly = False
 
     def __init__(self, model: nn.Module, *, baseline: Any = 0.0) -> None:
         super().__init__(model)
@@ -201,7 +201,7 @@ class GradientShap(CaptumMethod):
     """
 
     summary: ClassVar[str] = "Expected gradients between baselines and the image (captum)"
-    costly: ClassVar[bool] = False
+    costly = False
 
     def __init__(
         self, model: nn.Module, *, samples: int = 20, noise: float = 0.0, baseline: Any = 0.0, seed: int = 0

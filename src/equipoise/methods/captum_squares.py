@@ -19,7 +19,7 @@ from equipoise.methods.gradient import baseline_like
 class SquareMethod(CaptumMethod):
     """Base of `Lime` and `KernelShap`: a linear model of the score while squares of the image are covered."""
 
-    level: ClassVar[str] = "map"
+    level = "map"
     packages: ClassVar[tuple[str, ...]] = ("captum.attr", "sklearn.linear_model")
     differentiates: ClassVar[bool] = False
 

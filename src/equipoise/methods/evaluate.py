@@ -8,18 +8,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from equipoise._progress import Bar, shown
 from equipoise.engine.entrance import (
-    aside,
     check_model,
     check_pixels,
     check_scores,
-    native,
     out_of_memory,
     python_module,
     run,
@@ -27,8 +25,8 @@ from equipoise.engine.entrance import (
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorError
-from equipoise.methods.base import check_inputs
-from equipoise.methods.targets import Target, resolve_targets
+from equipoise.methods.base import Method
+from equipoise.methods.targets import Target, Targets, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
@@ -37,7 +35,7 @@ Work = Callable[[Tensor, Tensor], None]
 """Called with step numbers ``(m,)`` and image numbers ``(m,)``; whatever it keeps, it keeps at its end."""
 
 
-class ManyPasses:
+class ManyPasses(Method):
     """Base of the methods that run the network itself; a subclass says how in `explain`.
 
     Args:
@@ -48,29 +46,20 @@ class ManyPasses:
         OptionError: If ``chunk`` is no positive whole number.
     """
 
-    summary: ClassVar[str]
-    level: ClassVar[str] = "pixel"
-    signed: ClassVar[bool] = True
-    costly: ClassVar[bool] = True
-    output: Output = None
+    costly = True
 
     def __init__(self, model: nn.Module, *, chunk: int = 64) -> None:
-        self.model = model
+        super().__init__(model)
         self.chunk = whole("chunk", chunk)
 
     def explain(self, run: Run) -> Tensor:
         """The attribution ``(k, n, c, *space)``."""
         raise NotImplementedError  # abstract: every method defines it
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        """Explain each image; shapes and errors as in `equipoise.attribute`."""
-        check_inputs(inputs)
-        if not len(inputs):
-            return torch.zeros_like(inputs)
-        images = native(self.model, inputs)
-        with aside(inputs.device):
-            run = Run(self, images, target)
-            return run.targets.format(self.explain(run).to(inputs.dtype))
+    def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """See `Method`."""
+        run = Run(self, images, target)
+        return run.targets, self.explain(run)
 
 
 class Run:

@@ -67,8 +67,8 @@ class ExcitationBackprop(Propagation):
     """
 
     summary: ClassVar[str] = "excitation backprop: where the winners are"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
 
     def __init__(
         self, model: nn.Module, *, profile: ProfileName = "paper", layer: str | None = None, interpolate: bool = True
@@ -106,7 +106,7 @@ class ContrastiveEB(Propagation):
     """
 
     summary: ClassVar[str] = "contrastive excitation backprop (c*EB)"
-    level: ClassVar[str] = "map"
+    level = "map"
 
     def __init__(
         self,
@@ -120,6 +120,7 @@ class ContrastiveEB(Propagation):
         super().__init__(model, profile, interpolate=interpolate)
         self.layer = layer
         self.contrast_layer = contrast_layer
+        self.signed = not self.reference
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""

@@ -45,8 +45,8 @@ class ExtremalPerturbation(ManyPasses):
     """
 
     summary: ClassVar[str] = "The smooth mask of given area that keeps the score highest"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
 
     def __init__(
         self, model: nn.Module, *, area: float | Sequence[float] = 0.1, steps: int = 400, chunk: int = 16

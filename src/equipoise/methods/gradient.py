@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, native, python_module
-from equipoise.engine.outputs import Output
+from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module
 from equipoise.errors import OptionError
-from equipoise.methods.base import METHODS, check_inputs
+from equipoise.methods.base import METHODS, Method
 from equipoise.methods.evaluate import ManyPasses, Run, network_logits, pixel_gradients, whole
-from equipoise.methods.propagation import ProfileName
-from equipoise.methods.targets import Target, resolve_targets
+from equipoise.methods.propagation import ProfileName, check_profile
+from equipoise.methods.targets import Target, Targets, resolve_targets
 
 
 @METHODS.register("gradient", aliases=("saliency",))
-class Gradient:
+class Gradient(Method):
     r"""How the score changes with each pixel: :math:`\partial y / \partial x`.
 
     Args:
@@ -29,38 +28,22 @@ class Gradient:
     """
 
     summary: ClassVar[str] = "Gradient of the score by the pixels"
-    level: ClassVar[str] = "pixel"
-    signed: ClassVar[bool] = True
-    costly: ClassVar[bool] = False
-    output: Output = None
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
+        super().__init__(model)
 
-    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor | list[Tensor]:
-        """Explain each image with one forward pass, whatever the number of targets.
-
-        Args:
-            inputs: Float ``(n, 3, h, w)``, preprocessed.
-            target: As in `equipoise.attribute`.
-
-        Returns:
-            ``(n, 3, h, w)``, or with the targets' axis.
-        """
-        check_inputs(inputs)
-        if not len(inputs):
-            return torch.zeros_like(inputs)
+    def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """One forward pass, whatever the number of targets; see `Method`."""
         model = python_module(self.model)
         check_model(model)
-        check_pixels(inputs)
-        images = native(model, inputs)
-        with aside(inputs.device, grad=True):
+        check_pixels(images)
+        with torch.enable_grad():
             leaf = images.clone().requires_grad_()
             logits = network_logits(model, leaf, self.output)
             check_scores(model, logits)
             targets = resolve_targets(target, logits.detach())
             gradients = pixel_gradients((targets.seeds * logits).sum((1, 2)), leaf)
-        return targets.format(self.finish(gradients, leaf.detach()).to(inputs.dtype))
+        return targets, self.finish(gradients, leaf.detach())
 
     def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
         """From gradients ``(k, n, c, *space)`` to the attribution."""
@@ -168,8 +151,7 @@ class IntegratedGradients(ManyPasses):
         chunk: int = 16,
     ) -> None:
         super().__init__(model, chunk=chunk)
-        if profile not in {"paper", "reference"}:
-            raise OptionError(f"profile is {profile!r}; choose from paper, reference")
+        check_profile(profile)
         self.steps, self.baseline = whole("steps", steps), baseline
 
     def explain(self, run: Run) -> Tensor:

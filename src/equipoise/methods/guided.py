@@ -86,6 +86,8 @@ class GuidedBackprop(Propagation):
 
     def __init__(self, model: nn.Module, *, profile: Literal["paper", "reference"] = "paper") -> None:
         super().__init__(model, profile)
+        if self.reference:
+            self.level, self.signed = "map", False
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
@@ -112,8 +114,8 @@ class FullGrad(Propagation):
     """
 
     summary: ClassVar[str] = "Input gradient and all bias gradients, as one map"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)

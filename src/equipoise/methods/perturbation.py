@@ -33,7 +33,7 @@ class Occlusion(ManyPasses):
     """
 
     summary: ClassVar[str] = "Drop of the score when a window is covered"
-    level: ClassVar[str] = "map"
+    level = "map"
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class Rise(ManyPasses):
     """
 
     summary: ClassVar[str] = "Mean of random masks, weighted by the score of the image seen through each"
-    level: ClassVar[str] = "map"
-    signed: ClassVar[bool] = False
+    level = "map"
+    signed = False
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -14,13 +14,15 @@ from equipoise.engine.entrance import python_module
 from equipoise.engine.outputs import check_output_option
 from equipoise.errors import LayerError
 
+T = TypeVar("T")
+
 _WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before a name
 
 
-class MethodRegistry(Registry[Any]):
+class MethodRegistry(Registry[T]):
     """Methods by name; each class that is registered takes the options that all have."""
 
-    def add(self, name: str, entry: Any, *, aliases: tuple[str, ...] = ()) -> Any:
+    def add(self, name: str, entry: T, *, aliases: tuple[str, ...] = ()) -> T:
         """See `Registry`."""
         if isinstance(entry, type) and hasattr(entry, "output"):
             _take_common_options(entry)

@@ -170,7 +170,7 @@ class AGF(_ToThePixels):
     """
 
     summary: ClassVar[str] = "attribution guided factorization (AGF)"
-    level: ClassVar[str] = "map"
+    level = "map"
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class RelevanceCAM(Propagation):
     """
 
     summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
-    level: ClassVar[str] = "map"
+    level = "map"
     several_layers: ClassVar[bool] = True
 
     def __init__(

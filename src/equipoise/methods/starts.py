@@ -115,7 +115,7 @@ def logit_start(trace: Trace, targets: Targets, seeds: Tensor) -> tuple[Tensor, 
     """The class's logit at the class, zero elsewhere, ``(k, n, C)``, and a note for each that is negative."""
     low = targets.scores < 0
     notes = [
-        f"image {image}, target {k}: relevance starts as the logit, which is negative "
+        f"image {image}, target {targets.first + k}: relevance starts as the logit, which is negative "
         f"({float(targets.scores[k, image]):.3g}); start='class' does not depend on its sign"
         for k, image in low.nonzero().tolist()
     ]

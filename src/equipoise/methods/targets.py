@@ -74,6 +74,7 @@ class Targets:
         counts: How many of the ``k`` rows are meant for each image, when that differs; the rest
             of an image's rows repeat its first class.
         single: Whether the user named one target per image, so that the result has no target axis.
+        first: The number of the first target, where these are a part of all: for notes.
     """
 
     seeds: Float[Tensor, "k n C"]
@@ -82,13 +83,15 @@ class Targets:
     scores: Float[Tensor, "k n"]
     counts: tuple[int, ...] | None
     single: bool
+    first: int = 0
 
     def parts(self, at_once: int) -> Iterator[Targets]:
         """The same ``at_once`` targets at a time, without what `format` needs."""
         for first in range(0, len(self.seeds), max(1, at_once)):
             rows = slice(first, first + max(1, at_once))
             cut = [None if one is None else one[rows] for one in (self.indices, self.members)]
-            yield replace(self, seeds=self.seeds[rows], indices=cut[0], members=cut[1], scores=self.scores[rows])
+            seeds, scores, number = self.seeds[rows], self.scores[rows], self.first + first
+            yield replace(self, seeds=seeds, indices=cut[0], members=cut[1], scores=scores, first=number)
 
     def format(self, result: Float[Tensor, "k n *shape"]) -> Tensor | list[Tensor]:
         """Arrange ``(k, n, ...)`` as the user asked.

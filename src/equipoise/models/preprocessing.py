@@ -97,6 +97,13 @@ class Preprocessing:
     def __post_init__(self) -> None:
         CROP_MODES[self.crop_mode]
 
+    @property
+    def words(self) -> str:
+        """For a person: what becomes of a photo."""
+        resized, seen = (" x ".join(map(str, dict.fromkeys(size))) for size in (self.resize, self.crop))
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"resized to {resized} and cropped to {seen} pixels ({self.crop_mode}), with mean {mean} and std {std}"
+
     def image(self, image: Image.Image) -> Image.Image:
         """What the network sees: the RGB image of size ``crop``, before normalization."""
         image = image.convert("RGB")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.models.own_preprocessing import OwnPreprocessing
     from equipoise.models.preprocessing import Preprocessing
 
 
@@ -27,7 +28,7 @@ class ModelSpec:
     Args:
         name: Source, architecture and, for pretrained weights, their tag:
             ``"torchvision/resnet50.IMAGENET1K_V2"``.
-        source: ``"bundled"``, ``"torchvision"``, ``"timm"`` or ``"torchray"``.
+        source: ``"bundled"``, ``"torchvision"``, ``"timm"``, ``"torchray"``, or ``"own"``.
         architecture: The source's name for it: ``"resnet50"``.
         classes: One name per output.
         preprocessing: What the weights were trained on.
@@ -42,7 +43,7 @@ class ModelSpec:
     source: str
     architecture: str
     classes: tuple[str, ...] = field(repr=False)
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | OwnPreprocessing
     weights: str
     weights_checksum: str
     license: str | None = None
@@ -54,8 +55,11 @@ class ModelSpec:
         return self.preprocessing(image)
 
     @property
-    def input_bounds(self) -> tuple[Tensor, Tensor]:
-        """The lowest and the highest value of a pixel after preprocessing, each of shape ``(3,)``."""
+    def input_bounds(self) -> tuple[Tensor, Tensor] | None:
+        """The lowest and the highest value of a pixel after preprocessing, each of shape ``(3,)``.
+
+        ``None`` if preprocessing of a user's own normalizes each photo by itself.
+        """
         return self.preprocessing.bounds()
 
     def class_index(self, query: int | str) -> int:

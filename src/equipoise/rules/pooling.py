@@ -200,24 +200,27 @@ def _shared_in_windows(x: Tensor, pooled: Tensor, R: Tensor, windows: _Windows) 
     if x.dim() == d + 2 and windows.kernel == windows.stride and not any((*windows.before, *windows.after)):
         return _shared_in_tiles(x, pooled, R, windows.kernel)
     amounts = [side for p, q in zip(reversed(windows.before), reversed(windows.after), strict=True) for side in (p, q)]
-    padded = F.pad(x, amounts, value=-torch.inf)
     sizes = pooled.shape[-d:]
     each: list[tuple[Any, ...]] = [
         (..., *[slice(i * e, i * e + (o - 1) * s + 1, s)
                 for i, e, o, s in zip(offset, windows.dilation, sizes, windows.stride, strict=True)])
         for offset in product(*[range(k) for k in windows.kernel])
     ]  # fmt: skip
-    count = torch.zeros_like(pooled)
-    for window in each:
-        count += padded[window] == pooled
-    share = R / count
-    result = R.new_zeros(len(R), *padded.shape)
-    for window in each:
-        result[window] += share * (padded[window] == pooled)
     inside: tuple[Any, ...] = (
         ..., *[slice(p, p + size) for p, size in zip(windows.before, x.shape[-d:], strict=True)]
     )  # fmt: skip
-    return result[inside]
+    value = rows_like(x, len(R))
+    for rows in rows_in_turn(R, x.unsqueeze(0)):
+        padded, best = laid_out(F.pad(laid_out(x[rows]), amounts, value=-torch.inf)), laid_out(pooled[rows])
+        wins = [torch.eq(padded[window], best, out=torch.empty_like(best)) for window in each]
+        count = sum(wins[1:], start=wins[0])
+        for k, share in enumerate(R[:, rows]):
+            given = laid_out(share) / count
+            result = torch.zeros_like(padded)
+            for window, win in zip(each, wins, strict=True):
+                result[window].addcmul_(given, win)
+            value[k, rows] = result[inside]
+    return value
 
 
 def _shared_in_tiles(x: Tensor, pooled: Tensor, R: Tensor, kernel: Sequence[int]) -> Tensor:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from equipoise._seen import bind
 from equipoise.app.markup import table
 from equipoise.app.session import OWN
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
-    from equipoise.methods.ae import AttributionEquilibrium
+    from equipoise.methods.propagation import Propagation
 
 HEADS = ("operation", "module", "rule", "relevance in", "relevance out", "shape")
 
@@ -41,10 +40,10 @@ class Operation:
 
 def operations(session: Session, index: int, gamma: float) -> list[Operation]:
     """Every operation of the forward pass, from the logits down."""
-    bound = bind(OWN, session.network.module, session.network.spec, {"gamma": gamma})
-    method = cast("AttributionEquilibrium", bound.attributor)
+    bound = session.network.bind(OWN, gamma=gamma)
+    method = cast("Propagation", bound.attributor)
     with session.network.work(session.stop):
-        passages = method.coverage(session.seen.inputs, torch.tensor([index], device=session.seen.inputs.device))
+        passages = method.coverage(session.view.inputs, torch.tensor([index], device=session.view.inputs.device))
     return [
         Operation(
             one.name,

@@ -12,6 +12,7 @@ from equipoise.app.drawing import Style, draw
 from equipoise.app.markup import Shown, legend, row
 from equipoise.app.session import OWN
 from equipoise.errors import OptionError
+from equipoise.explanation import sureness
 from equipoise.metrics import energy_pointing
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def explain(session: Session, indices: Sequence[int], gamma: float, style: Style
 def heading(explanation: Explanation) -> str:
     """A class and how sure the network is of it."""
     target = explanation.targets[0]
-    return f"{target.name}, {100 * target.probability:.1f} %"
+    return f"{target.name}, {sureness(target)}"
 
 
 def sums(explanation: Explanation) -> tuple[str, ...]:

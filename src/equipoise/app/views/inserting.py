@@ -47,7 +47,7 @@ class Curves:
 
 def pixels_of(session: Session) -> Tensor:
     """What the network saw before normalization: ``(1, 3, h, w)``, 0 to 1."""
-    return session.network.spec.preprocessing.pixels(session.seen.image)[None]
+    return session.network.spec.preprocessing.pixels(session.view.photo.image)[None]
 
 
 def curves(
@@ -64,11 +64,10 @@ def curves(
         Nam & Lee 2024, section 5.4 and Fig. 10; Petsiuk et al. 2018 (*RISE*), section 4.3.
     """
     heat = session.explain(index, options={"gamma": gamma}).explanation.heatmap.float().cpu()[None]
-    normalize, inputs = session.network.spec.preprocessing.normalize, session.seen.inputs
+    normalize = session.network.spec.preprocessing.normalize
 
     def score(images: Tensor, _numbers: Tensor) -> Tensor:
-        logits = session.network.module(normalize(images).to(inputs))
-        return cast("Tensor", logits).float().softmax(1)[:, index].cpu()
+        return session.network.logits(normalize(images)).softmax(1)[:, index]
 
     found: dict[str, tuple[float, ...]] = {}
 

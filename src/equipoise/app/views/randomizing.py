@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from equipoise._seen import bind
 from equipoise.app.drawing import Style, draw
 from equipoise.app.markup import Shown, legend, row
 from equipoise.app.session import OWN, SHOWN, Made
 from equipoise.app.views.explaining import heading
 from equipoise.errors import OptionError
-from equipoise.explanation import explain_look
+from equipoise.explanation import Explanation
 from equipoise.metrics import randomize, rank_correlation, stages
 from equipoise.records import to_json
 
@@ -50,7 +49,7 @@ def steps(session: Session) -> list[Step]:
         Adebayo et al. 2018 (*Sanity Checks for Saliency Maps*), "cascading randomization".
     """
     with session.network.work(session.stop):
-        names = stages(session.network.module, session.seen.inputs)
+        names = stages(session.network.module, session.view.inputs)
     counts = dict.fromkeys(round(len(names) * stop / STOPS) for stop in range(STOPS + 1))
     return [Step(tuple(names[:count]), len(names)) for count in counts]
 
@@ -71,8 +70,8 @@ def randomized(session: Session, index: int, gamma: float, step: Step) -> Made:
         started = time.perf_counter()
         with session.network.work(session.stop):
             copied = randomize(session.network.module, step.layers)
-            bound = bind(OWN, copied, session.network.spec, {"gamma": gamma})
-            explanation = explain_look(session.seen, bound, [index]).select(0)
+            bound = replace(session.network, module=copied).bind(OWN, gamma=gamma)
+            explanation = Explanation.of(session.view, bound, [index]).select(0)
         return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
     return session.remember(to_json(["random", len(step.layers), gamma, index]), make)

@@ -90,9 +90,19 @@ def _map_behind(call: OpCall, tape: Tape) -> Value | None:
     x, weight = bound.get("input"), bound.get("weight")
     if not isinstance(x, Value) or not isinstance(weight, Tensor) or math.prod(weight.shape[2:]) != 1:
         return None
+    if call.before or not _alone(bound):
+        return None
     source = source_of_views(x)
     rows = source.shape[:1] == x.shape[:1] == (tape.n,)
     return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
+
+
+def _alone(bound: dict[str, Any]) -> bool:
+    """Whether a 1x1 layer makes one output at each position: it neither skips any nor adds some around."""
+    stride, padding = bound.get("stride", 1), bound.get("padding", 0)
+    each = stride if isinstance(stride, tuple | list) else (stride,)
+    around = padding if isinstance(padding, tuple | list) else (padding,)
+    return all(step == 1 for step in each) and all(side in (0, "valid", "same") for side in around)
 
 
 def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -> Sequence[OpCall] | None:

@@ -8,6 +8,11 @@ from typing import Any
 from equipoise.errors import EquipoiseError, OptionError
 
 
+def is_reference(name: str) -> bool:
+    """Whether a name means an object of a user's own rather than something registered."""
+    return ":" in name
+
+
 def resolve(reference: str) -> Any:
     """The object behind ``"package.module:name"``.
 

@@ -1,0 +1,191 @@
+"""A network ready to be explained: how it is had, checked and run, and how a method is bound to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from equipoise import records
+from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
+from equipoise.errors import ShapeError
+from equipoise.methods import METHODS, ClassGroup, make_method
+from equipoise.methods.propagation import Propagation
+from equipoise.methods.registering import layer_name
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from equipoise.engine import Output, Trace
+    from equipoise.methods import Attributor
+    from equipoise.models import ModelSpec
+
+ScoreOf: TypeAlias = "int | ClassGroup | Callable[[Tensor], Tensor]"
+"""One explained score: of a class, of a group of classes, or any function of the logits ``(n, C)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network and what is known about it.
+
+    Attributes:
+        module: The network; it is never changed.
+        spec: Its classes and preprocessing.
+        name: As it was asked for.
+        output: Which part of its result is the logits, as of every method.
+        notes: What was assumed about it, one sentence each.
+    """
+
+    module: nn.Module = field(repr=False)
+    spec: ModelSpec
+    name: str = ""
+    output: Output = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return device_of(self.module)
+
+    def check(self) -> None:
+        """Refuse a network that no method can explain.
+
+        Raises:
+            UnsupportedModelError: If it is no `torch.nn.Module`, or quantized.
+            ModelModeError: If its forward pass would be random, or change statistics.
+            NotFiniteError: If a weight is NaN or infinite.
+        """
+        check_model(python_module(self.module))
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """A photo as the network takes it: ``(1, c, h, w)``, on its device."""
+        return like_weights(self.spec.preprocess(image).unsqueeze(0), self.module)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """What the network says, as `logits_of`."""
+        return logits_of(self.module, inputs, self.output)
+
+    def bind(self, method: Any, **options: Any) -> BoundMethod:
+        """Bind a method, by name or any callable ``(model, inputs, target) -> Tensor``.
+
+        A method that has an option ``input_bounds`` gets those of the preprocessing, unless the options name
+        others or its profile is ``"reference"``, which knows only the image's own extremes.
+
+        Raises:
+            UnknownNameError: If no method has that name.
+            UnknownOptionError: If the method does not take one of the options.
+            OptionError: If an option is outside its range.
+        """
+        if self.output is not None:
+            options.setdefault("output", self.output)
+        named = isinstance(method, str)
+        if named:
+            known = records.method_options(method)
+            if "input_bounds" in known and options.get("profile", known.get("profile")) != "reference":
+                bounds = self.spec.input_bounds
+                if bounds is not None:
+                    options.setdefault("input_bounds", tuple(bound.to(self.device) for bound in bounds))
+            if options.get("layer") is not None:  # by name, so that the record can say which
+                several = getattr(METHODS[method], "several_layers", False)
+                options["layer"] = layer_name(python_module(self.module), options["layer"], several=several)
+        attributor = make_method(method, self.module, **options)
+        return BoundMethod(attributor, records.method_record(method, options, attributor), together=named)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are; the CPU if it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+
+
+def like_weights(inputs: Tensor, module: nn.Module) -> Tensor:
+    """``inputs`` on the device and in the dtype of a module's weights."""
+    dtypes = (weight.dtype for weight in module.parameters() if weight.is_floating_point())
+    return inputs.to(device_of(module), next(dtypes, inputs.dtype))
+
+
+def logits_of(module: nn.Module, inputs: Tensor, output: Output = None) -> Tensor:
+    """What a network says: ``(n, C)``, float32 on the CPU.
+
+    Args:
+        module: The network.
+        inputs: ``(n, c, h, w)``, on any device.
+        output: Which part of its result is the logits.
+
+    Raises:
+        ModelModeError: If its forward pass would be random, or change statistics.
+        ShapeError: If its result holds no logits ``(n, C)``, or several things that may be.
+        NotFiniteError: If a pixel or a weight is NaN or infinite.
+        EquipoiseError: If no method can explain it, or it fails.
+    """
+    module = python_module(module)
+    check_model(module)
+    inputs = like_weights(inputs, module)
+    check_pixels(inputs)
+    with aside(inputs.device):
+        logits = run(module, inputs.clone(), output)
+        check_scores(module, logits)
+    return logits.float().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class BoundMethod:
+    """A method bound to a network, with what a record says of it.
+
+    Attributes:
+        attributor: Computes the attribution.
+        record: Name, level, sign and every option.
+        together: Whether it takes several targets at once.
+    """
+
+    attributor: Attributor
+    record: Mapping[str, Any]
+    together: bool
+
+    @property
+    def coarse(self) -> bool:
+        """Whether its maps are a layer's, resized, rather than of single pixels."""
+        return self.record.get("level") == "map"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the method had to say of its last result."""
+        return tuple(str(note) for note in getattr(self.attributor, "notes", ()))
+
+    def attribute(self, inputs: Tensor, scores: Sequence[ScoreOf], trace: Trace | None = None) -> Tensor:
+        """Explain several scores of one image, from one forward pass where the method can.
+
+        Args:
+            inputs: ``(1, c, h, w)``.
+            scores: What is explained, ``k`` of it.
+            trace: Of a method that follows the tape: the forward pass of ``inputs``, where it was recorded before.
+
+        Returns:
+            ``(k, c, h, w)``.
+
+        Raises:
+            ShapeError: If the method returned another shape.
+        """
+        if self.together:
+            target, method = _as_one(scores, inputs.device), self.attributor
+            if trace is not None and isinstance(method, Propagation):
+                found: Any = method.attribute_trace(trace, target)[0]
+            else:
+                found = method.attribute(inputs, target)[0]
+        else:
+            targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
+            found = torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
+        if not isinstance(found, Tensor) or found.dim() != 4 or len(found) != len(scores):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            name = self.record["name"]
+            raise ShapeError(f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, h, w)")
+        return found.detach()
+
+
+def _as_one(scores: Sequence[ScoreOf], device: torch.device) -> Any:
+    """Several scores of one image as one target."""
+    if all(isinstance(score, int) for score in scores):
+        return torch.tensor([scores], device=device)
+    return [ClassGroup((score,)) if isinstance(score, int) else score for score in scores]
