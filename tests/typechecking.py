@@ -4,9 +4,9 @@ The engine's tapes are edited by functions within functions, which exist anew in
 checker for each of them took a third of the tests' time, and they are called by what is checked already.
 """
 
-from beartype import beartype
+from shapes import check
 
 
 def checked(function):
     """``function`` with its annotations checked, unless it was made within another."""
-    return function if "<locals>" in getattr(function, "__qualname__", "") else beartype(function)
+    return function if "<locals>" in getattr(function, "__qualname__", "") else check(function)
