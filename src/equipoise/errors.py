@@ -56,7 +56,7 @@ class UnsupportedOperationError(EquipoiseError, NotImplementedError):
     """Relevance reached an operation that has no rule; the text says which, where, and what is near."""
 
 
-class RuleNotApplicableError(EquipoiseError):
+class RuleNotApplicableError(EquipoiseError, NotImplementedError):
     """A rule says of an operation that it is not made for it; `equipoise.engine.propagate` adds which one and where."""
 
 

@@ -9,14 +9,18 @@ from exceptions import DIFFERENT, REFUSED
 from families import Family, NotAsked
 from spelled_gates import GATES
 from spelled_layers import LAYERS
+from spelled_moves import MOVED
+from spelled_norms import NORMS
 from spelled_pointwise import POINTWISE
-from spelled_pools import MOVED, POOLS
+from spelled_pools import POOLS
 from spelled_sums import SUMS
 
 __all__ = ["DIFFERENT", "FAMILIES", "NOT_ASKED", "PAIRS", "REFUSED"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (*GATES, *POINTWISE, *LAYERS, *SUMS, *POOLS, *MOVED)}
-assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS, *SUMS, *POOLS, *MOVED)), "a name occurs once"
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (*GATES, *POINTWISE, *LAYERS, *NORMS, *SUMS, *POOLS, *MOVED)
+}
+assert len(FAMILIES) == len((*GATES, *POINTWISE, *LAYERS, *NORMS, *SUMS, *POOLS, *MOVED)), "a name occurs once"
 
 PAIRS: list[tuple[str, str]] = [(name, spelling) for name, family in FAMILIES.items() for spelling in family.spellings]
 """Every family with each of its spellings."""
