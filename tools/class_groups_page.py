@@ -40,7 +40,7 @@ def table(groups: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def listed(members: tuple[int, ...]) -> str:
-    """The names and indices; runs of neighbours by their ends when there are many."""
+    """The names and indices; runs of neighbors by their ends when there are many."""
     names = imagenet_classes()
     if len(members) <= 15:
         return ", ".join(f"{names[index]} ({index})" for index in members)

@@ -122,7 +122,7 @@ these near the objects: report them apart from `original`.
 def table() -> str:
     """One row per data set."""
     rows = ["| Name | What | Terms |", "|---|---|---|"]
-    rows += [f"| `{name}` | {entry.summary} | {entry.licence} |" for name, entry in DATASETS.items()]
+    rows += [f"| `{name}` | {entry.summary} | {entry.license} |" for name, entry in DATASETS.items()]
     return "\n".join(rows)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of heat maps: signed colors, the map laid over its photo, and a labelled grid of several.
+"""Pictures of heat maps: signed colors, the map laid over its photo, and a labeled grid of several.
 
 Red is evidence for the class, blue is evidence against it, white is zero, and the scale is symmetric about
 zero; `PALETTES` has another pair of colors for eyes that see red as dark. `heatmap_image` shows the numbers as
@@ -167,7 +167,7 @@ def montage(
     title: str = "",
     cell: int = 320,
 ) -> Image.Image:
-    """A labelled grid of pictures, such as targets by methods.
+    """A labeled grid of pictures, such as targets by methods.
 
     Args:
         rows: Pictures, as many in each row as there are ``column_labels``; scaled to fit, aspect kept.

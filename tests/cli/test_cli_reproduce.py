@@ -61,6 +61,8 @@ NO_RECIPE = 3
 def test_a_recipe_of_ones_own_is_run_by_where_it_is(reproduce, tmp_path, monkeypatch):
     (tmp_path / "own_recipe_of_test.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "typo_of_test.py").write_text(OWN.replace("pointing_game", "poiting"), encoding="utf-8")
+    figure = OWN.replace('"pointing_game"),))', '"pointing_game"),), figure="galery")')
+    (tmp_path / "figure_of_test.py").write_text(figure, encoding="utf-8")
     (tmp_path / "broken_of_test.py").write_text("1 / 0", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     status, out, err = reproduce("own_recipe_of_test:MINE", "--option", "tolerance=2", model=None, dataset=None)
@@ -72,6 +74,7 @@ def test_a_recipe_of_ones_own_is_run_by_where_it_is(reproduce, tmp_path, monkeyp
         "own_recipe_of_test:NO_RECIPE": "is of type int, not an equipoise.experiments.Recipe",
         "no_such_module_of_mine:MINE": "cannot import no_such_module_of_mine",
         "typo_of_test:MINE": "no metric is called 'poiting'; did you mean pointing_game",
+        "figure_of_test:MINE": "no figure is called 'galery'; did you mean gallery",
         "broken_of_test:MINE": "cannot import broken_of_test (division by zero)",
     }.items():
         status, out, err = reproduce(name, output="other")

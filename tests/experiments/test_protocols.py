@@ -9,9 +9,10 @@ import colors
 from colors import PERFECT, UNIFORM
 from equipoise.errors import OptionError, UnknownNameError
 from equipoise.experiments import MethodRun, Plan, run
+from equipoise.experiments.protocols.base import check_choice
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid, arranged
-from equipoise.experiments.protocols.insertion import Perturbation
+from equipoise.experiments.protocols.insertion import MODES, Perturbation
 from equipoise.experiments.protocols.pointing import Pointing
 from equipoise.experiments.protocols.sanity import Sanity, spread
 from equipoise.experiments.protocols.segmentation import Segmentation
@@ -163,7 +164,7 @@ def test_grids_use_every_photo_once_with_distinct_classes(world):
     ("make", "message"),
     [
         (lambda: Segmentation(explain="top"), "predicted"),
-        (lambda: Perturbation(mode="insert"), "insertion"),
+        (lambda: check_choice("mode", "insert", MODES), "insertion"),
         (lambda: Perturbation(shares=(0.5, 1.5)), "between 0 and 1"),
         (lambda: Perturbation(shares=()), "between 0 and 1"),
         (lambda: Perturbation(shares=(0.5, 0.2)), "rise"),

@@ -9,7 +9,7 @@ from torch import nn
 
 import equipoise
 from equipoise.errors import LayerError, OptionError, TargetError, UnknownNameError
-from equipoise.methods.lrp import COMPOSITES, Recipe
+from equipoise.methods.lrp import COMPOSITES, LayerRules
 from equipoise.methods.propagation import Propagation
 from helpers import NETWORKS, Plain, Residual, golden_image, golden_network, make, relative_error
 
@@ -217,6 +217,6 @@ def test_epsilon_equals_captum():
     expected = captum.LRP(model).attribute(x.clone().requires_grad_(), target=2)
     plain = COMPOSITES["epsilon-plus"].dense
     entry = equipoise.METHODS["lrp"](model)
-    entry.recipe = Recipe(plain, plain)
+    entry.layer_rules = LayerRules(plain, plain)
     # The pools differ in their stabilizer, 1e-6 here and 1e-9 there.
     assert relative_error(entry.attribute(x, 2), expected.detach()) < 1e-4

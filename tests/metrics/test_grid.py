@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from equipoise.errors import OptionError, ShapeError
 from equipoise.metrics import GridPointingGame, aggregate_attributions, grid_pointing, keep_top, tile
+from shapes import unchecked
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
@@ -20,7 +21,7 @@ def test_tiles_lie_row_by_row(side):
         row, column = divmod(index, side)
         assert torch.equal(grid[:, 4 * row : 4 * row + 4, 5 * column : 5 * column + 5], image)
     with pytest.raises(ShapeError, match=rf"{(side + 1) ** 2}, c, h, w"):
-        tile(images, side + 1)
+        unchecked(tile)(images, side + 1)
 
 
 @pytest.mark.parametrize("cells", [2, 3])
@@ -80,15 +81,15 @@ def test_kept_pixels_are_as_many_as_asked_and_no_less_than_those_left(seed, shar
 def test_the_grid_refuses():
     heat, target = torch.rand(2, 4, 6), torch.tensor([0, 3])
     with pytest.raises(ShapeError, match="3 by 3 cells do not divide maps of 4 by 6"):
-        grid_pointing(heat, 3, target)
+        unchecked(grid_pointing)(heat, 3, target)
     with pytest.raises(ShapeError, match="one target for each of 2"):
-        grid_pointing(heat, 2, target[:1])
+        unchecked(grid_pointing)(heat, 2, target[:1])
     with pytest.raises(OptionError, match="0 to 3"):
         grid_pointing(heat, 2, target + 1)
     with pytest.raises(OptionError, match="between 0 and 1"):
         keep_top(heat, 1.01)
     with pytest.raises(ShapeError, match="one share"):
-        keep_top(heat, torch.rand(3))
+        unchecked(keep_top)(heat, torch.rand(3))
 
 
 def test_aggregates_by_hand():
@@ -104,4 +105,4 @@ def test_aggregates_by_hand():
     with pytest.raises(OptionError, match="rise"):
         aggregate_attributions(maps, scores, (0, 50, 50, 100))
     with pytest.raises(ShapeError, match="one score for each of 10"):
-        aggregate_attributions(maps, scores[:3])
+        unchecked(aggregate_attributions)(maps, scores[:3])

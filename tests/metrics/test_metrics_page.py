@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import equipoise.metrics as m
-from equipoise.metrics import METRICS
+from equipoise.metrics import CATALOG, METRICS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 
@@ -73,7 +73,16 @@ def catalog():
         yield "| " + " | ".join(row) + " |"
 
 
-@pytest.mark.parametrize("table", [catalog, edges])
+def others():
+    yield "| name | label | what it says | better |"
+    yield "|---|---|---|---|"
+    words = {True: "higher", False: "lower", None: "neither"}
+    for name, facts in CATALOG.items():
+        if name not in METRICS:
+            yield f"| `{name}` | {facts.label} | {facts.summary} | {words[facts.higher_is_better]} |"
+
+
+@pytest.mark.parametrize("table", [catalog, others, edges])
 def test_the_tables_are_up_to_date(table):
     expected = "\n".join(table())
     assert expected in PAGE, f"docs/metrics.md wants:\n{expected}"
@@ -94,4 +103,4 @@ WORDS = {"two_channel", "min_max", "undefined_count", "per_class", "nan_to_num",
 
 def test_every_name_on_the_page_exists():
     for name in {*re.findall(r"`([a-z]+_[a-z_]+)[`(]", PAGE)}:
-        assert hasattr(m, name) or name in METRICS or name in m.ORDERS or name in WORDS, name
+        assert hasattr(m, name) or name in CATALOG or name in m.ORDERS or name in WORDS, name

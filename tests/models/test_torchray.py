@@ -109,7 +109,7 @@ def test_the_addresses():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_classes_and_licence(name):
+def test_names_classes_and_license(name):
     entry = find(f"torchray/{name.upper()}")
     assert (entry.name, entry.license) == (f"torchray/{name}", "cc-by-nc-4.0")
     assert find(name).name == entry.name

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from equipoise.experiments.presenting.tables import Line
+    from equipoise.experiments.presenting.tables import TableRow
     from equipoise.experiments.protocols.base import Protocol
 
 
@@ -70,6 +70,10 @@ def reproduce(request: ReproduceRequest) -> int:
         strict=request.strict,
         device=check_device(request.device),
     )
+    if recipe.figure is not None:
+        from equipoise.experiments.presenting.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
+
+        FIGURES.canonical(recipe.figure)  # a wrong name ends the run before any work
     with _Progress() as progress:
         finished = run(plan, progress)
     lines, files = write(finished, photos=request.photos)
@@ -167,13 +171,13 @@ def _parts(texts: Sequence[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
-def _print(recipe: Recipe, lines: Sequence[Line]) -> None:
+def _print(recipe: Recipe, lines: Sequence[TableRow]) -> None:
     console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    for (dataset, model), block in tables.blocks(lines).items():
+    for (dataset, model), heads, rows in tables.narrow(lines):
         table = Table(title=Text(f"{recipe.title}: {dataset}, {model}"), title_justify="left")
-        for head in tables.head(block):
+        for head in heads:
             table.add_column(Text(head))
-        for texts in tables.cells(block, tables.short):
+        for texts in rows:
             table.add_row(*(Text(text.replace("**", ""), style="bold" if "**" in text else "") for text in texts))
         console.print(table)
 

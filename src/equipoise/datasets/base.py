@@ -147,7 +147,7 @@ class DataSetEntry:
         folders: Where it may lie, relative to the folder of data sets; ``"."`` is that folder itself.
         signs: What such a folder must contain, as shell patterns; one of them is enough.
         how_to_get: Where the data comes from.
-        licence: Terms of use of the photos.
+        license: Terms of use of the photos.
         read: From the folder and a collector of problems to the data set.
     """
 
@@ -156,7 +156,7 @@ class DataSetEntry:
     folders: tuple[str, ...]
     signs: tuple[str, ...]
     how_to_get: str
-    licence: str
+    license: str
     read: Callable[[str, Path, Problems], DataSet] = field(repr=False)
 
     @property

@@ -72,15 +72,15 @@ def read_folder(name: str, folder: Path, problems: Problems) -> DataSet:
 def _sample(path: Path, rows: list[tuple[int, Corners | None]], mask: Path | None) -> Sample:
     size = image_size(path)
     boxes = tuple(Box(category, *box) for category, box in rows if box is not None)
-    labelled = {category for category, _ in rows}
-    complete = labelled <= {box.category for box in boxes}
+    labeled = {category for category, _ in rows}
+    complete = labeled <= {box.category for box in boxes}
     read_mask: Any = None
     if mask is not None:
         read_mask = partial(file_mask, path, mask)
     elif boxes and complete:
         read_mask = partial(_mask, boxes, size)
     difficult = hard(boxes, *size) if complete else frozenset()
-    return Sample(path.name, path, tuple(sorted(labelled)), hard=difficult, read_mask=read_mask)
+    return Sample(path.name, path, tuple(sorted(labeled)), hard=difficult, read_mask=read_mask)
 
 
 def _class_folders(name: str, folder: Path, problems: Problems) -> DataSet:

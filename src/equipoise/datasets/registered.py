@@ -33,7 +33,7 @@ def _voc_entries() -> list[DataSetEntry]:
             how_to_get="VOC 2007 is at http://host.robots.ox.ac.uk/pascal/VOC/voc2007/."
             if split in _PUBLISHED_SPLITS
             else f"Write photos' names into ImageSets/Main/{split}.txt of a VOC 2007 folder.",
-            licence="photos of flickr under their own terms",
+            license="photos of flickr under their own terms",
             read=read_voc,
         )
         for name, split in SPLITS.items()
@@ -47,7 +47,7 @@ _OTHERS: Final = (
         folders=("coco", "coco2014", "."),
         signs=(ANNOTATIONS,),
         how_to_get="COCO is at https://cocodataset.org (2014 val images, 2014 train/val annotations).",
-        licence="photos of flickr under their own terms, annotations CC BY 4.0",
+        license="photos of flickr under their own terms, annotations CC BY 4.0",
         read=read_coco,
     ),
     DataSetEntry(
@@ -56,7 +56,7 @@ _OTHERS: Final = (
         folders=("imagenet/val", "val", "."),
         signs=("n[0-9]*/", "ILSVRC2012_val_*"),
         how_to_get="ImageNet is at https://image-net.org, after registration (validation images, development kit).",
-        licence="research and education, not commercial",
+        license="research and education, not commercial",
         read=read_imagenet,
     ),
     DataSetEntry(
@@ -65,7 +65,7 @@ _OTHERS: Final = (
         folders=("imagenet_segmentation", "."),
         signs=(FILE,),
         how_to_get=f"Get {FILE} from http://calvin-vision.net/bigstuff/proj-imagenet/data/{FILE}.",
-        licence="research and education, not commercial",
+        license="research and education, not commercial",
         read=read_imagenet_segmentation,
     ),
     DataSetEntry(
@@ -74,7 +74,7 @@ _OTHERS: Final = (
         folders=("segmentation", "."),
         signs=("masks/",),
         how_to_get="Make a folder of images, masks and a manifest.json as docs/datasets.md describes.",
-        licence="photos of flickr under their own terms",
+        license="photos of flickr under their own terms",
         read=read_segmentation,
     ),
     DataSetEntry(
@@ -83,7 +83,7 @@ _OTHERS: Final = (
         folders=("cats_dogs", "."),
         signs=("two_object/",),
         how_to_get="Make a folder of images and a manifest.json as docs/datasets.md describes.",
-        licence="as the sources say, which the manifest names",
+        license="as the sources say, which the manifest names",
         read=read_cats_dogs,
     ),
     DataSetEntry(
@@ -92,7 +92,7 @@ _OTHERS: Final = (
         folders=(".",),
         signs=("images/", "*.*", "*/"),
         how_to_get="Give the folder of your photos.",
-        licence="yours",
+        license="yours",
         read=read_folder,
     ),
 )

@@ -110,7 +110,7 @@ class SmoothMask:
         self.size = tuple(size)
         self.step = max(1, round(max(size) / 32))
         self.cells = tuple(math.ceil(length / self.step) for length in size)
-        radius = 3 * self.step  # of the disk; a neighbour counts fully up to half of it
+        radius = 3 * self.step  # of the disk; a neighbor counts fully up to half of it
         self.reach = math.ceil(2 * radius / self.step)
         offsets = torch.arange(-self.reach, self.reach + 1, device=device, dtype=dtype) * self.step
         squares = []
@@ -119,7 +119,7 @@ class SmoothMask:
             squares.append((offsets.unsqueeze(1) + (self.step - 1) / 2 - place).square())
         distance = (squares[0][:, None, :, None] + squares[1][None, :, None, :]).sqrt() / radius
         weights = torch.exp(-2 * (distance - 0.5).clamp(min=0).square())
-        self.weights = weights.reshape(1, -1, *self.size)  # (1, neighbours, h, w)
+        self.weights = weights.reshape(1, -1, *self.size)  # (1, neighbors, h, w)
 
     def __call__(self, coarse: Tensor) -> Tensor:
         """``(m, 1, *cells)`` to ``(m, 1, h, w)``, in [0, 1] like its argument."""

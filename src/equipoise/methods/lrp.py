@@ -30,7 +30,7 @@ Bounds = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LayerRules:
     """A composite as data: which rule convolutions, linear layers and the first layer get.
 
     Attributes:
@@ -54,18 +54,18 @@ def _flat(bounds: Bounds) -> Rule:
 _ZPLUS = AlphaBeta(divide=stabilized())
 _ALPHA2_BETA1 = AlphaBeta(divide=stabilized(), alpha=2.0)
 
-COMPOSITES: Registry[Recipe] = Registry("composite")
-COMPOSITES.add("epsilon-gamma-box", Recipe(Gamma(), Epsilon(), ZBox),
+COMPOSITES: Registry[LayerRules] = Registry("composite")
+COMPOSITES.add("epsilon-gamma-box", LayerRules(Gamma(), Epsilon(), ZBox),
                aliases=("egb", "eps-gamma-box", "epsilongammabox"))  # fmt: skip
-COMPOSITES.add("epsilon-plus", Recipe(_ZPLUS, Epsilon()), aliases=("eps-plus", "epsilonplus"))
-COMPOSITES.add("epsilon-plus-flat", Recipe(_ZPLUS, Epsilon(), _flat), aliases=("eps-plus-flat", "epsilonplusflat"))
-COMPOSITES.add("epsilon-alpha2-beta1", Recipe(_ALPHA2_BETA1, Epsilon()),
+COMPOSITES.add("epsilon-plus", LayerRules(_ZPLUS, Epsilon()), aliases=("eps-plus", "epsilonplus"))
+COMPOSITES.add("epsilon-plus-flat", LayerRules(_ZPLUS, Epsilon(), _flat), aliases=("eps-plus-flat", "epsilonplusflat"))
+COMPOSITES.add("epsilon-alpha2-beta1", LayerRules(_ALPHA2_BETA1, Epsilon()),
                aliases=("eps-alpha2beta1", "epsilon-alpha2beta1", "epsilonalpha2beta1"))  # fmt: skip
-COMPOSITES.add("epsilon-alpha2-beta1-flat", Recipe(_ALPHA2_BETA1, Epsilon(), _flat),
+COMPOSITES.add("epsilon-alpha2-beta1-flat", LayerRules(_ALPHA2_BETA1, Epsilon(), _flat),
                aliases=("eps-alpha2beta1-flat", "epsilon-alpha2beta1-flat", "epsilonalpha2beta1flat"))  # fmt: skip
 _UNBIASED = AlphaBeta(fold=False, bias_share=False)
 COMPOSITES.add("alpha1-beta0",
-               Recipe(AlphaBeta(bias_share=False), AlphaBeta(bias_share=False), ZBox, last=_UNBIASED),
+               LayerRules(AlphaBeta(bias_share=False), AlphaBeta(bias_share=False), ZBox, last=_UNBIASED),
                aliases=("alpha1beta0",))  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class CompositeLRP(Propagation):
     ) -> None:
         super().__init__(model, profile)
         self.start = check_start(start, reference=self.reference)
-        self.recipe: Recipe = choose(COMPOSITES, composite)
+        self.layer_rules: LayerRules = choose(COMPOSITES, composite)
         default = (torch.tensor(-3.0), torch.tensor(3.0)) if self.reference else None
         self.bounds = default if input_bounds is None else parse_bounds(input_bounds)
 
@@ -115,25 +115,29 @@ class CompositeLRP(Propagation):
         norm = Normed(stabilized())
         seeds = one_hot(targets, trace.logits.dtype)
         at_class = self.start == "class" and not self.reference
-        last = (Special(OpKind.LINEAR, makes_scores, self.recipe.last),) if at_class else ()
+        last = (Special(OpKind.LINEAR, makes_scores, self.layer_rules.last),) if at_class else ()
         composite = Composite(
             "lrp",
             {
                 **STRUCTURE,
-                OpKind.LINEAR: self.recipe.convolution,
+                OpKind.LINEAR: self.layer_rules.convolution,
                 OpKind.MAX_POOL: Derivative(share_ties=not self.reference),
                 OpKind.AVERAGE_POOL: Resampled(norm),
                 OpKind.REDUCE: norm,
                 OpKind.ADD: norm,
             },
             (
-                *([Special(OpKind.LINEAR, reads_pixels, self.recipe.first(self.bounds))] if self.recipe.first else []),
+                *(
+                    [Special(OpKind.LINEAR, reads_pixels, self.layer_rules.first(self.bounds))]
+                    if self.layer_rules.first
+                    else []
+                ),
                 *last,
-                Special(OpKind.LINEAR, _is_dense, self.recipe.dense),
+                Special(OpKind.LINEAR, _is_dense, self.layer_rules.dense),
             ),
         )
         if at_class:
-            start = below_the_head(trace, seeds, self.recipe.last, signed=self.recipe.last == CONTRIBUTION)
+            start = below_the_head(trace, seeds, self.layer_rules.last, signed=self.layer_rules.last == CONTRIBUTION)
             return self.to(trace, start, composite, trace.input)
         if self.start == "logit":
             seeds, notes = logit_start(trace, targets, seeds)

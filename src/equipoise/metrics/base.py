@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class AttributionMetric(Metric):
     Attributes:
         summary: One line, for tables; this and the next three are the `CATALOG`'s.
         range: The lowest and the highest value.
-        higher_is_better: ``None``: neither, it cataloged a map.
+        higher_is_better: ``None``: neither, it describes a map.
         undefined: When the value of one map is NaN; such a map is counted and left out.
     """
 
@@ -77,7 +77,7 @@ class AttributionMetric(Metric):
         super().__init__(**options)
         self.add_state("undefined_count", torch.tensor(0), dist_reduce_fx="sum")
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **options: Any) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **options: Any) -> AttributionMetric:
         """As `torch.nn.Module` moves it; float64 becomes float32 where a device has no other."""
 
         def move(tensor: Tensor) -> Tensor:

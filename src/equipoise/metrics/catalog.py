@@ -2,6 +2,12 @@
 
 Protocols declare what they measure by these names, recipes ask for it by them, tables and figures write their labels,
 and the classes of `METRICS` describe themselves by them. Importing this loads nothing heavy.
+
+Example:
+    >>> CATALOG.canonical("GridPG")
+    'grid_pointing_game'
+    >>> CATALOG["pointing_game"].aggregation
+    'class_mean'
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ class MetricFacts:
         summary: One line.
         undefined: When the value of one map is NaN; such a map is counted and left out.
         range: The lowest and the highest value.
-        higher_is_better: ``None``: neither, it cataloged a map.
+        higher_is_better: ``None``: neither, it describes a map.
         aggregation: How the numbers of many maps become one.
     """
 

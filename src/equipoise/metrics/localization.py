@@ -94,6 +94,10 @@ def positive_ratio(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, " n"]:
 
     References:
         Nam & Lee 2024, Table 1 ("PR").
+
+    Example:
+        >>> positive_ratio(torch.tensor([[[3.0, 1.0], [-1.0, 0.0]]]))
+        tensor([0.5000])
     """
     heatmaps = check_maps(heatmaps)
     return undefined_unless((heatmaps > 0).flatten(1).to(heatmaps.dtype).mean(1), finite(heatmaps))
@@ -114,6 +118,11 @@ def energy_pointing(heatmaps: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w
 
     References:
         Wang et al. 2020 (*Score-CAM*), "energy-based pointing game".
+
+    Example:
+        >>> heatmaps = torch.tensor([[[3.0, 1.0], [-1.0, 0.0]]])
+        >>> energy_pointing(heatmaps, heatmaps > 2)
+        tensor([0.7500])
     """
     heatmaps = check_maps(heatmaps)
     masks = check_masks(masks, heatmaps)

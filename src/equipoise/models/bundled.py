@@ -11,7 +11,7 @@ import timm
 from equipoise.errors import WeightsError
 from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, matches, read_state_dict
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.sources import Entry
+from equipoise.models.sources import ModelEntry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,12 +70,12 @@ class Bundled:
         """The one name."""
         return [NAME]
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModelEntry | None:
         """The entry, if it is meant."""
         if name.casefold() != NAME:
             return None
         config = timm.data.resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(_TWIN).to_dict())
-        return Entry(
+        return ModelEntry(
             source="bundled",
             architecture=NAME,
             tag=None,

@@ -14,7 +14,7 @@ from equipoise.models.checkpoints import StateDict, file_checksum, matches, read
 from equipoise.models.downloads import fetch_hub, fetch_url
 from equipoise.models.families import Kind, require_cnn, timm_architectures, timm_kind
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.sources import Entry
+from equipoise.models.sources import ModelEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ class Timm:
         """All convolutional networks."""
         return [name for name in timm_architectures() if timm_kind(name) is Kind.CNN]
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModelEntry | None:
         """The entry, with timm's default weights where no tag is given."""
         architecture, _, tag = name.casefold().partition(".")
         if architecture not in timm_architectures():
@@ -111,7 +111,7 @@ class Timm:
         config = timm.get_pretrained_cfg(full, allow_unregistered=True)
         known = config.to_dict() if config is not None else {"num_classes": 1000}
         config = config or PretrainedCfg(architecture=architecture)
-        return Entry(
+        return ModelEntry(
             source="timm",
             architecture=architecture,
             tag=config.tag or None if config.has_weights else None,

@@ -14,7 +14,7 @@ from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly
 from equipoise.models.downloads import fetch_url
 from equipoise.models.families import Kind, require_cnn, torchvision_architectures, torchvision_kind
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.sources import Entry
+from equipoise.models.sources import ModelEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Torchvision:
         """All convolutional networks."""
         return [name for name in torchvision_architectures() if torchvision_kind(name) is Kind.CNN]
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModelEntry | None:
         """The entry, with torchvision's default weights where no tag is given."""
         architecture, _, tag = name.casefold().partition(".")
         if architecture not in torchvision_architectures():
@@ -94,7 +94,7 @@ class Torchvision:
         if tag not in tags:
             return None
         weights = tags[tag]
-        return Entry(
+        return ModelEntry(
             source="torchvision",
             architecture=architecture,
             tag=weights.name,

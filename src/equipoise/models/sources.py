@@ -1,6 +1,6 @@
 """What a source of models is, and the registry of sources.
 
-A source knows architectures by name and hands out an `Entry` for each: how to build the network, and how
+A source knows architectures by name and hands out an `ModelEntry` for each: how to build the network, and how
 to fetch the weights that belong to the name. Everything that is alike for all sources (seeds, files,
 number of classes, checks) is in `equipoise.models.zoo`.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One architecture with the weights that a name stands for, nothing built or fetched yet.
 
     Args:
@@ -77,7 +77,7 @@ class Source(Protocol):
         """Names, without tags, of all convolutional networks."""
         ...
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModelEntry | None:
         """The entry behind ``architecture`` or ``architecture.tag``, in any case of letters.
 
         Returns:

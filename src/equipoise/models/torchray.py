@@ -26,7 +26,7 @@ from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly
 from equipoise.models.downloads import fetch_url
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sliding import sliding
-from equipoise.models.sources import Entry
+from equipoise.models.sources import ModelEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,13 +172,13 @@ class TorchRay:
         """The same four."""
         return _NETWORKS.names()
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModelEntry | None:
         """The entry, if it is one of the four."""
         if name not in _NETWORKS:
             return None
         name = _NETWORKS.canonical(name)
         published = _NETWORKS[name]
-        return Entry(
+        return ModelEntry(
             source="torchray",
             architecture=name,
             tag=None,

@@ -21,7 +21,7 @@ from equipoise.models.construction import seeded, skeleton
 from equipoise.models.from_timm import Timm
 from equipoise.models.from_torchvision import Torchvision
 from equipoise.models.labels import class_names
-from equipoise.models.sources import SOURCES, Entry
+from equipoise.models.sources import SOURCES, ModelEntry
 from equipoise.models.spec import ModelSpec
 from equipoise.models.torchray import TorchRay
 
@@ -36,7 +36,7 @@ SOURCES.add("timm", Timm())
 SOURCES.add("torchray", TorchRay())
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> ModelEntry:
     """The entry behind a name, nothing built or fetched.
 
     Args:
@@ -178,7 +178,7 @@ def list_models(pattern: str | None = None) -> list[str]:
     ]
 
 
-def _from_file(entry: Entry, path: Path) -> tuple[nn.Module, str, int]:
+def _from_file(entry: ModelEntry, path: Path) -> tuple[nn.Module, str, int]:
     """The network with the weights of a file, the file's checksum, and the number of classes it has."""
     state = entry.translate(read_state_dict(path), skeleton(entry.construct, entry.classes))
     classes = count_classes(state, entry.construct, entry.classes)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._registry import Registry
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 DRAWS: Final = 1000
 """Bootstrap samples of an interval."""
@@ -20,9 +18,7 @@ DRAWS: Final = 1000
 LEVEL: Final = 0.95
 """Share of the bootstrap samples between the interval's ends."""
 
-Statistic: TypeAlias = Callable[
-    ["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.int64]"], "NDArray[np.float64]"
-]
+Statistic: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 """From the weights of the rows ``(b, r)``, their values ``(r,)`` and their groups ``(r,)`` to ``(b,)`` numbers."""
 
 STATISTICS: Registry[Statistic] = Registry("statistic")
@@ -71,7 +67,7 @@ class Estimate:
 
 
 def estimate(
-    values: Sequence[float],
+    values: Sequence[float] | NDArray[np.float64],
     groups: Sequence[int],
     clusters: Sequence[str],
     *,

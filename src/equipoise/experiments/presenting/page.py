@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from equipoise.experiments.model.rows import KeptMap
-    from equipoise.experiments.presenting.tables import Entry, Line
+    from equipoise.experiments.presenting.tables import TableNumber, TableRow
     from equipoise.experiments.protocols.base import Unit
     from equipoise.experiments.running.runner import Block, Run
 
 
 def page(
-    run: Run, lines: Sequence[Line], notes: Sequence[str], figures: Mapping[str, bytes], *, photos: bool
+    run: Run, lines: Sequence[TableRow], notes: Sequence[str], figures: Mapping[str, bytes], *, photos: bool
 ) -> report.Report:
     """A finished run as a report.
 
@@ -40,7 +40,7 @@ def page(
     )
 
 
-def _table(pair: tuple[str, str], block: Sequence[Line]) -> report.Table:
+def _table(pair: tuple[str, str], block: Sequence[TableRow]) -> report.Table:
     heads = tables.head(block)
     rows = []
     for line, texts in zip(block, tables.cells(block, _value), strict=True):
@@ -58,11 +58,11 @@ def _table(pair: tuple[str, str], block: Sequence[Line]) -> report.Table:
     return report.Table(tuple(heads), tuple(rows), caption)
 
 
-def _value(entry: Entry) -> str:
+def _value(entry: TableNumber) -> str:
     return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:.3f}"
 
 
-def _cell(entry: Entry, text: str) -> report.Cell:
+def _cell(entry: TableNumber, text: str) -> report.Cell:
     ours = entry.ours
     if math.isnan(ours.value):
         return report.Cell(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableNumber:
     """One number of a table.
 
     Attributes:
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """One row of a table.
 
     Attributes:
@@ -53,12 +53,12 @@ class Line:
     model: str
     label: str
     setting: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TableNumber, ...]
 
 
 def summarize(
     recipe: Recipe, rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], *, seed: int = 0
-) -> list[Line]:
+) -> list[TableRow]:
     """The lines of a recipe's table, data set and network by data set and network.
 
     Args:
@@ -73,13 +73,13 @@ def summarize(
     lines = []
     for dataset, model in pairs:
         block = [
-            Line(
+            TableRow(
                 dataset,
                 model,
                 method.label,
                 setting.label,
                 tuple(
-                    Entry(
+                    TableNumber(
                         column.label,
                         _estimate(
                             chosen[dataset, model, method.label], {**setting.where, **column.where}, column, seed
@@ -114,7 +114,7 @@ def _estimate(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any], colum
     )
 
 
-def _marked(recipe: Recipe, block: list[Line]) -> list[Line]:
+def _marked(recipe: Recipe, block: list[TableRow]) -> list[TableRow]:
     """The same lines with the best of each column and setting marked."""
     best: dict[tuple[str, int], float] = {}
     for index, column in enumerate(recipe.columns):
@@ -127,13 +127,13 @@ def _marked(recipe: Recipe, block: list[Line]) -> list[Line]:
             if not math.isnan(value) and sign * value > sign * best.get(key, -sign * math.inf):
                 best[key] = value
     return [
-        Line(
+        TableRow(
             line.dataset,
             line.model,
             line.label,
             line.setting,
             tuple(
-                Entry(entry.column, entry.ours, entry.paper, best.get((line.setting, index)) == entry.ours.value)
+                TableNumber(entry.column, entry.ours, entry.paper, best.get((line.setting, index)) == entry.ours.value)
                 for index, entry in enumerate(line.entries)
             ),
         )
@@ -141,7 +141,7 @@ def _marked(recipe: Recipe, block: list[Line]) -> list[Line]:
     ]
 
 
-def head(lines: Sequence[Line]) -> list[str]:
+def head(lines: Sequence[TableRow]) -> list[str]:
     """The column heads that `cells` fills: columns that have numbers of the paper take three."""
     if not lines:
         return []
@@ -152,7 +152,7 @@ def head(lines: Sequence[Line]) -> list[str]:
     return heads
 
 
-def cells(lines: Sequence[Line], number: Callable[[Entry], str] | None = None) -> list[list[str]]:
+def cells(lines: Sequence[TableRow], number: Callable[[TableNumber], str] | None = None) -> list[list[str]]:
     """The texts of a block of lines, one list per line, as many as `head` has.
 
     Args:
@@ -174,7 +174,7 @@ def cells(lines: Sequence[Line], number: Callable[[Entry], str] | None = None) -
     return found
 
 
-def interval(entry: Entry) -> str:
+def interval(entry: TableNumber) -> str:
     """An estimate with its interval, the best in bold letters of markdown."""
     ours = entry.ours
     if math.isnan(ours.value):
@@ -183,7 +183,7 @@ def interval(entry: Entry) -> str:
     return f"{value} [{ours.low:.3f}, {ours.high:.3f}]"
 
 
-def short(entry: Entry) -> str:
+def short(entry: TableNumber) -> str:
     """An estimate with half the width of its interval, for narrow places; the best in bold as in `interval`."""
     ours = entry.ours
     if math.isnan(ours.value):
@@ -192,15 +192,21 @@ def short(entry: Entry) -> str:
     return f"{value} ± {(ours.high - ours.low) / 2:.3f}"
 
 
-def blocks(lines: Sequence[Line]) -> dict[tuple[str, str], list[Line]]:
+def blocks(lines: Sequence[TableRow]) -> dict[tuple[str, str], list[TableRow]]:
     """The lines by data set and network."""
-    found: dict[tuple[str, str], list[Line]] = {}
+    found: dict[tuple[str, str], list[TableRow]] = {}
     for line in lines:
         found.setdefault((line.dataset, line.model), []).append(line)
     return found
 
 
-def markdown(recipe: Recipe, lines: Sequence[Line], notes: Sequence[str]) -> str:
+def narrow(lines: Sequence[TableRow]) -> Iterator[tuple[tuple[str, str], list[str], list[list[str]]]]:
+    """For a terminal: of each data set and network its names, the column heads, and the rows in `short` numbers."""
+    for pair, block in blocks(lines).items():
+        yield pair, head(block), cells(block, short)
+
+
+def markdown(recipe: Recipe, lines: Sequence[TableRow], notes: Sequence[str]) -> str:
     """The table as markdown: title, notes, then one table per data set and network."""
     parts = [f"# {recipe.title}", "", *(f"- {note}" for note in notes), *([""] if notes else [])]
     for (dataset, model), block in blocks(lines).items():
@@ -212,7 +218,7 @@ def markdown(recipe: Recipe, lines: Sequence[Line], notes: Sequence[str]) -> str
     return "\n".join(parts)
 
 
-def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def as_json(lines: Sequence[TableRow]) -> list[dict[str, Any]]:
     """The lines as JSON types."""
     return [
         {
@@ -223,7 +229,7 @@ def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
     ]
 
 
-def _published(lines: Sequence[Line]) -> set[str]:
+def _published(lines: Sequence[TableRow]) -> set[str]:
     return {entry.column for line in lines for entry in line.entries if entry.paper is not None}
 
 

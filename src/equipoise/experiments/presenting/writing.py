@@ -12,11 +12,11 @@ from equipoise.report import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from equipoise.experiments.presenting.tables import Line
+    from equipoise.experiments.presenting.tables import TableRow
     from equipoise.experiments.running.runner import Run
 
 
-def write(run: Run, *, photos: bool = True) -> tuple[list[Line], list[Path]]:
+def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]:
     """Write ``table.md``, ``table.json``, ``table.html`` and the figures into the run's folder.
 
     The page holds the tables, the figures, and a gallery of the kept maps of single photos.

@@ -69,7 +69,7 @@ RECIPES.add(
         published=numbers.TABLE1,
         references=POINTING_REFERENCES,
         notes=(
-            "Targets L: every labelled class; P: those that the network says are there.",
+            "Targets L: every labeled class; P: those that the network says are there.",
             "PG: pointing game; PR: share of the pixels with positive relevance; energy: share of it on the object.",
             "DIF: images where the class covers less than a quarter beside another class.",
         ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from equipoise import viz
 from equipoise._registry import Registry
@@ -99,8 +100,8 @@ def picture(one: Tensor, block: Block, unit: Unit, *, photos: bool) -> Image.Ima
     return viz.overlay(photo, values, None if block.whole else block.spec.preprocessing.box(*photo.size))
 
 
-def mean_map(maps: Sequence[Tensor]) -> np.ndarray[Any, Any]:
+def mean_map(maps: Sequence[Tensor]) -> NDArray[np.float32]:
     """The mean of maps of one shape, each scaled by its own largest absolute value."""
     scaled = [one.numpy() / (np.abs(one.numpy()).max() or 1.0) for one in maps]
-    found: np.ndarray[Any, Any] = np.mean(scaled, axis=0)
+    found: NDArray[np.float32] = np.mean(scaled, axis=0)
     return found

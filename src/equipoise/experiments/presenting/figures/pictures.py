@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from equipoise import records, viz
@@ -161,7 +162,7 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
     return files
 
 
-def _erased(block: Block, unit: Unit, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Image.Image:
+def _erased(block: Block, unit: Unit, mask: NDArray[np.bool_]) -> Image.Image:
     seen = np.array(block.spec.preprocessing.image(unit.samples[0].image()))
     seen[mask] = 0
     return Image.fromarray(seen)
