@@ -20,11 +20,11 @@ from equipoise.experiments import Column, MethodRun, Plan, Recipe, run
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.running.runner import Observer
 from equipoise.experiments.subject import Subject
-from equipoise.methods.ae import AttributionEquilibrium
+from equipoise.methods.base import Method
 from equipoise.models import build
 
 NETWORKS = ("vgg16", "efficientnet_lite0")
-NETWORK = ((Subject, "forward"), (AttributionEquilibrium, "attribute"))
+NETWORK = ((Subject, "forward"), (Method, "attribute"))
 """What is the network and the method; all else is decoding, resizing, metrics and writing."""
 
 
