@@ -8,7 +8,7 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-from families import HEAD, Family, Weights, signal
+from families import BLOCK, HEAD, Family, Weights, signal
 from torch import Tensor, nn
 
 MAXIMA, MEANS, MOVES = "Maxima", "Means", "What moves entries"
@@ -316,3 +316,4 @@ def _lines(size: int, like: Tensor) -> Tensor:
 
 POOLS = (*POOL, *OVERLAPPING, *PYRAMID, *GLOBAL, *WINNER, CHOICE, *THREE_WINNERS, RECTIFIED_WINNER, LOSER, AVERAGE,
          AVERAGE_CELLS, AVERAGE_OVERLAPPING, UP, BILINEAR)  # fmt: skip
+assert all(family.frame is not BLOCK or family.out == 8 for family in POOLS)

@@ -146,7 +146,7 @@ class OpCall:
 
         Returns:
             One tensor for each of `outputs`. Constants are cast where the tensors have another dtype than had
-            the inputs.
+            the inputs, and moved to the device of the signal.
         """
         given: dict[Value, Tensor] = dict(zip(self.inputs, tensors, strict=True))
         if self.name in _STEPS:  # torch has no derivative for them; it is zero
@@ -157,6 +157,7 @@ class OpCall:
             given[self.inputs[0]] = nn.functional.pad(tensors[0], self.before, value=fill)
         written = self.args[0] if self.args and is_in_place(self.function, self.args, self.kwargs) else None
         other = next((t.dtype for v, t in given.items() if t.is_floating_point() and t.dtype != v.dtype), None)
+        device = next((t.device for v, t in given.items() if not v.discrete), tensors[0].device if tensors else None)
 
         def restore(item: Any) -> Any:
             is_written = item is written
@@ -164,6 +165,8 @@ class OpCall:
                 item = given[item]
             elif other is not None and isinstance(item, Tensor) and item.is_floating_point():
                 item = item.to(other)  # constants follow the dtype that the signal is given in
+            if isinstance(item, Tensor) and device is not None and item.device != device:
+                item = item.to(device)  # and its device: what a view moves is found out on the CPU
             if isinstance(item, Tensor) and item.is_inference():  # autograd would not save such a weight
                 item = item.clone()
             return item.clone() if is_written and isinstance(item, Tensor) else item

@@ -69,7 +69,7 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     found = _coefficients(chain, source, out)
     if found is None:
         return None
-    scale, shift = found
+    scale, shift = (constant.to(tape.trace.logits.device) for constant in found)
     learnt = any(isinstance(item, Tensor) and item.dim() for part in chain for inner in (part.members or (part,))
                  for item in (*inner.args, *inner.kwargs.values()))  # fmt: skip
     operation = AFFINE if learnt else replace(AFFINE, kind=OpKind.MULTIPLY)

@@ -66,7 +66,7 @@ def _taken_out(call: OpCall) -> Sequence[OpCall] | None:
         return None
     draft = Draft(call)
     for out in call.outputs:
-        same = [value for value, own in zip(sources, numbers, strict=True) if torch.equal(known[out], own)]
+        same = [value for value, own in zip(sources, numbers, strict=True) if torch.equal(known[out].cpu(), own)]
         if not same:
             return None
         draft.apply("alias", torch.Tensor.clone, same[0], out=out)
@@ -148,7 +148,7 @@ def _identified(call: OpCall, sources: Sequence[Value]) -> Sequence[OpCall] | No
     numbers = _numbered(sources)
     try:
         with torch.no_grad():
-            found = region(members_between(out, sources), sources, out)(*numbers)
+            found = region(members_between(out, sources), sources, out)(*numbers).cpu()
     except (RuntimeError, TypeError, ValueError):
         return None
     draft = Draft(call)

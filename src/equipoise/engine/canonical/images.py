@@ -301,8 +301,8 @@ class _Twins:
             scale = call.run(zero + 1)[0] - shift
         if layout is not None:
             scale, shift = _first(scale, layout, self.n), _first(shift, layout, self.n)
-        dtype = value.dtype
-        constants = [compressed(constant).to(dtype) for constant in (scale, shift)]
+        device, dtype = self.tape.trace.logits.device, value.dtype
+        constants = [compressed(constant).to(dtype).to(device) for constant in (scale, shift)]
         return OpCall(
             affine,
             AFFINE,

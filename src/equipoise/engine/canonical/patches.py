@@ -41,9 +41,9 @@ def places(value: Value, source: Value, n: int) -> Tensor | None:
     numbers = torch.arange(1, math.prod(source.shape) + 1, dtype=torch.float64).reshape(source.shape)
     try:
         with torch.no_grad():
-            found = region(members, [source], value)(numbers)
+            found = region(members, [source], value)(numbers).cpu()  # the network may move it elsewhere on the way
             # A constant would stay where all numbers are moved on.
-            again = region(members, [source], value)(torch.where(numbers > 0, numbers + 0.5, numbers))
+            again = region(members, [source], value)(torch.where(numbers > 0, numbers + 0.5, numbers)).cpu()
     except (RuntimeError, TypeError, ValueError):
         return None
     moved = again - found
