@@ -6,6 +6,7 @@ method must give the same map for each, or refuse the odd one by name.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -163,6 +164,13 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.after(self.spelling(*self.given(self.p, self.before(x))))
+
+
+def quiet(function: Callable[..., Tensor], *args: Any, **options: Any) -> Tensor:
+    """What a function returns, without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args, **options)
 
 
 def settle(model: nn.Module, *, integers: bool = False) -> None:

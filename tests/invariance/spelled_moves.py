@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from families import BLOCK, NORM, PIXELS, Family, Weights, signal
+from families import BLOCK, NORM, PIXELS, Family, Weights, quiet, signal
 from torch import Tensor, nn
 
 MAXIMA, MEANS, MOVES = "Maxima", "Means", "What moves entries"
@@ -21,8 +21,8 @@ SHUFFLE = Family(
     "channel shuffle", MOVES, build=lambda: Weights(a=nn.Conv2d(8, 8, 1)), given=lambda p, x: (p.a(x),),
     base=lambda x: x.view(-1, 2, 4, 8, 10).transpose(1, 2).reshape(-1, 8, 8, 10),
     spellings={
-        "nn.ChannelShuffle": lambda x: _quiet(nn.ChannelShuffle(2), x),
-        "channel_shuffle": lambda x: _quiet(torch.channel_shuffle, x, 2),
+        "nn.ChannelShuffle": lambda x: quiet(nn.ChannelShuffle(2), x),
+        "channel_shuffle": lambda x: quiet(torch.channel_shuffle, x, 2),
         "contiguous, view": lambda x: x.view(-1, 2, 4, 8, 10).transpose(1, 2).contiguous().view(-1, 8, 8, 10),
         "unflatten, flatten": lambda x: x.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2),
         "index": lambda x: x[:, [0, 4, 1, 5, 2, 6, 3, 7]],

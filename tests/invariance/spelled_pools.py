@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 import torch.nn.functional as F
-from families import BLOCK, HEAD, Family, Weights, signal
+from families import BLOCK, HEAD, Family, Weights, quiet, signal
 from torch import Tensor, nn
 
 MAXIMA, MEANS, MOVES = "Maxima", "Means", "What moves entries"
@@ -290,19 +288,13 @@ def _doubled(x: Tensor) -> Tensor:
     return y
 
 
-def _quiet(function, *args, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return function(*args, **options)
-
-
 BILINEAR = Family(
     "bilinear upsampling", MEANS, given=signal,
     base=lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
     spellings={
         "size=": lambda x: F.interpolate(x, size=(16, 20), mode="bilinear"),
         "nn.Upsample": nn.Upsample(scale_factor=2, mode="bilinear"),
-        "F.upsample": lambda x: _quiet(F.upsample, x, scale_factor=2, mode="bilinear"),
+        "F.upsample": lambda x: quiet(F.upsample, x, scale_factor=2, mode="bilinear"),
         "trilinear": lambda x: F.interpolate(x[:, :, None], scale_factor=(1, 2, 2), mode="trilinear").squeeze(2),
         "matrices": lambda x: torch.einsum("ph,nchw,qw->ncpq", _lines(8, x), x, _lines(10, x)),
     },

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equipoise.engine.canonical.affine import AFFINE, affine
-from equipoise.engine.canonical.patches import places, source_of_views
+from equipoise.engine.canonical.patches import places, source_of_views, swaps_axes
 from equipoise.engine.canonical.tape import Draft, Tape, members_between
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Value, region
@@ -272,7 +272,13 @@ def spread_patches(tape: Tape) -> None:
             return None
         source = source_of_views(out)
         layer = source.producer
-        if source is out or layer is None or layer.kind is not OpKind.LINEAR or not layer.name.startswith("conv"):
+        if (
+            source is out
+            or swaps_axes(call, source)
+            or layer is None
+            or layer.kind is not OpKind.LINEAR
+            or not layer.name.startswith("conv")
+        ):
             return None
         bound = layer.bound()
         kernel, signal = bound.get("weight"), bound.get("input")

@@ -93,10 +93,10 @@ def _dense(draft: Draft, x: Value, layer: tuple[Tensor, Any], n: int, out: Value
     d = len(size) - 1
     kernel: Tensor
     if d in _CONVOLUTIONS and not rows:
-        moved = draft.view(x, lambda t: t.movedim(-1, 1))
+        moved = draft.apply("movedim", torch.movedim, x, -1, 1)
         kernel = weight.reshape(*weight.shape, *[1] * d)
         y = draft.apply(f"conv{d}d", _CONVOLUTIONS[d], moved, kernel, bias, shape=(images, width, *size[1:]))
-        draft.view(y, lambda t: t.movedim(1, -1), out)
+        draft.apply("movedim", torch.movedim, y, 1, -1, out=out)
         return
     moved = draft.view(x, lambda t: t.reshape(images, positions, -1).movedim(-1, 1))
     y = draft.apply("conv1d", F.conv1d, moved, weight.unsqueeze(-1), bias, shape=(images, width, positions))

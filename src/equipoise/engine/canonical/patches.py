@@ -52,6 +52,11 @@ def places(value: Value, source: Value, n: int) -> Tensor | None:
     return found[: max(found.shape[0] // max(n, 1), 1)].round().long()
 
 
+def swaps_axes(call: OpCall, source: Value) -> bool:
+    """Whether a call does nothing to ``source`` but give its axes another order: no position becomes a channel."""
+    return call.name in ("movedim", "permute", "transpose") and not call.members and call.inputs == (source,)
+
+
 def distinct(numbers: Tensor) -> int:
     """How many different numbers there are."""
     return len(set(numbers.flatten().tolist()))
@@ -93,6 +98,8 @@ def _map_behind(call: OpCall, tape: Tape) -> Value | None:
     if call.before or not _alone(bound):
         return None
     source = source_of_views(x)
+    if x.shape[1:2] != source.shape[1:2] and x.producer is not None and swaps_axes(x.producer, source):
+        return None
     rows = source.shape[:1] == x.shape[:1] == (tape.n,)
     return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
 
