@@ -92,7 +92,7 @@ def exceptions(rows: list[Row]) -> str:
 
 EXCEPTIONS = '''"""What the law of invariance does not hold for today; written by ``survey.py --exceptions``.
 
-A spelling that is mended has to leave this list: the tests see to it.
+A spelling that is mended should leave this list.
 """
 
 REFUSED: dict[str, tuple[str, ...]] = {refused}

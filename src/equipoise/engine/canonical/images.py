@@ -209,7 +209,7 @@ def _probed(call: OpCall, inputs: Sequence[tuple[Value, Layout]], trace: Trace) 
 
 def _found(a: Tensor, b: Tensor, n: int) -> Layout | None:
     """The layout of numbers ``a``; where ``b`` has the same there are constants."""
-    moved = a != b
+    moved = (a != b) & ~a.isnan()  # memory that was never written to holds anything
     if not bool(moved.any()):
         return Layout(0, max(a.shape[0] // n, 1)) if a.dim() and a.shape[0] % n == 0 else _LOST
     for axis, size in enumerate(a.shape):
