@@ -31,8 +31,6 @@ class OpKind(enum.Enum):
     ADD = "addition"
     MULTIPLY = "multiplication"
     CONCATENATE = "concatenation"
-    REDUCE = "sum"
-    """A sum over dimensions of one signal."""
     MAXIMUM = "maximum"
     """The larger (or smaller) of several signals, entry by entry."""
     SELECT = "choice"
@@ -98,6 +96,13 @@ def register(
     each = kind in _POINTWISE if pointwise is None else pointwise
     for name in names.split():
         OPERATIONS.add(name, Operation(name, kind, tuple(parameters.split()), each))
+
+
+def per_dimension(bound: Mapping[str, Any], d: int, name: str, default: Any) -> tuple[int, ...]:
+    """An argument of a convolution or pool, such as its stride, as one number for each of ``d`` dimensions."""
+    given = bound.get(name)
+    given = default if given is None or given == [] else given
+    return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
 
 
 def operation_name(function: Callable[..., Any]) -> str:

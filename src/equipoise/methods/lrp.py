@@ -123,7 +123,6 @@ class CompositeLRP(Propagation):
                 OpKind.LINEAR: self.layer_rules.convolution,
                 OpKind.MAX_POOL: Derivative(share_ties=not self.reference),
                 OpKind.AVERAGE_POOL: Resampled(norm),
-                OpKind.REDUCE: norm,
                 OpKind.ADD: norm,
             },
             (
@@ -158,7 +157,7 @@ def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Co
     divide = shifted if reference else safe_divide
     norm = Normed(divide)
     rule = AlphaBeta(divide=divide, fold=False, alpha=alpha, bias_share=False, jointly=not reference)
-    structure: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+    structure: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.ADD), norm)
     structure[OpKind.AVERAGE_POOL] = Resampled(norm)
     return Composite(
         "alpha-beta",

@@ -79,7 +79,7 @@ class RAP(_ToThePixels):
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         norm = Normed(safe_divide)
-        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.ADD), norm)
         signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         at_class = self.start == "class" and not self.reference
         exact: dict[OpKind, Rule] = {**signed, OpKind.NORM: NonzeroPass()} if self.reference else {}

@@ -55,7 +55,7 @@ class RelevanceCAM(Propagation):
         own = hot if targets.members is None else targets.members.to(hot.dtype)
         start = hot - (1 - own) / hot.shape[-1]
         norm = Normed(safe_divide)
-        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD), norm)
+        signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.ADD), norm)
         signed[OpKind.AVERAGE_POOL] = Resampled(norm)
         rule = DoubledBias() if self.reference else AlphaBeta(fold=False, bias_share=False)
         composite = Composite("relevance-cam", {**STRUCTURE, **(signed if self.reference else {}), OpKind.LINEAR: rule})

@@ -35,7 +35,7 @@ SQUASHING = frozenset({"softmax", "sigmoid", "log_softmax", "logsigmoid", "log_s
 """What makes probabilities, or their logarithms, of scores."""
 
 _AFFINE = frozenset({
-    OpKind.VIEW, OpKind.IDENTITY, OpKind.AVERAGE_POOL, OpKind.MAX_POOL, OpKind.REDUCE, OpKind.ADD, OpKind.MULTIPLY,
+    OpKind.VIEW, OpKind.IDENTITY, OpKind.AVERAGE_POOL, OpKind.MAX_POOL, OpKind.ADD, OpKind.MULTIPLY,
     OpKind.NORM,
 })  # fmt: skip
 

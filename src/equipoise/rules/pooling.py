@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from equipoise.engine.canonical import is_tiled
 from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.numerics import safe_divide
-from equipoise.engine.operations import OpKind
+from equipoise.engine.operations import OpKind, per_dimension
 from equipoise.engine.portions import rows_in_turn
 from equipoise.engine.relevance import Relevance, only, sum_to
 from equipoise.engine.rule import Step
@@ -180,12 +181,7 @@ def _windows(call: OpCall) -> _Windows | None:
     if "kernel_size" not in bound or not call.name.startswith("max_pool"):
         return None
     d = int(call.name[len("max_pool")])
-
-    def numbers(name: str, default: Any) -> tuple[int, ...]:
-        given = bound.get(name)
-        given = default if given is None or given == [] else given
-        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
-
+    numbers = partial(per_dimension, bound, d)
     kernel = numbers("kernel_size", None)
     stride, padding, dilation = numbers("stride", kernel), numbers("padding", 0), numbers("dilation", 1)
     lower = [call.before[2 * i] if 2 * i < len(call.before) else 0 for i in range(d)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 from equipoise.engine.canonical.tape import Draft, Tape, joined
-from equipoise.engine.operations import Operation, OpKind
+from equipoise.engine.operations import Operation, OpKind, per_dimension
 from equipoise.engine.trace import OpCall, Value
 
 
@@ -82,12 +82,7 @@ def window_pool(call: OpCall) -> tuple[tuple[int, ...], tuple[int, ...], tuple[i
     if not call.name.startswith("max_pool") or "kernel_size" not in bound or call.before or len(call.outputs) != 1:
         return None
     d = int(call.name[len("max_pool")])
-
-    def numbers(name: str, default: Any) -> tuple[int, ...]:
-        given = bound.get(name)
-        given = default if given is None or given == [] else given
-        return (given,) * d if isinstance(given, int) else tuple(given) * (d // len(given))
-
+    numbers = partial(per_dimension, bound, d)
     kernel = numbers("kernel_size", 1)
     if set(numbers("dilation", 1)) != {1} or bound.get("ceil_mode", False) or bound.get("return_indices", False):
         return None
@@ -105,7 +100,7 @@ def _resizes(call: OpCall) -> bool:
 def _pool_kind(call: OpCall) -> str | None:
     if call.members or len(call.inputs) != 1 or call.before:
         return None
-    if call.kind in (OpKind.AVERAGE_POOL, OpKind.REDUCE) and call.name not in ("interpolate", "upsample"):
+    if call.kind is OpKind.AVERAGE_POOL and call.name not in ("interpolate", "upsample"):
         return "mean"
     if call.kind is not OpKind.MAX_POOL:
         return None
