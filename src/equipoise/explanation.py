@@ -14,6 +14,7 @@ from equipoise import records, viz
 from equipoise.errors import OptionError, TargetError
 from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
+from equipoise.models.description import Said
 from equipoise.view import ClassScore, PhotoSource, Top, View, listed, parse_target
 
 if TYPE_CHECKING:
@@ -265,8 +266,8 @@ def explain(
         >>> explanation = equipoise.explain("cat.jpg", target="Egyptian cat")  # doctest: +SKIP
         >>> explanation.save("why.png")  # doctest: +SKIP
     """
-    said = {"output": options.pop("output", None), "preprocess": preprocess, "classes": classes}
-    network = described(load_kept(model), **said) if isinstance(model, str) else load(model, **said)
+    said = Said(output=options.pop("output", None), preprocess=preprocess, classes=classes)
+    network = described(load_kept(model), said) if isinstance(model, str) else load(model, said=said)
     several = listed(target)
     wanted = [parse_target(one, network.spec) for one in ([target] if several is None else several)]
     bound = network.bind(method, **options)

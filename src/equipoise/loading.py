@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from PIL import Image
 from torch import nn
 
 from equipoise import models
 from equipoise._references import is_reference, resolve
-from equipoise.errors import UnsupportedModelError
-from equipoise.models.description import read_description
-from equipoise.models.own import found_preprocessing, spec_of, unnamed, with_classes
+from equipoise._registry import Registry
+from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError
+from equipoise.models.description import Said, read_description
+from equipoise.models.own import (
+    as_binary,
+    changed,
+    channels_of,
+    found_preprocessing,
+    preprocessing_from,
+    retold,
+    spec_of,
+    unknown,
+    unnamed,
+)
 from equipoise.models.own_preprocessing import as_preprocessing
-from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
-from equipoise.network import Network, like_weights, logits_of
+from equipoise.network import Network, tried
 
 if TYPE_CHECKING:
     import torch
 
-    from equipoise.engine import Output
+    from equipoise.models.array_preprocessing import ArrayPreprocessing
     from equipoise.models.own_preprocessing import OwnPreprocessing
+    from equipoise.models.preprocessing import Preprocessing
+    from equipoise.models.spec import Task
 
 Model: TypeAlias = "str | nn.Module | tuple[nn.Module, ModelSpec] | Network"
 """Whatever a network is given as."""
@@ -42,69 +53,58 @@ def load(
     *,
     weights: Weights = None,
     device: str | torch.device | None = None,
-    output: Output = None,
-    preprocess: Any = None,  # any function of a photo
-    classes: Sequence[str] | None = None,
-    changes: Mapping[str, Any] | None = None,
+    said: Said | None = None,
+    **more: Any,
 ) -> Network:
     """The network behind whatever it is given as.
 
     Args:
-        model: A name of `equipoise.models.load_model`; ``"package.module:build"``, a function without arguments
-            that returns a module, or one and its `ModelSpec`; a description ``"mynet.toml"`` (see
-            `equipoise.models.description`); a module; such a pair; or a `Network`.
+        model: A name of `equipoise.models.load_model`; ``"package.module:build"``, a function that returns a module,
+            or one and its `ModelSpec`; a description ``"mynet.toml"`` (see `equipoise.models.description`); a
+            module; such a pair; or a `Network`.
         weights: For a name as of `equipoise.models.load_model`; for a function of your own a file of weights.
         device: Where a network loaded by name goes, ``None``: the CPU. One that is given stays where it is.
-        output: Which part of its result is the logits.
-        preprocess: From a Pillow image to a tensor ``(c, h, w)``, in place of what is known.
-        classes: Names of the classes, in place of what is known.
-        changes: Fields of `Preprocessing`, in place of what is known.
+        said: What is said of it in place of what is known.
+        **more: Fields of `Said`, likewise.
 
     Raises:
         UnsupportedModelError: If it is no network, or its preprocessing is a function, which has no fields.
-        OptionError: If there is no such function, or the class names do not fit.
+        OptionError: If there is no such function, or what is said does not fit.
         EquipoiseError: As `equipoise.models.load_model`, and as the network's first forward pass.
     """
-    if isinstance(model, str) and model.endswith(".toml"):
-        found: Any = _of_description(model, weights, device)
-    elif isinstance(model, str):
-        load_text = _of_own if is_reference(model) else _registered
-        found = load_text(model, weights, device)
+    said = replace(said or Said(), **more)
+    if isinstance(model, str):
+        kind = next(kind for kind in _KINDS.values() if kind.takes(model))
+        found, said = kind.load(model, weights, device, said)
     else:
+        _refuse_arguments(said, "a network that is built already")
         found = model
     if isinstance(found, nn.Module):
-        name = model if isinstance(model, str) else type(found).__name__
-        alone = _alone(found, name, output, preprocess, classes)
-        return described(alone, changes=changes)
-    return described(_as_network(found), output=output, preprocess=preprocess, classes=classes, changes=changes)
+        return alone(found, model if isinstance(model, str) else type(found).__name__, said)
+    return described(_as_network(found), said)
 
 
-def described(
-    network: Network,
-    *,
-    output: Output = None,
-    preprocess: Any = None,  # any function of a photo
-    classes: Sequence[str] | None = None,
-    changes: Mapping[str, Any] | None = None,
-) -> Network:
+def described(network: Network, said: Said | None = None, **more: Any) -> Network:
     """A network with what is said of it in place of what was known; see `load`."""
+    said = replace(said or Said(), **more)
     spec, assumed = network.spec, dict(network.assumed)
-    if preprocess is not None:
-        spec = replace(spec, preprocessing=as_preprocessing(preprocess))
+    if said.preprocess is not None:
+        spec = replace(spec, preprocessing=as_preprocessing(said.preprocess))
         assumed.pop("preprocessing", None)
-    if changes:
-        if not isinstance(spec.preprocessing, Preprocessing):
-            raise UnsupportedModelError(f"the preprocessing of {spec.name} is a function, so its size is its own")
-        preprocessing = replace(spec.preprocessing, **changes)
-        spec = replace(spec, preprocessing=preprocessing)
-        if assumed.pop("preprocessing", None) and not set(changes) >= _TELLING:
-            assumed["preprocessing"] = (
-                f"what was not said of preprocessing is assumed: photos are {preprocessing.words}"
-            )
-    if classes is not None:
-        spec = with_classes(spec, classes)
+    if said.changes:
+        spec = replace(spec, preprocessing=changed(spec, said.changes))
+        if assumed.pop("preprocessing", None) and not set(said.changes) >= _TELLING:
+            words = getattr(spec.preprocessing, "words", "")
+            assumed["preprocessing"] = f"what was not said of preprocessing is assumed: photos are {words}"
+    spec, still = retold(spec, said)
+    if not still:
         assumed.pop("classes", None)
-    return replace(network, spec=spec, assumed=assumed, output=network.output if output is None else output)
+    if said.task is not None or said.activation is not None:
+        assumed.pop("activation", None)
+    return replace(
+        network, spec=spec, assumed=assumed, output=network.output if said.output is None else said.output,
+        examples=said.examples or network.examples,
+    )  # fmt: skip
 
 
 def fetch(name: str) -> None:
@@ -113,14 +113,7 @@ def fetch(name: str) -> None:
     Raises:
         EquipoiseError: If there is no such network or function, or its weights cannot be had.
     """
-    if name.endswith(".toml"):
-        said = read_description(Path(name))
-        if said.weights is None:
-            fetch(said.architecture)
-    elif is_reference(name):
-        _maker(name)
-    else:
-        models.fetch(name)
+    next(kind for kind in _KINDS.values() if kind.takes(name)).fetch(name)
 
 
 @functools.lru_cache(maxsize=2)
@@ -156,44 +149,76 @@ def _as_network(found: Any) -> Network:
     raise UnsupportedModelError(f"a network is a name, a torch.nn.Module or the pair (module, spec), not {kind}")
 
 
-def _of_description(file: str, weights: Weights, device: str | torch.device | None) -> Network:
-    """The network that a file describes; ``weights`` in place of those that it names."""
-    said = read_description(Path(file))
-    network = load(said.architecture, weights=weights or said.weights, device=device, output=said.output)
-    return replace(described(network, classes=said.classes, changes=said.changes), name=file)
+@dataclass(frozen=True)
+class _Kind:
+    """One way in which a text names a network; the first that takes it loads it.
+
+    Attributes:
+        takes: Whether a text is of this kind.
+        load: From the text, weights, device and what is said, the network, and what is left to say of it.
+        fetch: Has its weights at hand.
+    """
+
+    takes: Callable[[str], bool]
+    load: Callable[[str, Weights, str | torch.device | None, Said], tuple[Any, Said]]
+    fetch: Callable[[str], object]
 
 
-def _registered(name: str, weights: Weights, device: str | torch.device | None) -> Network:
-    module, spec = models.load_model(name, weights=weights, device=device)
+def _of_description(file: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
+    """The network that a file describes; ``weights`` and what is said in place of what it says."""
+    told = read_description(Path(file))
+    whole = said.over(told.said)
+    if told.preprocessing_from is not None and whole.preprocess is None:
+        found = preprocessing_from(told.preprocessing_from, told.architecture)
+        whole = replace(whole, preprocess=found)
+    network = load(told.architecture, weights=weights or told.weights, device=device, said=whole)
+    return replace(network, name=file), Said()
+
+
+def _fetch_description(file: str) -> None:
+    told = read_description(Path(file))
+    if told.weights is None:
+        fetch(told.architecture)
+
+
+def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
+    module, spec = models.load_model(name, weights=weights, device=device, **said.arguments)
     assumed: dict[str, str] = {}
     if weights not in {None, "random"} and (note := unnamed(spec)):
         words = getattr(spec.preprocessing, "words", "prepared")
         assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture}"
         assumed["classes"] = note
-    return Network(module, spec, name, assumed=assumed)
+    if len(spec.classes) == 1 and said.task is None and said.activation != "none":
+        spec, assumed["activation"] = as_binary(spec)
+    return Network(module, spec, name, assumed=assumed), replace(said, arguments={})
 
 
-def _maker(reference: str) -> Any:
-    """A network of a user's own, or the function that makes it.
+def _maker(reference: str, arguments: Mapping[str, Any]) -> Any:
+    """A network of a user's own, or the function that makes it from ``arguments``.
 
     Raises:
         OptionError: If there is neither.
-        UnsupportedModelError: If what is there takes arguments, or is no function.
+        UnsupportedModelError: If what is there takes other arguments, or is no function.
     """
     made = resolve(reference)
     if not isinstance(made, nn.Module | tuple | Network):
         try:
-            inspect.signature(made).bind()
+            inspect.signature(made).bind(**arguments)
         except (TypeError, ValueError) as error:
-            raise UnsupportedModelError(f"{reference} is no function that makes a network without arguments") from error
+            said = f"with the arguments {', '.join(arguments)}" if arguments else "without arguments"
+            raise UnsupportedModelError(f"{reference} is no function that makes a network {said}") from error
     return made
 
 
-def _of_own(reference: str, weights: Weights, device: str | torch.device | None) -> nn.Module | Network:
+def _of_own(
+    reference: str, weights: Weights, device: str | torch.device | None, said: Said
+) -> tuple[nn.Module | Network, Said]:
     """What a function of a user's own returns, in eval mode."""
-    made = _maker(reference)
+    made = _maker(reference, said.arguments)
     if not isinstance(made, nn.Module | tuple | Network):
-        made = made()
+        made = made(**said.arguments)
+    else:
+        _refuse_arguments(said, reference)
     if isinstance(made, Network):
         made = (made.module, made.spec)
     module, spec = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
@@ -204,21 +229,65 @@ def _of_own(reference: str, weights: Weights, device: str | torch.device | None)
 
         load_strictly(module, read_state_dict(Path(weights)), name=reference, file=fspath(weights))
     module = module.eval().to(device or "cpu")
-    return module if spec is None else Network(module, spec, reference)
+    return module if spec is None else Network(module, spec, reference), replace(said, arguments={})
 
 
-def _alone(module: nn.Module, name: str, output: Output, preprocess: Any, classes: Sequence[str] | None) -> Network:
-    """A network that came without a description, described as far as that can be found out."""
+def _refuse_arguments(said: Said, what: str) -> None:
+    if said.arguments:
+        raise OptionError(f"{', '.join(said.arguments)} cannot be said of {what}: it takes no arguments")
+
+
+def alone(module: nn.Module, name: str, said: Said) -> Network:
+    """A network that came without a description, described as far as that can be found out; see `load`."""
     assumed: dict[str, str] = {}
-    preprocessing: Preprocessing | OwnPreprocessing
-    if preprocess is None:
+    preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing
+    if said.preprocess is None:
         preprocessing, note = found_preprocessing(module)
         assumed["preprocessing"] = f"{note} (preprocess= sets it)"
     else:
-        preprocessing = as_preprocessing(preprocess)
-    gray = preprocessing(Image.new("RGB", (256, 256), (128, 128, 128)))
-    outputs = logits_of(module, like_weights(gray[None], module), output).shape[1]
-    spec, unsaid = spec_of(module, outputs, preprocessing, name=name, classes=classes)
-    if unsaid is not None:
-        assumed["classes"] = f"{unsaid} (classes= sets them)"
-    return Network(module, spec, name, output, assumed)
+        preprocessing = as_preprocessing(said.preprocess)
+    network = Network(module, unknown(name, preprocessing), name, said.output, assumed)
+    if said.changes:  # before the network is tried, since it may take nothing else
+        network = described(network, changes=said.changes)
+    preprocessing = network.spec.preprocessing
+    assumed = dict(network.assumed)
+    try:
+        scores, squashing = tried(module, network.black(), said.output)
+    except NetworkError as error:
+        raise _other_channels(network, error) from error
+    spec, unsaid = spec_of(module, scores.shape[1], preprocessing, name=name)
+    assumed["classes"] = f"{unsaid} (classes= sets them)"
+    if said.task is None and said.activation is None:
+        spec, assumed["activation"] = _found_out(spec, squashing, said)
+    known = {key: note for key, note in assumed.items() if note}
+    return described(replace(network, spec=spec, assumed=known), replace(said, preprocess=None, changes={}))
+
+
+def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
+    """Why a network failed on what its preprocessing makes, where the number of channels tells it."""
+    count, told = channels_of(network.module), getattr(network.spec.preprocessing, "channels", None)
+    if told is None or count in {None, told}:
+        return error
+    return OptionError(f"preprocessing makes {told} channels (a mean each), and {network.name} takes {count}")
+
+
+def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[ModelSpec, str]:
+    """What a network's last operation says of its outputs, and a note."""
+    if squashing == "softmax":
+        return replace(spec, activation="none"), "the network ends in a softmax, so its outputs are taken as they are"
+    if squashing == "sigmoid":
+        task: Task = "multi-label"
+        if spec.outputs == 1:
+            spec, task = as_binary(spec)[0], "binary"
+        return replace(spec, task=task, activation="none"), (
+            f"the network ends in a sigmoid, so its outputs are taken as they are ({task})"
+        )
+    if spec.outputs == 1 and (said.classes is None or len(said.classes) != 2):
+        return as_binary(spec)
+    return spec, ""
+
+
+_KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
+_KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
+_KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
+_KINDS.add("name", _Kind(lambda _: True, _registered, models.fetch))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from equipoise import records
 from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
-from equipoise.errors import ShapeError
+from equipoise.errors import ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, make_method
 from equipoise.methods.propagation import Propagation
 from equipoise.methods.registering import layer_name
+from equipoise.models.array_preprocessing import ArrayPreprocessing
+from equipoise.models.own_preprocessing import OwnPreprocessing
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from pathlib import Path
 
     from equipoise.engine import Output, Trace
     from equipoise.methods import Attributor
-    from equipoise.models import ModelSpec
+    from equipoise.models import ModelSpec, Preprocessing
 
 ScoreOf: TypeAlias = "int | ClassGroup | Callable[[Tensor], Tensor]"
 """One explained score: of a class, of a group of classes, or any function of the logits ``(n, C)``."""
@@ -36,7 +39,9 @@ class Network:
         spec: Its classes and preprocessing.
         name: As it was asked for.
         output: Which part of its result is the logits, as of every method.
-        assumed: What nobody said about it and so was assumed: ``"preprocessing"`` or ``"classes"`` to a sentence.
+        assumed: What nobody said about it and so was assumed: ``"preprocessing"``, ``"classes"`` or ``"activation"``
+            to a sentence.
+        examples: A folder of photos to offer; ``None``: none.
     """
 
     module: nn.Module = field(repr=False)
@@ -44,6 +49,7 @@ class Network:
     name: str = ""
     output: Output = None
     assumed: Mapping[str, str] = field(default_factory=dict)
+    examples: Path | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -54,6 +60,19 @@ class Network:
     def device(self) -> torch.device:
         """Where its weights are."""
         return device_of(self.module)
+
+    @property
+    def pictures(self) -> Preprocessing | OwnPreprocessing:
+        """How photos are prepared, for what needs photos.
+
+        Raises:
+            UnsupportedModelError: If it takes none.
+        """
+        preprocessing = self.spec.preprocessing
+        if isinstance(preprocessing, ArrayPreprocessing):
+            size = " x ".join(map(str, preprocessing.size))
+            raise UnsupportedModelError(f"{self.spec.name} takes arrays of {size} values, and this needs photos")
+        return preprocessing
 
     def check(self) -> None:
         """Refuse a network that no method can explain.
@@ -68,6 +87,14 @@ class Network:
     def prepare(self, image: Image.Image) -> Tensor:
         """A photo as the network takes it: ``(1, c, h, w)``, on its device."""
         return like_weights(self.spec.preprocess(image).unsqueeze(0), self.module)
+
+    def black(self) -> Tensor:
+        """What the network takes of a black photo, or of an array of its lowest values: ``(1, c, *space)``."""
+        preprocessing = self.spec.preprocessing
+        if isinstance(preprocessing, OwnPreprocessing):
+            return self.prepare(Image.new("RGB", (256, 256)))
+        pixels = torch.zeros(1, preprocessing.channels, *preprocessing.space)
+        return like_weights(preprocessing.normalize(pixels), self.module)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """What the network says, as `logits_of`."""
@@ -133,6 +160,29 @@ def logits_of(module: nn.Module, inputs: Tensor, output: Output = None) -> Tenso
         logits = run(module, inputs.clone(), output)
         check_scores(module, logits)
     return logits.float().cpu()
+
+
+_SQUASHING: Final = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid"}
+_MOVING: Final = ("View", "Squeeze", "Unsqueeze", "Select", "Reshape", "Alias", "Slice", "Clone")  # of torch's graph
+
+
+def tried(module: nn.Module, inputs: Tensor, output: Output = None) -> tuple[Tensor, str | None]:
+    """What a network says of one image, and by which squashing it ends: ``"softmax"``, ``"sigmoid"`` or ``None``.
+
+    Args:
+        module: The network.
+        inputs: ``(1, c, *space)``.
+        output: Which part of its result is the scores.
+
+    Raises:
+        EquipoiseError: As `logits_of`.
+    """
+    logits = logits_of(module, inputs, output)
+    with aside(inputs.device, grad=True):
+        last = run(python_module(module), inputs.clone().requires_grad_(), output).grad_fn
+    while last is not None and type(last).__name__.startswith(_MOVING):
+        last = last.next_functions[0][0]
+    return logits, _SQUASHING.get(type(last).__name__)
 
 
 @dataclass(frozen=True, eq=False)

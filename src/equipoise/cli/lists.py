@@ -55,15 +55,13 @@ def print_layers(model: str, weights: str | None, output_of: str | None = None) 
         EquipoiseError: If the network cannot be loaded.
     """
     import torch  # noqa: PLC0415  # takes time
-    from PIL import Image  # noqa: PLC0415
 
     from equipoise.cli.request import load_network, read_output  # noqa: PLC0415
     from equipoise.methods.layers import list_layers  # noqa: PLC0415
 
     network = load_network(model, weights, output=read_output(output_of))
-    gray = Image.new("RGB", (512, 512), (128, 128, 128))  # any photo: only the shapes are shown
     with torch.no_grad():
-        rows = list_layers(network.module, network.prepare(gray), network.output)
+        rows = list_layers(network.module, network.black(), network.output)  # any photo: only the shapes are shown
     _print_table(
         [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]
     )

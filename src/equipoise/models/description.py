@@ -4,16 +4,30 @@
 
     architecture = "resnet18"        # a registered name, or package.module:build
     weights = "mine.pth"             # beside the description; left out: those of the name
+    num_classes = 2                  # left out: what the weights or the classes say
+    in_chans = 1                     # channels of the input; left out: what the weights say
     classes = ["cat", "dog"]         # or a file: a name a line, a JSON list or dict, or one with id2label
     output = "logits"                # which part of the network's result holds the scores; may be left out
+    task = "classification"          # or multi-label, binary, regression, embedding, segmentation, detection
+    activation = "softmax"           # or sigmoid, none: what makes probabilities of the outputs
+    threshold = 0.5                  # of multi-label: from which probability on a class is there
+    unit = "years"                   # of a regression
+    examples = "photos"              # a folder that the page offers
+
+    [arguments]                      # others that build the architecture
+    drop_rate = 0.1
 
     [preprocessing]                  # what is left out is the architecture's own
-    size = 96                        # or [height, width], in pixels: what the network sees
+    from = "preprocessor_config.json" # of Hugging Face; or "timm": the architecture's pretrained_cfg
+    size = 96                        # or [height, width], in pixels: what the network sees; [length] of a signal,
+                                     # [depth, height, width] of a volume
     resize = 110                     # to which the photo is resized first; left out: size
     crop_mode = "center"             # "center", "squash" or "border"
     interpolation = "bilinear"
-    mean = [0.5, 0.5, 0.5]           # for pixels between 0 and 1
+    mean = [0.5, 0.5, 0.5]           # of each channel, for pixels in value_range
     std = [0.25, 0.25, 0.25]
+    value_range = [0, 1]             # what black and white are before the mean; the values of an array
+    color_order = "RGB"              # or "BGR"
 
 Paths are relative to the description. It is checked before anything is loaded; what is wrong is one sentence with the
 file, the key, and the nearest right key.
@@ -22,19 +36,65 @@ file, the key, and the nearest right key.
 from __future__ import annotations
 
 import json
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, get_args
 
 from equipoise._registry import nearest
 from equipoise.errors import DescriptionError
-from equipoise.models.preprocessing import CROP_MODES
+from equipoise.models.preprocessing import CROP_MODES, ColorOrder
+from equipoise.models.spec import ACTIVATIONS, Activation, Task
 
-_KEYS: Final = ("architecture", "weights", "classes", "output", "preprocessing")
-_PREPROCESSING: Final = ("size", "resize", "crop_mode", "interpolation", "mean", "std")
+_KEYS: Final = (
+    "architecture", "weights", "num_classes", "in_chans", "classes", "output", "task", "activation", "threshold",
+    "unit", "examples", "arguments", "preprocessing",
+)  # fmt: skip
+_PREPROCESSING: Final = (
+    "from", "size", "resize", "crop_mode", "interpolation", "mean", "std", "value_range", "color_order",
+)  # fmt: skip
+Output: TypeAlias = int | str | Callable[[Any], Any] | None
+"""Which part of a network's result; see `equipoise.attribute`."""
+
 _INTERPOLATIONS: Final = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said of a network in place of what is known; ``None`` and what is empty: nothing.
+
+    Attributes:
+        classes: Names, one per class.
+        output: Which part of its result is the scores.
+        task: What its outputs are.
+        activation: What makes probabilities of them.
+        threshold: Of ``"multi-label"``.
+        unit: Of a regression.
+        examples: Photos to offer: a folder.
+        arguments: Keyword arguments that build the architecture: ``num_classes``, ``in_chans`` and others.
+        preprocess: From a photo to the network's input: `Preprocessing`, or any function.
+        changes: Fields of `Preprocessing`.
+    """
+
+    classes: Sequence[str] | None = None
+    output: Output = None
+    task: Task | None = None
+    activation: Activation | None = None
+    threshold: float | None = None
+    unit: str | None = None
+    examples: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: Any = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def over(self, other: Said) -> Said:
+        """Both, where this one counts for what both say."""
+        mine = {one.name: getattr(self, one.name) for one in fields(self)}
+        mine["changes"] = {**other.changes, **self.changes}
+        mine["arguments"] = {**other.arguments, **self.arguments}
+        return Said(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
 
 
 @dataclass(frozen=True)
@@ -44,16 +104,14 @@ class Description:
     Attributes:
         architecture: A registered name, or ``package.module:build``.
         weights: A file; ``None``: those of the name.
-        classes: Names; ``None``: not said.
-        output: Which part of the result is the logits.
-        changes: Fields of `Preprocessing` that the file sets.
+        said: The rest.
+        preprocessing_from: A preprocessor's file, or ``"timm"``; ``None``: the architecture's own.
     """
 
     architecture: str
     weights: Path | None = None
-    classes: tuple[str, ...] | None = None
-    output: int | str | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    said: Said = field(default_factory=Said)
+    preprocessing_from: Path | str | None = None
 
 
 def read_description(path: Path) -> Description:
@@ -63,27 +121,38 @@ def read_description(path: Path) -> Description:
         DescriptionError: If it is absent, no TOML, or says something that cannot be; the text names file and key.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DescriptionError(f"{path}: {error.strerror or 'cannot be read'}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DescriptionError(f"{path} is not TOML: {error}") from error
     check = _Check(path)
-    check.known(said, _KEYS)
-    table = said.get("preprocessing", {})
-    if not isinstance(table, dict):
-        check.wrong("preprocessing", table, "a table")
-    check.known(table, _PREPROCESSING, "preprocessing.")
-    architecture = said.get("architecture")
+    check.known(table, _KEYS)
+    preprocessing, arguments = (check.table(table, key) for key in ("preprocessing", "arguments"))
+    check.known(preprocessing, _PREPROCESSING, "preprocessing.")
+    architecture = table.get("architecture")
     if not isinstance(architecture, str) or not architecture or architecture.endswith(".toml"):
         check.wrong("architecture", architecture, "a registered name or package.module:build")
-    output = said.get("output")
-    if isinstance(output, bool) or not isinstance(output, int | str | None):
-        check.wrong("output", output, "an index or a key")
-    return Description(
-        str(architecture), _weights(said.get("weights"), check), _classes(said.get("classes"), check), output,
-        _changes(table, check),
-    )  # fmt: skip
+    for key in ("num_classes", "in_chans"):
+        if key in table:
+            if type(table[key]) is not int or table[key] < 1:
+                check.wrong(key, table[key], "a positive whole number")
+            arguments = {**arguments, key: table[key]}
+    said = Said(
+        classes=_classes(table.get("classes"), check),
+        output=check.of_type(table, "output", (int, str), "an index or a key"),
+        task=check.choice(table, "task", tuple(ACTIVATIONS)),
+        activation=check.choice(table, "activation", get_args(Activation)),
+        threshold=check.of_type(table, "threshold", (float, int), "a number between 0 and 1"),
+        unit=check.of_type(table, "unit", (str,), "a text"),
+        examples=_examples(table.get("examples"), check),
+        arguments=arguments,
+        changes=_changes(preprocessing, check),
+    )
+    source = check.of_type(preprocessing, "from", (str,), 'a file, or "timm"', "preprocessing.")
+    if source is not None and source != "timm":
+        source = check.beside("preprocessing.from", source)
+    return Description(str(architecture), _weights(table.get("weights"), check), said, source)
 
 
 @dataclass(frozen=True)
@@ -102,6 +171,26 @@ class _Check:
                 hint = f"did you mean {before}{near[0]}? " if near else ""
                 raise DescriptionError(f"{self.path} has no key {before}{key}; {hint}keys: {', '.join(keys)}")
 
+    def table(self, table: Mapping[str, Any], key: str) -> dict[str, Any]:
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            self.wrong(key, value, "a table")
+        return dict(value)
+
+    def of_type(self, table: Mapping[str, Any], key: str, kinds: tuple[type, ...], words: str, before: str = "") -> Any:
+        value = table.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            self.wrong(f"{before}{key}", value, words)
+        return value
+
+    def choice(self, table: Mapping[str, Any], key: str, choices: Sequence[str], before: str = "") -> Any:
+        value = table.get(key)
+        if value is not None and value not in choices:
+            near = nearest(str(value), list(choices), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            self.wrong(f"{before}{key}", value, f"one of {', '.join(choices)}{hint}")
+        return value
+
     def beside(self, key: str, name: str) -> Path:
         found = self.path.parent / name
         if not found.is_file():
@@ -115,6 +204,17 @@ def _weights(said: Any, check: _Check) -> Path | None:
     if not isinstance(said, str):
         check.wrong("weights", said, "a file")
     return check.beside("weights", said)
+
+
+def _examples(said: Any, check: _Check) -> Path | None:
+    if said is None:
+        return None
+    if not isinstance(said, str):
+        check.wrong("examples", said, "a folder")
+    folder: Path = check.path.parent / said
+    if not folder.is_dir():
+        raise DescriptionError(f"{check.path}: examples is {said!r}, and there is no folder {folder}")
+    return folder
 
 
 def _classes(said: Any, check: _Check) -> tuple[str, ...] | None:
@@ -165,26 +265,40 @@ def read_changes(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _changes(table: Mapping[str, Any], check: _Check) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if "size" in table:
-        changes["crop"] = changes["resize"] = _size("preprocessing.size", table["size"], check)
+        size = _size("preprocessing.size", table["size"], check, dimensions=(1, 2, 3))
+        changes |= {"crop": size, "resize": size} if len(size) == 2 else {"size": size}
     if "resize" in table:
         changes["resize"] = _size("preprocessing.resize", table["resize"], check)
-    for key, choices in (("crop_mode", CROP_MODES.names()), ("interpolation", _INTERPOLATIONS)):
+    for key, choices in (
+        ("crop_mode", CROP_MODES.names()), ("interpolation", _INTERPOLATIONS), ("color_order", get_args(ColorOrder)),
+    ):  # fmt: skip
+        if (value := check.choice(table, key, choices, "preprocessing.")) is not None:
+            changes[key] = value
+    for key, words in (("mean", "numbers, one per channel"), ("std", "positive numbers, one per channel")):
         if key in table:
-            if table[key] not in choices:
-                check.wrong(f"preprocessing.{key}", table[key], f"one of {', '.join(choices)}")
-            changes[key] = table[key]
-    for key in ("mean", "std"):
-        if key in table:
-            values = table[key]
-            numbers = isinstance(values, list) and all(type(value) in {int, float} for value in values)
-            if not numbers or len(values) != 3 or (key == "std" and min(values) <= 0):
-                check.wrong(f"preprocessing.{key}", values, f"three {'positive ' * (key == 'std')}numbers")
-            changes[key] = tuple(float(value) for value in values)
+            changes[key] = _numbers(table[key])
+            if not changes[key] or (key == "std" and min(changes[key]) <= 0):
+                check.wrong(f"preprocessing.{key}", table[key], words)
+    if "mean" in changes and "std" in changes and len(changes["mean"]) != len(changes["std"]):
+        check.wrong("preprocessing.std", table["std"], f"{len(changes['mean'])} numbers, as many as preprocessing.mean")
+    if "value_range" in table:
+        changes["value_range"] = _numbers(table["value_range"])
+        if len(changes["value_range"]) != 2 or changes["value_range"][0] >= changes["value_range"][1]:
+            check.wrong("preprocessing.value_range", table["value_range"], "[black, white], black below white")
     return changes
 
 
-def _size(key: str, said: Any, check: _Check) -> tuple[int, int]:
-    pair = [said, said] if type(said) is int else said
-    if not isinstance(pair, list) or len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
+def _numbers(values: Any) -> tuple[float, ...]:
+    """The numbers in a list, or one alone; none if they are no finite numbers."""
+    listed = values if isinstance(values, list) else [values]
+    if all(type(value) in {int, float} and math.isfinite(value) for value in listed):
+        return tuple(float(value) for value in listed)
+    return ()
+
+
+def _size(key: str, said: Any, check: _Check, dimensions: tuple[int, ...] = (2,)) -> tuple[int, ...]:
+    sides = [said, said] if type(said) is int else said
+    whole = isinstance(sides, list) and all(type(side) is int and side > 0 for side in sides)
+    if not whole or len(sides) not in dimensions:
         check.wrong(key, said, "a number of pixels, or [height, width]")
-    return pair[0], pair[1]
+    return tuple(sides)

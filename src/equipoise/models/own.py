@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from equipoise.errors import OptionError
+from torch import nn
+
+from equipoise.errors import OptionError, UnsupportedModelError
+from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from equipoise.models.description import Said
     from equipoise.models.own_preprocessing import OwnPreprocessing
+    from equipoise.models.spec import Task
+
+_OF_ARRAYS: Final = ("size", "mean", "std", "value_range")
+_CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def found_preprocessing(module: nn.Module) -> tuple[Preprocessing, str]:
@@ -27,29 +34,20 @@ def found_preprocessing(module: nn.Module) -> tuple[Preprocessing, str]:
 
         known = Preprocessing.from_timm(timm.data.resolve_data_config({}, pretrained_cfg=dict(config)))
         return known, f"no preprocessing was given, so photos are {known.words}, as the network's pretrained_cfg says"
-    usual = Preprocessing()
+    usual = Preprocessing().with_channels(channels_of(module) or 3)
     return usual, f"no preprocessing was given, so photos are {usual.words}, as is usual for ImageNet"
 
 
 def spec_of(
-    module: nn.Module,
-    outputs: int,
-    preprocessing: Preprocessing | OwnPreprocessing,
-    *,
-    name: str,
-    classes: Sequence[str] | None = None,
+    module: nn.Module, outputs: int, preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing, *, name: str
 ) -> tuple[ModelSpec, str | None]:
-    """The description of a network that came without, and a note on its classes if nobody named them.
+    """The description of a network that came without, and a note on its classes.
 
     Args:
         module: The network.
-        outputs: How many class scores it has.
+        outputs: How many class scores it has; 1000 are ImageNet's.
         preprocessing: Of photos.
         name: For people.
-        classes: Their names; ``None``: ImageNet's for 1000 outputs, else numbers.
-
-    Raises:
-        OptionError: If there are more or fewer names than outputs.
     """
     from equipoise.models.checkpoints import state_checksum  # noqa: PLC0415  # loads safetensors
     from equipoise.models.labels import class_names  # noqa: PLC0415  # loads torchvision and timm
@@ -57,14 +55,17 @@ def spec_of(
     names, synonyms = class_names(outputs)
     spec = ModelSpec(name, "own", type(module).__name__, names, preprocessing, "own", state_checksum(module),
                      synonyms=synonyms)  # fmt: skip
-    if classes is not None:
-        return with_classes(spec, classes), None
     return spec, unnamed(spec) or f"no class names were given, so the {outputs} classes have those of a usual set"
+
+
+def unknown(name: str, preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing) -> ModelSpec:
+    """A description that knows nothing but how photos are prepared."""
+    return ModelSpec(name, "own", "", (), preprocessing, "own", "")
 
 
 def unnamed(spec: ModelSpec) -> str | None:
     """A note on classes that have numbers for names; ``None`` if they have names."""
-    if spec.classes != tuple(f"class {index}" for index in range(len(spec.classes))):
+    if not is_numbered(spec.classes):
         return None
     last = len(spec.classes) - 1
     return (
@@ -74,14 +75,125 @@ def unnamed(spec: ModelSpec) -> str | None:
     )
 
 
-def with_classes(spec: ModelSpec, classes: Sequence[str]) -> ModelSpec:
-    """The same with other names for its classes.
+def is_numbered(classes: Sequence[str]) -> bool:
+    """Whether classes have numbers for names."""
+    return tuple(classes) == tuple(f"class {index}" for index in range(len(classes)))
+
+
+def as_binary(spec: ModelSpec) -> tuple[ModelSpec, str]:
+    """A network of one output, taken for the logit of the second of two classes, and a note that says so."""
+    note = (
+        "the one output is taken for a logit: class 1 where it is positive, class 0 where it is negative "
+        '(task = "regression" says that it is a value)'
+    )
+    return replace(spec, task="binary", classes=("class 0", "class 1"), synonyms=()), note
+
+
+def retold(spec: ModelSpec, said: Said) -> tuple[ModelSpec, bool]:
+    """A network's description with other classes, task and activation.
+
+    Args:
+        spec: What is known.
+        said: What is said.
+
+    Returns:
+        The description, and whether its classes have nobody's names.
 
     Raises:
-        OptionError: If they are no names, or more or fewer than the network has classes.
+        OptionError: If there are more or fewer names than classes, or task and activation do not fit the outputs.
     """
+    outputs = spec.outputs
+    task = _task(spec, said, outputs)
+    activation = said.activation
+    if activation is None and task == spec.task:
+        activation = spec.activation
+    if activation == "softmax" and outputs == 1:
+        raise OptionError(f"the softmax of the one output of {spec.name} is always 1; say sigmoid, or none")
+    names: Sequence[str] = spec.classes
+    if task != spec.task and (is_numbered(names) or "binary" in {task, spec.task}):
+        names = _numbered(task, outputs)
+    if said.classes is not None:
+        names = _checked(said.classes, spec, 2 if task == "binary" else outputs)
+    plain = replace(
+        spec, task=task, activation=activation, classes=tuple(names),
+        synonyms=spec.synonyms if tuple(names) == spec.classes else (),
+        unit=spec.unit if said.unit is None else said.unit,
+        threshold=spec.threshold if said.threshold is None else said.threshold,
+    )  # fmt: skip
+    return plain, said.classes is None and is_numbered(names)
+
+
+def _task(spec: ModelSpec, said: Said, outputs: int) -> Task:
+    if said.task == "binary" and outputs != 1:
+        raise OptionError(f"a binary network has one output, and {spec.name} has {outputs}; say classification")
+    if said.task is not None:
+        return said.task
+    if outputs == 1 and said.activation == "none":
+        return "regression"
+    if outputs == 1 and (said.activation == "sigmoid" or (said.classes is not None and len(said.classes) == 2)):
+        return "binary"
+    if said.activation == "sigmoid" and spec.task == "classification":
+        return "multi-label"
+    return spec.task
+
+
+def _numbered(task: Task, outputs: int) -> list[str]:
+    if task == "binary":
+        return ["class 0", "class 1"]
+    word = {"regression": "value", "embedding": "dimension"}.get(task, "class")
+    return [word] if outputs == 1 and word == "value" else [f"{word} {index}" for index in range(outputs)]
+
+
+def _checked(classes: Sequence[str], spec: ModelSpec, count: int) -> Sequence[str]:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise OptionError(f"classes are a list of names, one per output, not {classes!r}")
-    if len(classes) != len(spec.classes):
-        raise OptionError(f"{len(classes)} class names for {spec.name}, which has {len(spec.classes)} outputs")
-    return replace(spec, classes=tuple(classes), synonyms=())
+    if len(classes) != count:
+        has = "has one output of two classes" if count != spec.outputs else f"has {count} outputs"
+        raise OptionError(f"{len(classes)} class names for {spec.name}, which {has}")
+    return classes
+
+
+def changed(spec: ModelSpec, changes: Mapping[str, Any]) -> Preprocessing | ArrayPreprocessing:
+    """A network's preprocessing with other fields.
+
+    Raises:
+        OptionError: If the fields do not fit one another.
+        UnsupportedModelError: If its preprocessing is a function, which has no fields.
+    """
+    known = spec.preprocessing
+    if "size" in changes:  # of a signal or a volume
+        return ArrayPreprocessing(**{key: value for key, value in changes.items() if key in _OF_ARRAYS})
+    if isinstance(known, ArrayPreprocessing):
+        wrong = [key for key in changes if key not in _OF_ARRAYS]
+        if wrong:
+            raise OptionError(f"{', '.join(wrong)} cannot be said of arrays that are no pictures")
+        return replace(known, **changes)
+    if not isinstance(known, Preprocessing):
+        raise UnsupportedModelError(f"the preprocessing of {spec.name} is a function, so its size is its own")
+    said = [len(changes[key]) for key in ("mean", "std") if key in changes]
+    return replace(known.with_channels(said[0]) if said else known, **changes)
+
+
+def preprocessing_from(source: Path | str, architecture: str) -> Preprocessing:
+    """Preprocessing as a preprocessor's file of Hugging Face says, or ``"timm"``'s configuration of an architecture.
+
+    Raises:
+        DescriptionError: If the file says nothing of the kind.
+        UnknownNameError: If timm has no such architecture.
+    """
+    if isinstance(source, Path):
+        from equipoise.models.from_huggingface import read_preprocessor  # noqa: PLC0415  # only this needs it
+
+        found: Preprocessing = read_preprocessor(source)
+        return found
+    from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
+
+    return find(f"timm/{architecture.removeprefix('timm/')}").preprocessing
+
+
+def channels_of(module: nn.Module) -> int | None:
+    """How many channels a network takes, as its first layer of weights says; ``None`` if that cannot be told."""
+    for layer in module.modules():
+        if isinstance(layer, _CONVOLUTIONS):
+            return layer.in_channels
+    return None

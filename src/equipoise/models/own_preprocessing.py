@@ -52,6 +52,11 @@ class OwnPreprocessing:
         rows, columns = black.shape[1:]
         return cls(function, (rows, columns), low if known else None, high if known else None)
 
+    @property
+    def space(self) -> Size:
+        """What the network takes, in pixels."""
+        return self.crop
+
     def __call__(self, image: Image.Image) -> Tensor:
         """The network's input, float32, ``(c, h, w)``, on the CPU."""
         return _tensor(self.function, image)

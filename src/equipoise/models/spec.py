@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from equipoise._registry import nearest
-from equipoise.errors import TargetError, UnknownNameError
+from equipoise.errors import OptionError, TargetError, UnknownNameError
 from equipoise.models.groups import imagenet_group
 from equipoise.models.labels import imagenet_classes
 
@@ -17,8 +17,32 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.models.array_preprocessing import ArrayPreprocessing
     from equipoise.models.own_preprocessing import OwnPreprocessing
     from equipoise.models.preprocessing import Preprocessing
+
+
+Task: TypeAlias = Literal[
+    "classification", "multi-label", "binary", "regression", "embedding", "segmentation", "detection"
+]
+"""What a network's outputs are: one class of many; several at once; one logit, of the second of two classes; values;
+a vector to be compared; a class for each pixel; boxes."""
+
+Activation: TypeAlias = Literal["softmax", "sigmoid", "none"]
+"""What makes probabilities of a network's outputs; ``"none"``: they are what they say already."""
+
+ACTIVATIONS: Final[dict[Task, Activation]] = {
+    "classification": "softmax",
+    "multi-label": "sigmoid",
+    "binary": "sigmoid",
+    "regression": "none",
+    "embedding": "none",
+    "segmentation": "softmax",
+    "detection": "none",
+}
+"""The usual activation of each task."""
+
+_UNSURE: Final = frozenset({"regression", "embedding"})  # tasks whose outputs are no probabilities in any way
 
 
 @dataclass(frozen=True)
@@ -37,21 +61,57 @@ class ModelSpec:
         license: Of the weights, as its publisher writes it; ``None`` when unstated.
         citation: Where the weights are described (an arXiv number, an address); ``None`` when unstated.
         synonyms: For each class the other names it goes by, separated by commas; or nothing.
+        task: What its outputs are. ``"binary"`` has one output and two classes.
+        activation: What makes probabilities of them; ``None``: what is usual for the task.
+        unit: Of the values of a regression, for people.
+        threshold: From which probability on a class of ``"multi-label"`` is said to be there, 0 to 1.
+
+    Raises:
+        OptionError: If there is no such task or activation, the threshold is outside 0 to 1, or ``"binary"`` has not
+            two classes.
     """
 
     name: str
     source: str
     architecture: str
     classes: tuple[str, ...] = field(repr=False)
-    preprocessing: Preprocessing | OwnPreprocessing
+    preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing
     weights: str
     weights_checksum: str
     license: str | None = None
     citation: str | None = None
     synonyms: tuple[str, ...] = field(default=(), repr=False)
+    task: Task = "classification"
+    activation: Activation | None = None
+    unit: str = ""
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.task not in ACTIVATIONS:
+            raise OptionError(f"task is {self.task!r}; choose from {', '.join(ACTIVATIONS)}")
+        if self.activation not in (None, *get_args(Activation)):
+            raise OptionError(f"activation is {self.activation!r}; choose from {', '.join(get_args(Activation))}")
+        if not 0 <= self.threshold <= 1:
+            raise OptionError(f"threshold is {self.threshold}; it has to be between 0 and 1")
+        if self.task == "binary" and len(self.classes) != 2:
+            raise OptionError(f"a binary network has two classes, not {len(self.classes)}")
+
+    @property
+    def outputs(self) -> int:
+        """How many scores the network gives: one for each class; one for both of a binary network."""
+        return 1 if self.task == "binary" else len(self.classes)
+
+    def probabilities(self, scores: Tensor) -> Tensor | None:
+        """Probabilities from what the network gives, both ``(..., outputs)``; ``None`` where it gives no such."""
+        activation = self.activation or ACTIVATIONS[self.task]
+        if activation == "softmax":
+            return scores.softmax(-1)
+        if activation == "sigmoid":
+            return scores.sigmoid()
+        return None if self.task in _UNSURE else scores
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """The tensor the network takes, float32, shape ``(3, h, w)``, on the CPU."""
+        """The tensor the network takes, float32, shape ``(c, h, w)``, on the CPU."""
         return self.preprocessing(image)
 
     @property

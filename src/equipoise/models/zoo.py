@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equipoise._registry import nearest
 from equipoise.errors import UnknownNameError
@@ -73,6 +73,7 @@ def load_model(
     name: str,
     weights: str | PathLike[str] | None = None,
     device: torch.device | str | None = None,
+    **arguments: Any,
 ) -> tuple[nn.Module, ModelSpec]:
     """A convolutional network in eval mode, and what is known about it.
 
@@ -88,6 +89,7 @@ def load_model(
             safetensors or a state dict saved by torch, read without running code from it. A file must hold
             exactly the network's tensors; its classifier decides the number of classes.
         device: Where the network goes; ``None`` for the CPU.
+        **arguments: Keyword arguments that build the network: ``num_classes``, ``in_chans`` and others.
 
     Returns:
         The network, and its `ModelSpec`.

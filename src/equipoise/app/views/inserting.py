@@ -47,7 +47,7 @@ class Curves:
 
 def pixels_of(session: Session) -> Tensor:
     """What the network saw before normalization: ``(1, 3, h, w)``, 0 to 1."""
-    return session.network.spec.preprocessing.pixels(session.view.photo.image)[None]
+    return session.network.pictures.pixels(session.view.photo.image)[None]
 
 
 def curves(
@@ -64,7 +64,7 @@ def curves(
         Nam & Lee 2024, section 5.4 and Fig. 10; Petsiuk et al. 2018 (*RISE*), section 4.3.
     """
     heat = session.explain(index, options={"gamma": gamma}).explanation.heatmap.float().cpu()[None]
-    normalize = session.network.spec.preprocessing.normalize
+    normalize = session.network.pictures.normalize
 
     def score(images: Tensor, _numbers: Tensor) -> Tensor:
         return session.network.logits(normalize(images)).softmax(1)[:, index]

@@ -103,14 +103,14 @@ class Perturbation(Protocol):
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.spec.preprocessing.pixels(unit.samples[0].image())
+        return unit, bench.subject.network.pictures.pixels(unit.samples[0].image())
 
     def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
         """See `Protocol.look`."""
         unit, pixels = prepared
         sample = unit.samples[0]
         pixels = pixels.to(bench.subject.device)
-        inputs = bench.subject.spec.preprocessing.normalize(pixels)[None]
+        inputs = bench.subject.network.pictures.normalize(pixels)[None]
         logits = bench.subject.forward(inputs)[0]
         right = frozenset(index for one in sample.categories for index in bench.classes.members(one))
         goals = bench.goals(self.explain, sample, logits)
@@ -163,7 +163,7 @@ class Answer:
 
     def __call__(self, pixels: Tensor, _indices: Tensor) -> Tensor:
         """Accuracy (NaN without a label), agreement and probability, ``(m, 3)``, of pixels ``(m, 3, h, w)``."""
-        logits = self._subject.forward(self._subject.spec.preprocessing.normalize(pixels))
+        logits = self._subject.forward(self._subject.network.pictures.normalize(pixels))
         named = logits.argmax(1)
         right = torch.isin(named, torch.tensor(self._label, dtype=named.dtype)).double()
         if not self._label:

@@ -87,7 +87,7 @@ class Segmentation(Protocol):
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, Tensor]:
         """See `Protocol.prepare`."""
         (sample,) = unit.samples
-        size = bench.subject.spec.preprocessing.crop
+        size = bench.subject.network.pictures.crop
         inputs = bench.subject.sized(sample.image(), size)[None]
         wanted = sample.categories or (None,)  # objects that are no class of ImageNet have a mask all the same
         masks = [resized_mask(sample.mask(category), size) for category in wanted]

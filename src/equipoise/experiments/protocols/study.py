@@ -73,13 +73,13 @@ class PerturbationStudy(Protocol):
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.spec.preprocessing.pixels(unit.samples[0].image())
+        return unit, bench.subject.network.pictures.pixels(unit.samples[0].image())
 
     def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
         """See `Protocol.look`."""
         unit, pixels = prepared
         pixels = pixels.to(bench.subject.device)
-        inputs = bench.subject.spec.preprocessing.normalize(pixels)[None]
+        inputs = bench.subject.network.pictures.normalize(pixels)[None]
         logits = bench.subject.forward(inputs)[0]
         goals = bench.goals(self.explain, unit.samples[0], logits)
         return Seen(pixels, inputs, goals, frozenset(), int(logits.argmax()))
