@@ -87,6 +87,8 @@ def load(
 def described(network: Network, said: Said | None = None, **more: Any) -> Network:
     """A network with what is said of it in place of what was known; see `load`."""
     said = replace(said or Said(), **more)
+    if said == Said():
+        return network
     spec, assumed = network.spec, dict(network.assumed)
     if said.preprocess is not None:
         spec = replace(spec, preprocessing=as_preprocessing(said.preprocess))
@@ -179,6 +181,10 @@ def _fetch_description(file: str) -> None:
     told = read_description(Path(file))
     if told.weights is None:
         fetch(told.architecture)
+
+
+def _fetch_registered(name: str) -> None:
+    models.fetch(name)  # found when it is asked for: it loads torchvision and timm
 
 
 def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
@@ -290,4 +296,4 @@ def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[Mode
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
 _KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
 _KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
-_KINDS.add("name", _Kind(lambda _: True, _registered, models.fetch))
+_KINDS.add("name", _Kind(lambda _: True, _registered, _fetch_registered))

@@ -68,6 +68,8 @@ def test_record(fakes, tmp_path):
             "interpolation": "bilinear",
             "mean": [0.0, 0.0, 0.0],
             "std": [1.0, 1.0, 1.0],
+            "value_range": [0.0, 1.0],
+            "color_order": "RGB",
         },
     }
     assert record["method"] == {
