@@ -32,6 +32,18 @@ class ShapeError(EquipoiseError, ValueError):
     """A tensor of the wrong shape or dtype; the text prints both."""
 
 
+class NoScoresError(ShapeError):
+    """A network's result that is no class scores ``(n, C)``, or several things that may be.
+
+    Attributes:
+        result: What it returned, or the part of it that ``output=`` chose.
+    """
+
+    def __init__(self, text: str, result: object) -> None:
+        super().__init__(text)
+        self.result = result
+
+
 class TargetError(EquipoiseError, ValueError):
     """A target that is no class of this network; the text gives the range."""
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
 from equipoise._registry import nearest
-from equipoise.errors import OptionError, ShapeError
+from equipoise.errors import NoScoresError, OptionError, ShapeError
 
 Output: TypeAlias = int | str | Callable[[Any], Tensor] | None
 """The option ``output`` of every method: an index, a key or field, a function of the model's result, or ``None``."""
 
+_USUAL: Final = ("logits", "out")  # what the scores of a dictionary are called
 _CHOOSE = "choose with output= (an index, a key, or a function of the model's result)"
 
 
@@ -29,13 +30,14 @@ def pick_output(result: Any, n: int, output: Output = None) -> Tensor:
         Logits ``(n, C)``; one score per image ``(n,)`` becomes ``(n, 1)``.
 
     Raises:
-        ShapeError: If nothing, or more than one thing, has the shape of class scores.
+        NoScoresError: If nothing, or more than one thing, has the shape of class scores.
+        ShapeError: If it is a tensor of another dtype.
         OptionError: If ``output`` names nothing that the network returned.
     """
     logits = _named(result, n) if output is None else _chosen(result, output)
     what = "the model returned" if output is None else f"output={_label(output)} gives"
     if not isinstance(logits, Tensor):
-        raise ShapeError(f"{what} {_shape(logits)}, not logits (n, C)")
+        raise NoScoresError(f"{what} {_shape(logits)}, not logits (n, C)", logits)
     if not logits.is_floating_point():
         raise ShapeError(f"{what} {tuple(logits.shape)} of {logits.dtype}; expected floating-point logits ({n}, C)")
     if logits.dim() == 1 and len(logits) == n:
@@ -43,8 +45,26 @@ def pick_output(result: Any, n: int, output: Output = None) -> Tensor:
     if logits.dim() != 2 or len(logits) != n:
         hint = f"; {_CHOOSE}, such as output=lambda result: result.flatten(2).mean(2)" if logits.dim() > 2 else ""
         batched = ", one row for each image of the batch" if logits.dim() < 2 else ""
-        raise ShapeError(f"{what} {tuple(logits.shape)}; expected logits ({n}, C){batched}{hint}")
+        raise NoScoresError(f"{what} {tuple(logits.shape)}; expected logits ({n}, C){batched}{hint}", logits)
     return logits
+
+
+def raw_output(result: Any, output: Output = None) -> Any:
+    """What a target that is a function of the model's raw output is given.
+
+    Args:
+        result: What the network returned.
+        output: Which part of it; ``None``: the tensor itself, what is called ``logits`` or ``out``, else all of it.
+
+    Raises:
+        OptionError: If ``output`` names nothing that the network returned.
+    """
+    if output is not None:
+        return _chosen(result, output)
+    if isinstance(result, Mapping):
+        return next((result[key] for key in _USUAL if isinstance(result.get(key), Tensor)), result)
+    found = getattr(result, "logits", None)
+    return found if isinstance(found, Tensor) else result
 
 
 def _named(result: Any, n: int) -> Any:
@@ -62,10 +82,12 @@ def _named(result: Any, n: int) -> Any:
         return entries[found[0]]
     listed = ", ".join(f"{key!r}: {_shape(entry)}" for key, entry in entries.items()) or "nothing"
     if not found:
-        raise ShapeError(f"the model returned {type(result).__name__} ({listed}), none of it ({n}, C); {_CHOOSE}")
+        raise NoScoresError(
+            f"the model returned {type(result).__name__} ({listed}), none of it ({n}, C); {_CHOOSE}", result
+        )
     which = " or ".join(f"output={key!r}" for key in found)
-    raise ShapeError(
-        f"the model returned {type(result).__name__} ({listed}), which may be logits or not; {_CHOOSE}: {which}"
+    raise NoScoresError(
+        f"the model returned {type(result).__name__} ({listed}), which may be logits or not; {_CHOOSE}: {which}", result
     )
 
 

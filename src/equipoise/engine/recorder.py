@@ -88,6 +88,7 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.no_grad())
         recorder = _Recorder(model, inputs, kinds)
+        recorder.trace.dense = bool(getattr(output, "dense", False))
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
         stack.enter_context(recorder)

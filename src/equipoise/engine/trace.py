@@ -217,6 +217,7 @@ class Trace:
         mixed: Values that mix images or hold some of them only, and the calls that made them.
         module_outputs: What each module returned last, by dotted name.
         n: Number of images.
+        dense: Whether the scores are read off an output that is none: a class for each pixel, boxes.
     """
 
     n: int
@@ -228,6 +229,7 @@ class Trace:
     barriers: set[Value] = field(default_factory=set)
     twins: dict[Value, Value] = field(default_factory=dict)
     mixed: dict[Value, OpCall] = field(default_factory=dict)
+    dense: bool = False
     output: Value = field(init=False)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry, nearest
-from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module
+from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module, run
 from equipoise.engine.outputs import Output, check_output_option, pick_output
-from equipoise.errors import ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.errors import NoScoresError, ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.methods.reading import Column, Largest, Reading, functions_of
 from equipoise.methods.registering import MethodRegistry
-from equipoise.methods.targets import Target, Targets
+from equipoise.methods.targets import ClassGroup, Target, Targets
 
 
 @runtime_checkable
@@ -84,8 +86,32 @@ class Method:
             return torch.zeros_like(inputs)
         images = native(self.model, inputs)
         with aside(inputs.device):
-            targets, found = self.explained(images, target)
+            targets, found = self._read(images, target)
             return targets.format(found.to(inputs.dtype))
+
+    def _read(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
+        """As `explained`, also of a network that gives more than class scores; see `Reading`."""
+        if not isinstance(self.output, Reading):
+            try:
+                return self.explained(images, target)
+            except NoScoresError:  # then what it gives is read
+                pass
+        raw = self.output.output if isinstance(self.output, Reading) else self.output
+        functions = functions_of(target)
+        if functions is not None and not all(isinstance(one, ClassGroup) for one in functions):
+            reading = Reading(raw, functions)
+            columns = [Column(index) for index in range(len(functions))]
+            target = columns[0] if callable(target) else columns
+        else:
+            reading = Reading(raw)
+            if target is None:
+                target = run(python_module(self.model), images.clone(), Largest(raw)).argmax(1)
+        reader = copy.copy(self)
+        reader.output = reading
+        try:
+            return reader.explained(images, target)
+        finally:
+            self.notes = reader.notes
 
 
 MethodFunction: TypeAlias = Callable[..., Tensor]

@@ -15,6 +15,7 @@ from equipoise.engine.canonical import open_at, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.errors import LayerError
 from equipoise.methods.attention import is_attention
+from equipoise.methods.shared import shared_map
 from equipoise.methods.starts import head_of
 
 LastMaps: TypeAlias = Registry[Callable[[Trace], Value]]
@@ -73,6 +74,8 @@ def find_layer(
     if not maps:
         check_images(trace, *trace.ancestors(trace.output))
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
+    if trace.dense:
+        return shared_map(trace, maps, _refuse_early_start)
     _refuse_early_start(trace, maps[-1])
     found = pick(trace, maps)
     check_images(trace, found)

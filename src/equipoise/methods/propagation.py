@@ -15,10 +15,11 @@ from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value
 from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import LayerError, OptionError, UntracedTensorError
+from equipoise.errors import LayerError, NoScoresError, OptionError, UntracedTensorError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import Method, check_inputs
 from equipoise.methods.evaluate import UNREACHED
+from equipoise.methods.reading import Reading
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
@@ -77,7 +78,10 @@ class Propagation(Method):
         check_inputs(inputs)
         images = native(self.model, inputs)
         with aside(inputs.device):
-            return self._record(images)
+            try:
+                return self._record(images)
+            except NoScoresError:
+                return record(self.model, images, keep=self.keep, output=Reading(self.output))
 
     def attribute_trace(self, trace: Trace, target: Target = None) -> Tensor | list[Tensor]:
         """As `attribute`, of a forward pass that `trace` recorded; it can be explained again."""
