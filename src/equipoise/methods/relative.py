@@ -51,8 +51,33 @@ class _ToThePixels(Propagation):
         self.bounds = parse_bounds(input_bounds)
 
 
+class _FromTheScores(_ToThePixels):
+    """One that starts at the scores, too.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"paper"`` or ``"reference"``.
+        input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``, or ``"logit"``, which ``profile="reference"`` starts with.
+
+    Raises:
+        OptionError: If the start is unknown.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        input_bounds: GivenBounds = None,
+        start: StartName = "class",
+    ) -> None:
+        super().__init__(model, profile=profile, input_bounds=input_bounds)
+        self.start = check_start(start, reference=self.reference)
+
+
 @METHODS.register("rap", aliases=("RAP",))
-class RAP(_ToThePixels):
+class RAP(_FromTheScores):
     """Relative attributing propagation: unimportant neurons become negative by a uniform shift.
 
     Args:
@@ -72,17 +97,6 @@ class RAP(_ToThePixels):
     """
 
     summary: ClassVar[str] = "relative attributing propagation (RAP)"
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        profile: ProfileName = "paper",
-        input_bounds: GivenBounds = None,
-        start: StartName = "class",
-    ) -> None:
-        super().__init__(model, profile=profile, input_bounds=input_bounds)
-        self.start = check_start(start, reference=self.reference)
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
@@ -155,7 +169,7 @@ class RSP(_ToThePixels):
 
 
 @METHODS.register("agf", aliases=("AGF",))
-class AGF(_ToThePixels):
+class AGF(_FromTheScores):
     """Attribution guided factorization.
 
     Args:
@@ -179,17 +193,6 @@ class AGF(_ToThePixels):
 
     summary: ClassVar[str] = "attribution guided factorization (AGF)"
     level = "map"
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        profile: ProfileName = "paper",
-        input_bounds: GivenBounds = None,
-        start: StartName = "class",
-    ) -> None:
-        super().__init__(model, profile=profile, input_bounds=input_bounds)
-        self.start = check_start(start, reference=self.reference)
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
