@@ -24,7 +24,7 @@ import zennit.attribution
 import zennit.canonizers
 import zennit.composites
 import zennit.torchvision
-from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, ratios, sentence, settle, spread
+from measuring import RESULTS, ROUNDS, SEED, SIZE, Job, Record, interleaved, parser, ratios, sentence, settle, spread
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -40,7 +40,7 @@ UNIT = "gradient"
 CHANNELS_LAST = "gradient, channels last"
 
 
-def gradient(model: nn.Module, images: Tensor) -> Run:
+def gradient(model: nn.Module, images: Tensor) -> Job:
     """The unit: forward, and backward to the pixels; parameters need no gradient."""
 
     def run() -> Tensor:
@@ -52,31 +52,31 @@ def gradient(model: nn.Module, images: Tensor) -> Run:
     return run
 
 
-def gradient_channels_last(model: nn.Module, images: Tensor) -> Run:
+def gradient_channels_last(model: nn.Module, images: Tensor) -> Job:
     """The unit with weights and images laid out as oneDNN's convolutions like them, as AE's own work is."""
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)
     return gradient(model, images.contiguous(memory_format=torch.channels_last))
 
 
-def ae(model: nn.Module, images: Tensor) -> Run:
+def ae(model: nn.Module, images: Tensor) -> Job:
     """Attribution Equilibrium, profile ``paper``, one class per image."""
     method = AttributionEquilibrium(model)
     return lambda: method.attribute(images, 0)
 
 
-def ae_two_classes(model: nn.Module, images: Tensor) -> Run:
+def ae_two_classes(model: nn.Module, images: Tensor) -> Job:
     """The same for two classes of each image, from one forward pass."""
     method = AttributionEquilibrium(model)
     target = torch.tensor([[0, 1]] * len(images))
     return lambda: method.attribute(images, target)
 
 
-def zennit_box(model: nn.Module, images: Tensor) -> Run:
+def zennit_box(model: nn.Module, images: Tensor) -> Job:
     """zennit's EpsilonGammaBox between the images' own extremes."""
     return zennit_run("EpsilonGammaBox", model, images, float(images.min()), float(images.max()))
 
 
-def zennit_run(name: str, model: nn.Module, images: Tensor, lowest: float, highest: float) -> Run:
+def zennit_run(name: str, model: nn.Module, images: Tensor, lowest: float, highest: float) -> Job:
     """One of zennit's composites, with the canonizer that it has for the network; a box rule gets the two bounds."""
     resnet = type(model).__name__ == "ResNet"
     canonizer = zennit.torchvision.ResNetCanonizer() if resnet else zennit.canonizers.SequentialMergeBatchNorm()
@@ -92,12 +92,12 @@ def zennit_run(name: str, model: nn.Module, images: Tensor, lowest: float, highe
     return run
 
 
-def captum_lrp(model: nn.Module, images: Tensor) -> Run:
+def captum_lrp(model: nn.Module, images: Tensor) -> Job:
     """captum's LRP with its default rules."""
     return lambda: captum.attr.LRP(model).attribute(images, 0)
 
 
-SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Run]] = {
+SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Job]] = {
     UNIT: gradient,
     CHANNELS_LAST: gradient_channels_last,
     "ae": ae,
@@ -107,7 +107,7 @@ SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Run]] = {
 }
 
 
-def prepare(subject: str, model: nn.Module, batch: int, size: int) -> Run:
+def prepare(subject: str, model: nn.Module, batch: int, size: int) -> Job:
     """A subject on its own copy of the network and on images of noise; run once, so that failures show here."""
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(SEED))
     own = copy.deepcopy(model).requires_grad_(requires_grad=False)
@@ -120,7 +120,7 @@ def prepare(subject: str, model: nn.Module, batch: int, size: int) -> Run:
 def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, Any]:
     """Every subject on one network, interleaved: one run of each in each round."""
     model = build(name)
-    runs: dict[str, Run] = {}
+    runs: dict[str, Job] = {}
     result: dict[str, Any] = {}
     for subject in SUBJECTS:
         try:
@@ -180,7 +180,7 @@ def _status(field: str) -> int:
 _WEIGHTS = ("conv", "addmm", "aten::mm", "aten::bmm")
 
 
-def where(run: Run) -> dict[str, Any]:
+def where(run: Job) -> dict[str, Any]:
     """Where the time of one run goes: calls and share of CPU time of each operation's own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

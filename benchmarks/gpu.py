@@ -24,8 +24,8 @@ from measuring import (
     ROUNDS,
     SEED,
     SIZE,
+    Job,
     Record,
-    Run,
     clock,
     interleaved,
     parser,
@@ -58,10 +58,10 @@ def tf32(*, allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def timer(device: torch.device) -> Callable[[Run], float]:
+def timer(device: torch.device) -> Callable[[Job], float]:
     """Seconds of one run on the device; not a number where its memory does not suffice."""
 
-    def timed(run: Run) -> float:
+    def timed(run: Job) -> float:
         try:
             if device.type != "cuda":
                 return clock(run)
@@ -92,7 +92,7 @@ def peak_rate(dtype: torch.dtype, device: torch.device, side: int, rounds: int) 
     return 2 * side**3 / min(timed(lambda: a @ b) for _ in range(rounds))
 
 
-def memory(run: Run, device: torch.device) -> int | None:
+def memory(run: Job, device: torch.device) -> int | None:
     """Peak of the device's allocated memory above what was allocated before, in MiB; a CPU has no such count."""
     if device.type != "cuda":
         return None
@@ -104,7 +104,7 @@ def memory(run: Run, device: torch.device) -> int | None:
     return int(torch.cuda.max_memory_allocated(device) - before) // 2**20
 
 
-def operations(run: Run) -> int:
+def operations(run: Job) -> int:
     """Floating-point operations of the convolutions and matrix products of one run."""
     counter = FlopCounterMode(display=False)
     with counter:
@@ -122,7 +122,7 @@ def measure(model: nn.Module, images: Tensor, rounds: int, peak: float) -> dict[
         peak: What the device can do, in floating-point operations per second.
     """
     device, timed = images.device, timer(images.device)
-    runs: dict[str, Run] = {}
+    runs: dict[str, Job] = {}
     result: dict[str, Any] = {}
     for subject in COMPARED:
         try:

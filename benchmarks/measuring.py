@@ -26,7 +26,7 @@ import torch
 
 from equipoise.records import write_atomically
 
-Run = Callable[[], Any]
+Job = Callable[[], Any]
 
 RESULTS = Path(__file__).parent / "results"
 SIZE, SEED, ROUNDS = 224, 0, 7
@@ -49,7 +49,7 @@ def settle() -> None:
 
 
 def interleaved(
-    runs: Mapping[str, Run], rounds: int, timed: Callable[[Run], float] | None = None
+    runs: Mapping[str, Job], rounds: int, timed: Callable[[Job], float] | None = None
 ) -> dict[str, list[float]]:
     """Seconds of every run, once in each round, in rotating order; nothing is warmed up here.
 
@@ -68,7 +68,7 @@ def interleaved(
     return seconds
 
 
-def clock(run: Run) -> float:
+def clock(run: Job) -> float:
     """Seconds of one run; garbage of the ones before is collected first."""
     gc.collect()
     start = time.perf_counter()

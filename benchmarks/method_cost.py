@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from ae_cost import MODELS, gradient
-from measuring import RESULTS, SEED, SIZE, Run, clock, interleaved, load, machine, parser, ratios, settle, spread
+from measuring import RESULTS, SEED, SIZE, Job, clock, interleaved, load, machine, parser, ratios, settle, spread
 from torch import Tensor, nn
 
 from equipoise.methods import METHODS
@@ -55,7 +55,7 @@ def count(method: str, body: nn.Module, images: Tensor) -> tuple[int, int]:
     return model.forwards, model.backwards
 
 
-def forward(model: nn.Module, images: Tensor) -> Run:
+def forward(model: nn.Module, images: Tensor) -> Job:
     """A forward pass alone."""
 
     def run() -> Tensor:
@@ -76,12 +76,12 @@ def measure(name: str, size: int, rounds: int) -> dict[str, Any]:
     model = build(name).requires_grad_(requires_grad=False)
     images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(SEED))
     unit = gradient(model, images)
-    runs: dict[str, Run] = {"unit": unit, "forward": forward(model, images)}
+    runs: dict[str, Job] = {"unit": unit, "forward": forward(model, images)}
     result: dict[str, Any] = {}
     for method in METHODS:
         if method in COUNTED:
             continue
-        run: Run = partial(METHODS[method](model).attribute, images, 0)
+        run: Job = partial(METHODS[method](model).attribute, images, 0)
         try:
             if method not in ONCE:
                 run()

@@ -14,7 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, settle, spread
+from measuring import RESULTS, ROUNDS, SEED, SIZE, Job, Record, interleaved, parser, settle, spread
 
 import equipoise
 
@@ -40,7 +40,7 @@ def process(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], env=environment, stdout=quiet, stderr=quiet, check=False)  # noqa: S603
 
 
-def cpu(run: Run) -> float:
+def cpu(run: Job) -> float:
     """CPU seconds of the processes that a run starts and waits for."""
     before = os.times()
     run()
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     rounds = 1 if options.quick else ROUNDS
     output = options.output or RESULTS / ("start_up_quick.json" if options.quick else "start_up.json")
     record = Record(output, {"size": SIZE, "seed": SEED, "rounds": rounds}, go_on=False)
-    runs: dict[str, Run] = {TORCH: partial(process, "-c", TORCH)}
+    runs: dict[str, Job] = {TORCH: partial(process, "-c", TORCH)}
     runs |= {command: partial(process, "-m", "equipoise", *command.split()) for command in COMMANDS}
     for run in runs.values():
         run()

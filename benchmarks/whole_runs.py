@@ -19,7 +19,7 @@ from typing import Any
 import data_set
 import torch
 from ae_cost import zennit_run
-from measuring import RESULTS, ROUNDS, SEED, SIZE, Record, Run, interleaved, parser, ratios, settle, spread
+from measuring import RESULTS, ROUNDS, SEED, SIZE, Job, Record, interleaved, parser, ratios, settle, spread
 
 from equipoise.methods import METHODS
 from equipoise.models import build
@@ -83,12 +83,12 @@ def growth(network: str, scale: Scale) -> dict[str, Any]:
     shapes = {"one": (1, scale.size), "batch": (scale.ten, scale.size), "pixels": (1, 2 * scale.size)}
     generator = torch.Generator().manual_seed(SEED)
     images = {name: torch.randn(n, 3, side, side, generator=generator) for name, (n, side) in shapes.items()}
-    runs: dict[str, Run] = {name: partial(method.attribute, inputs, 0) for name, inputs in images.items()}
+    runs: dict[str, Job] = {name: partial(method.attribute, inputs, 0) for name, inputs in images.items()}
     interleaved(runs, 1)
     seconds = interleaved(runs, scale.rounds)
     with tempfile.TemporaryDirectory() as folder:
         data = data_set.photos(Path(folder) / "data", scale.few * scale.ten)
-        sets: dict[str, Run] = {
+        sets: dict[str, Job] = {
             "few": lambda: data_set.explain(network, data, limit=scale.few).photos,
             "many": lambda: data_set.explain(network, data).photos,
         }

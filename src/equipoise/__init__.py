@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from equipoise._bars import rich_bar
 from equipoise._lazy import lazily
 from equipoise._progress import draw_with
-from equipoise.errors import EquipoiseError as EquipoiseError
 
 if TYPE_CHECKING:
     from equipoise import datasets as datasets
     from equipoise import experiments as experiments
     from equipoise import metrics as metrics
+    from equipoise.errors import EquipoiseError as EquipoiseError
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain
     from equipoise.loading import load_model as load_model
@@ -31,11 +31,4 @@ __version__ = "0.1.0"
 draw_with(rich_bar)
 
 # Imported when first asked for: the methods need torch, the rest Pillow, torchvision or timm.
-_MODULES = {
-    "equipoise.errors": ("EquipoiseError",),
-    "equipoise.explanation": ("Explanation", "explain"),
-    "equipoise.methods": ("METHODS", "AttributionEquilibrium", "ClassGroup", "attribute", "heatmap"),
-    "equipoise.loading": ("load_model",),
-    "": ("datasets", "experiments", "metrics"),
-}
-__getattr__, __dir__ = lazily(__name__, {name: module for module, names in _MODULES.items() for name in names})
+__getattr__, __dir__ = lazily(__name__)

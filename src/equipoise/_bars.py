@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from equipoise._progress import Bar, Line
+from equipoise._progress import Bar, ProgressLine
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -16,7 +16,7 @@ def rich_bar(text: str, total: int) -> Bar:
         from rich.console import Console  # noqa: PLC0415  # takes time, and may be absent
         from rich.progress import Progress as RichProgress  # noqa: PLC0415  # as above
     except ImportError:
-        return Line(text, total)
+        return ProgressLine(text, total)
     return _RichBar(RichProgress(console=Console(stderr=True), transient=True), text, total)
 
 

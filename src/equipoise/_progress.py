@@ -21,7 +21,7 @@ Draw = Callable[[str, int], Bar]
 """From a text and a total to a bar that is shown."""
 
 
-class Line:
+class ProgressLine:
     """The bar of a terminal for which nothing better is to be had: the text, once.
 
     Args:
@@ -40,7 +40,7 @@ class Line:
         """See `Bar`."""
 
 
-_draws: list[Draw] = [Line]
+_draws: list[Draw] = [ProgressLine]
 
 
 def draw_with(draw: Draw) -> None:

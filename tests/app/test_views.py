@@ -225,7 +225,7 @@ def test_names_are_only_text():
         + markup.message(HOSTILE, error=True)
         + markup.title(HOSTILE)
         + markup.table([HOSTILE], [[HOSTILE]], HOSTILE)
-        + markup.chart([markup.Line(HOSTILE, ((0.0, 1.0),), "eq-own")], 0.5, HOSTILE, HOSTILE)
+        + markup.chart([markup.Curve(HOSTILE, ((0.0, 1.0),), "eq-own")], 0.5, HOSTILE, HOSTILE)
     )
     assert "<script" not in html
     assert Text(html).words.count(HOSTILE) == 10

@@ -114,7 +114,7 @@ def test_independent_randomization_leaves_the_other_layers(values):
 
 
 def test_the_perturbation_study(values):
-    methods = (PERFECT, MethodRun("pixels", "random"), MethodRun("disc", "equipoise.experiments.protocols.study:disc"))
+    methods = (PERFECT, MethodRun("pixels", "random"), MethodRun("disc", "equipoise.experiments.recipes.disc:disc"))
     found = values(PerturbationStudy(share=AREA, canvas="black"), methods=methods)
     assert found["perfect", "kept", None] == [1.0] * 8
     assert found["perfect", "drop", None] == pytest.approx([0.75] * 8, abs=0.01)

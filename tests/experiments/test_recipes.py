@@ -110,9 +110,9 @@ def test_what_a_protocol_measures_undeclared_ends_the_run(world, tmp_path, make_
 class Twins(Gallery):
     """Explains two classes of one name, as ImageNet has two cranes."""
 
-    def measure(self, seen, bench, run):  # noqa: ARG002  # one signature
+    def measure(self, question, bench, run):  # noqa: ARG002  # one signature
         result = Result()
-        heat = run.heatmaps(seen.inputs, [seen.goals[0][1]])[0]
+        heat = run.heatmaps(question.inputs, [question.goals[0][1]])[0]
         for category, factor in ((0, 1.0), (1, -1.0)):
             goal = Goal(category, "crane")
             result.rows.append(Measured(goal, "sum", factor))

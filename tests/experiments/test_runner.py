@@ -46,6 +46,17 @@ def test_every_image_class_method_and_metric_has_one_row(world, tmp_path, make_r
     assert finished.problems == []
 
 
+def test_what_is_assumed_of_a_network_is_said_once(world, tmp_path, make_recipe, monkeypatch):
+    monkeypatch.setattr(colors, "bare", colors.ColorNet, raising=False)
+    recipe = make_recipe(Gallery(), (PERFECT,), columns=(), pairs=(("folder", "colors:bare"),))
+    told = Notebook()
+    finished = run(Plan(recipe, tmp_path / "run", world, limit=1), told)
+    assumed = [note for note in finished.notes if note.startswith("colors:bare: ")]
+    assert len(assumed) == 2
+    assert "preprocess" in assumed[0]
+    assert [line for line in told.lines if line in assumed] == assumed
+
+
 def test_two_runs_give_equal_numbers(world, tmp_path, make_recipe):
     recipe = make_recipe(methods=(PERFECT, MethodRun("AE", "ae"), MethodRun("Random", "random")))
     first = run(Plan(recipe, tmp_path / "one", world))

@@ -43,7 +43,7 @@ def photo_input(**options: Any) -> gr.Image:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PageContent:
     """What the page is made of.
 
     Attributes:

@@ -116,7 +116,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> 
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A curve of a chart.
 
     Attributes:
@@ -130,11 +130,11 @@ class Line:
     kind: str
 
 
-def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
+def chart(curves: Sequence[Curve], mark: float, across: str, up: str) -> str:
     """Curves in a square from 0 to 1, with a vertical mark; the numbers follow for screen readers.
 
     Args:
-        lines: The curves.
+        curves: The curves.
         mark: Where the mark stands, 0 to 1.
         across: What x is.
         up: What y is.
@@ -149,13 +149,13 @@ def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
             f'<text x="{left - 8}" y="{y + 4:g}" text-anchor="end">{share:g}</text>',
             f'<text x="{x:g}" y="{top + height + 18}" text-anchor="middle">{100 * share:g} %</text>',
         ]
-    for place, line in enumerate(lines):
-        points = [(left + width * x, top + height * (1 - y)) for x, y in line.points]
+    for place, curve in enumerate(curves):
+        points = [(left + width * x, top + height * (1 - y)) for x, y in curve.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="{line.kind}" points="{path}"/>')
+        parts.append(f'<polyline class="{curve.kind}" points="{path}"/>')
         x = left + 18 + 230 * place
-        parts.append(f'<line class="{line.kind}" x1="{x}" x2="{x + 26}" y1="{top + 288}" y2="{top + 288}"/>')
-        parts.append(f'<text x="{x + 34}" y="{top + 292}">{html.escape(line.label)}</text>')
+        parts.append(f'<line class="{curve.kind}" x1="{x}" x2="{x + 26}" y1="{top + 288}" y2="{top + 288}"/>')
+        parts.append(f'<text x="{x + 34}" y="{top + 292}">{html.escape(curve.label)}</text>')
     at, middle = left + width * mark, (left + width / 2, top + height / 2)
     turned = f"translate(14 {middle[1]:g}) rotate(-90)"
     parts += [
@@ -164,7 +164,7 @@ def chart(lines: Sequence[Line], mark: float, across: str, up: str) -> str:
         f'<text transform="{turned}" text-anchor="middle">{html.escape(up)}</text>',
     ]
     said = "; ".join(
-        f"{line.label}: " + ", ".join(f"{100 * x:.0f} % {y:.2f}" for x, y in line.points) for line in lines
+        f"{curve.label}: " + ", ".join(f"{100 * x:.0f} % {y:.2f}" for x, y in curve.points) for curve in curves
     )
     name = html.escape(f"{up} over {across}. {said}")
     return f'<svg class="eq-chart" viewBox="0 0 520 318" role="img" aria-label="{name}">{"".join(parts)}</svg>'

@@ -12,7 +12,7 @@ from equipoise.app.controls import (
     BOXED,
     PICKED,
     Choice,
-    Setting,
+    PageContent,
     TakeHome,
     complaint,
     examples_html,
@@ -38,11 +38,11 @@ class Page:
     """The controls of the page, laid out by `build`, and what they do.
 
     Args:
-        setting: What the page is made of.
+        content: What the page is made of.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, content: PageContent) -> None:
+        self.content = content
         self.blocks = gr.Blocks(title="equipoise: what did the network see?", analytics_enabled=False)
         with self.blocks:
             gr.HTML(
@@ -63,7 +63,7 @@ class Page:
             self._wire()
 
     def _photo_column(self) -> None:
-        names = self.setting.networks.names
+        names = self.content.networks.names
         self.photo = photo_input(
             label="Photo: drop, paste or choose",
             sources=["upload", "clipboard"],
@@ -71,7 +71,7 @@ class Page:
             buttons=[],
             alt_text="The chosen photo",
         )
-        self.examples = gr.HTML(examples_html(self.setting.examples), js_on_load=PICKED)
+        self.examples = gr.HTML(examples_html(self.content.examples), js_on_load=PICKED)
         self.model = gr.Dropdown(names, value=names[0], label="Network", interactive=True, visible=len(names) > 1)
         self.checked = gr.CheckboxGroup([], label="Its highest classes", visible=False)
         self.others = gr.Dropdown(
@@ -181,15 +181,15 @@ class Page:
 
     def _pick(self, event: gr.EventData) -> Any:
         index = event._data["index"]  # noqa: SLF001  # where gradio keeps what the page sent
-        if not isinstance(index, int) or not 0 <= index < len(self.setting.examples):
+        if not isinstance(index, int) or not 0 <= index < len(self.content.examples):
             return gr.skip()
-        return str(self.setting.examples[index])
+        return str(self.content.examples[index])
 
     def _open(self, path: str | None, model: str, opened: int) -> tuple[Any, ...]:
         if path is None:
             hidden = gr.update(visible=False, value=[])
             return None, hidden, hidden, None, "", "", "", opened
-        session = Session.open(path, self.setting.networks[model])
+        session = Session.open(path, self.content.networks[model])
         top = [(f"{one.name}, {sureness(one)}", str(one.index)) for one in session.scores]
         classes = [(f"{name} ({index})", str(index)) for index, name in enumerate(session.network.spec.classes)]
         return (
@@ -286,7 +286,7 @@ class Page:
 
     def _written(self, contents: Callable[..., dict[str, bytes]]) -> Callable[..., tuple[Any]]:
         def make(*given: Any) -> tuple[Any]:
-            return (gr.update(value=files.write(self.setting.folder, contents(*given)), visible=True),)
+            return (gr.update(value=files.write(self.content.folder, contents(*given)), visible=True),)
 
         return make
 

@@ -115,13 +115,13 @@ def _page(models: Sequence[str], photos: tuple[Path, ...], folder: Path) -> tupl
         raise MissingPackageError(_MISSING) from error
     if int(gr.__version__.split(".")[0]) < 6:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
-    from equipoise.app.controls import Setting, text_of  # noqa: PLC0415  # they import gradio
+    from equipoise.app.controls import PageContent, text_of  # noqa: PLC0415  # they import gradio
     from equipoise.app.networks import Networks  # noqa: PLC0415  # loads torch
     from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
     networks = Networks(models)
     networks[networks.names[0]]  # now, and not while the first visitor waits
-    blocks = Page(Setting(networks, photos, folder / "made")).blocks
+    blocks = Page(PageContent(networks, photos, folder / "made")).blocks
     theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",

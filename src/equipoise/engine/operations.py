@@ -107,7 +107,7 @@ def per_dimension(bound: Mapping[str, Any], d: int, name: str, default: Any) -> 
 
 def operation_name(function: Callable[..., Any]) -> str:
     """The name a torch callable goes by here: ``add`` for ``add_``, ``__iadd__``, ``torch.add`` and ``aten.add``."""
-    name = _plain_name(function)
+    name = plain_name(function)
     if name.startswith("__") and name.endswith("__"):
         inner = name[2:-2]
         return _DUNDER.get(inner, inner)
@@ -115,9 +115,9 @@ def operation_name(function: Callable[..., Any]) -> str:
     return _SYNONYMS.get(name, name)
 
 
-def _plain_name(function: Callable[..., Any]) -> str:
+def plain_name(function: Callable[..., Any]) -> str:
+    """Torch's name for a callable; operators of `torch.ops`, of which exported programs are made, without overload."""
     name: str = getattr(function, "__name__", str(function))
-    # Operators of torch.ops, of which exported programs are made, carry their overload: "relu.default".
     return name.split(".", 1)[0] if is_operator(function) else name
 
 
@@ -128,7 +128,7 @@ def is_operator(function: Callable[..., Any]) -> bool:
 
 def is_in_place(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether a call says that it writes into its first argument."""
-    name = _plain_name(function)
+    name = plain_name(function)
     if name.startswith("__"):
         return name == "__setitem__" or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     if name.endswith("_") or kwargs.get("out") is not None:

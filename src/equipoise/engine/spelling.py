@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_OVERLOADS = (type(torch.ops.aten.relu.default), type(torch.ops.aten.relu))
+from equipoise.engine.operations import is_operator, plain_name
+
 Function = Callable[..., Any]
 
 
@@ -22,9 +23,9 @@ def everyday(func: Function) -> Function:
     Returns:
         It, or ``func`` itself where there is none.
     """
-    if not isinstance(func, _OVERLOADS) or not str(func).startswith("aten."):
+    if not is_operator(func) or not str(func).startswith("aten."):
         return func
-    name = func.__name__.partition(".")[0]
+    name = plain_name(func)
     if name in _ADAPTED:
         return _ADAPTED[name]
     if name.endswith("_"):

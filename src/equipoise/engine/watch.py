@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from equipoise.engine.operations import plain_name
 from equipoise.engine.sites import call_site
 from equipoise.engine.spelling import everyday
 from equipoise.errors import EquipoiseError, ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
@@ -185,8 +186,7 @@ class Watch(TorchFunctionMode):
             if name in _LEAVES_TORCH:
                 self._stop(UntracedTensorError, f"{name} takes the signal out of torch's sight")
             return
-        if "." in name:  # an operation of torch.ops.aten, as exported programs call them
-            name = name.partition(".")[0]
+        name = plain_name(func)
         word = name[:-1] if name.endswith("_") and not name.startswith("_") else name
         refusal = _REFUSALS.get(word)
         if refusal is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from equipoise._lazy import lazily, places
+from equipoise._lazy import lazily
 
 if TYPE_CHECKING:
     from equipoise.experiments.model.method_run import MethodRun as MethodRun
@@ -21,13 +21,4 @@ if TYPE_CHECKING:
     from equipoise.experiments.subject import READOUTS as READOUTS
 
 # Imported when first asked for: a recipe loads nothing that only its run needs.
-_MODULES = {
-    "model.method_run": ("MethodRun",),
-    "model.statistics": ("STATISTICS",),
-    "presenting.writing": ("write",),
-    "recipes.paper": ("RECIPES",),
-    "recipes.recipe": ("Column", "Recipe", "Setting"),
-    "running.runner": ("Observer", "Plan", "Run", "run"),
-    "subject": ("READOUTS",),
-}
-__getattr__, __dir__ = lazily(__name__, places(__name__, _MODULES))
+__getattr__, __dir__ = lazily(__name__)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, cast
+from typing import ClassVar, Final, cast
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Trace, Value, propagate
-from equipoise.engine.channels import channel_axis
+from equipoise.engine import Composite, OpKind, Relevance, Trace, Value
 from equipoise.engine.kernels.equilibrium import TERMS, Term
-from equipoise.engine.numerics import over_samples, per_sample, sums, working_dtype
-from equipoise.engine.rule import Special, Step
-from equipoise.errors import OptionError, UntracedTensorError
+from equipoise.engine.numerics import over_samples, per_sample, sums
+from equipoise.engine.rule import Special
+from equipoise.engine.selectors import reads_pixels
+from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import UNREACHED
+from equipoise.methods.bounds import GivenBounds, PixelBounds, parse_bounds
 from equipoise.methods.layers import LAST_MAPS, REFERENCE_MAPS, LastMaps, find_layer
 from equipoise.methods.propagation import ProfileName, Propagation
+from equipoise.methods.starts import contribution_map
 from equipoise.methods.targets import Targets
 from equipoise.rules.ae import Equilibrium
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
-from equipoise.rules.gradient import GRADIENT
 from equipoise.rules.pooling import Pool
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
-
-Bounds = tuple[Any, Any]
 
 # What the paper's rules never look at again, so the tape need not hold it.
 _KEEP = frozenset(OpKind) - {OpKind.NORM, OpKind.VIEW, OpKind.IDENTITY, OpKind.ACTIVATION, OpKind.GATE}
@@ -66,7 +64,7 @@ class AttributionEquilibrium(Propagation):
         profile: ProfileName = "paper",
         layer: str | None = None,
         terms: Collection[str] = TERMS,
-        input_bounds: Bounds | None = None,
+        input_bounds: GivenBounds = None,
     ) -> None:
         if not isinstance(gamma, int | float) or not 1 <= gamma <= 2:
             raise OptionError(f"gamma is {gamma!r}; it must lie between 1 (least evidence) and 2 (most)")
@@ -116,25 +114,6 @@ def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
     return Relevance(contribution * over_samples(scale, contribution), present.to(contribution.dtype))
 
 
-def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
-    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
-
-    Raises:
-        UntracedTensorError: If nothing differentiable leads from the map to the scores.
-    """
-    x = trace.data(layer)
-    dtype = working_dtype(x.dtype)
-    given = {trace.output: Relevance(seeds.to(dtype))}
-    found = propagate(trace, given, GRADIENT, stop=[layer])
-    if layer not in found:
-        raise UntracedTensorError(UNREACHED)
-    x, gradient = x.to(dtype), found[layer].value
-    channels = 1 + channel_axis(layer)
-    positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
-    weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
-    return x * weights
-
-
 def _unit_peak(value: Tensor, n: int) -> Tensor:
     """Scale each sample so that its largest magnitude is 1; what follows does not see the scale."""
     peak = per_sample(value, n).abs().amax(-1)
@@ -161,7 +140,7 @@ class Options:
 
     gamma: float
     terms: frozenset[Term]
-    bounds: tuple[Tensor, Tensor] | None
+    bounds: PixelBounds
 
 
 @dataclass(frozen=True)
@@ -179,33 +158,6 @@ class Profile:
     last_maps: LastMaps = LAST_MAPS
     shares: bool = True
     factor: Callable[[Trace, Value], float] = lambda _trace, _layer: 1.0
-
-
-def reads_pixels(step: Step) -> bool:
-    """Whether a layer's input is the image itself, up to padding, slicing and normalization."""
-    return step.call.inputs[0].pixels
-
-
-def parse_bounds(given: Bounds | None) -> tuple[Tensor, Tensor] | None:
-    """Lowest and highest pixel value as tensors that broadcast over ``(n, c, h, w)``.
-
-    Raises:
-        OptionError: If ``given`` is no pair, or not in order.
-    """
-    if given is None:
-        return None
-    if not isinstance(given, Sequence) or len(given) != 2:
-        raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
-    low, high = (torch.as_tensor(_to_cpu(bound), dtype=torch.float64) for bound in given)
-    if not bool((low < high).all()):
-        raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
-    low, high = (bound.reshape(-1, 1, 1) if bound.dim() == 1 else bound for bound in (low, high))
-    return low, high
-
-
-def _to_cpu(bound: Any) -> Any:
-    """Not every device has float64."""
-    return bound.cpu() if isinstance(bound, Tensor) else bound
 
 
 def _paper(options: Options) -> Composite:

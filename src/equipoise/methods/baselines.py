@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run, whole
+from equipoise.methods.evaluate import Batch, ManyPasses, whole
 
 
 @METHODS.register("random")
@@ -34,28 +34,28 @@ class Random(ManyPasses):
         super().__init__(model, chunk=chunk)
         self.seed = whole("seed", seed, 0)
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, *space)``."""
-        classes = _named(run)
-        contents = [image_bytes(image) for image in run.image]
+        classes = _named(batch)
+        contents = [image_bytes(image) for image in batch.image]
         rows = [
-            self._draw(f"{self.seed} {index}".encode() + content, run)
+            self._draw(f"{self.seed} {index}".encode() + content, batch)
             for row in classes
             for index, content in zip(row, contents, strict=True)
         ]
-        return torch.stack(rows).reshape(run.k, run.n, 1, *run.image.shape[2:])
+        return torch.stack(rows).reshape(batch.k, batch.n, 1, *batch.image.shape[2:])
 
-    def _draw(self, content: bytes, run: Run) -> Tensor:
+    def _draw(self, content: bytes, batch: Batch) -> Tensor:
         seed = int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
         generator = torch.Generator().manual_seed(seed)
-        return torch.rand(run.image.shape[2:], generator=generator, dtype=run.dtype).to(run.image.device)
+        return torch.rand(batch.image.shape[2:], generator=generator, dtype=batch.dtype).to(batch.image.device)
 
 
-def _named(run: Run) -> list[list[str]]:
+def _named(batch: Batch) -> list[list[str]]:
     """What each target ``(k, n)`` stands for: its classes; ``-1`` for a function of the logits."""
-    members = run.targets.members
+    members = batch.targets.members
     if members is None:
-        return [["-1"] * run.n] * run.k
+        return [["-1"] * batch.n] * batch.k
     return [[" ".join(map(str, image.nonzero()[:, 0].tolist())) for image in target] for target in members]
 
 

@@ -12,10 +12,11 @@ from equipoise.engine import Relevance, Trace, Value, record
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run
-from equipoise.methods.layers import channels_first, find_layer
+from equipoise.methods.evaluate import Batch, ManyPasses
+from equipoise.methods.layers import find_layer
 from equipoise.methods.masks import masked_scores
-from equipoise.methods.propagation import ProfileName, Propagation, map_size, one_hot, resize
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot
+from equipoise.methods.readouts import channels_first, map_size, mean_of_maps, resize
 from equipoise.methods.targets import Target, Targets
 from equipoise.rules.gradient import GRADIENT
 
@@ -173,48 +174,33 @@ class ScoreCam(ManyPasses):
         trace = record(self.model, images, output=self.output)
         layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
         activations = [channels_first(trace.data(layer).unsqueeze(0), layer)[0] for layer in layers]
-        run = Run(self, images, target, trace.logits)
+        batch = Batch(self, images, target, trace.logits)
         del trace
-        maps = [self._map(run, activation) for activation in activations]
-        return run.targets, mean_of_maps(maps, run.image.shape, interpolate=self.interpolate)
+        maps = [self._map(batch, activation) for activation in activations]
+        return batch.targets, mean_of_maps(maps, batch.image.shape, interpolate=self.interpolate)
 
-    def _map(self, run: Run, activation: Tensor) -> Tensor:
-        size = map_size(activation.dim() - 2, run.image.shape)
+    def _map(self, batch: Batch, activation: Tensor) -> Tensor:
+        size = map_size(activation.dim() - 2, batch.image.shape)
         # A last channel of zeros masks everything: the baseline of Eq. 5.
         activation = torch.cat([activation, torch.zeros_like(activation[:, :1])], 1)
 
         def through(channels: Tensor, images: Tensor) -> Tensor:
-            picked = activation[images, channels].unsqueeze(1).to(run.dtype)
+            picked = activation[images, channels].unsqueeze(1).to(batch.dtype)
             seen = resize(picked.unsqueeze(0), size)[0]
             low, high = seen.flatten(1).amin(1), seen.flatten(1).amax(1)
             shape = (-1, *[1] * (seen.dim() - 1))
             mask = safe_divide(seen - low.reshape(shape), (high - low).reshape(shape))
-            return mask if mask.dim() == run.image.dim() else mask.squeeze(1)  # inputs without a channel axis
+            return mask if mask.dim() == batch.image.dim() else mask.squeeze(1)  # inputs without a channel axis
 
-        scores = masked_scores(run, activation.shape[1], through)
+        scores = masked_scores(batch, activation.shape[1], through)
         weights = (scores[:, :-1] - scores[:, -1:]).softmax(1).transpose(1, 2)  # (k, n, c)
         weights = weights.reshape(*weights.shape, *[1] * (activation.dim() - 2))
-        return (weights * activation[:, :-1].to(run.dtype)).sum(2, keepdim=True).clamp(min=0)
+        return (weights * activation[:, :-1].to(batch.dtype)).sum(2, keepdim=True).clamp(min=0)
 
 
 def each(layer: Layers) -> Sequence[str | None]:
     """The names in the option ``layer``."""
     return [layer] if layer is None or isinstance(layer, str) else layer
-
-
-def mean_of_maps(maps: Sequence[Tensor], shape: Sequence[int], *, interpolate: bool) -> Tensor:
-    """The mean of the maps of several layers ``(k, n, 1, *positions)``, resized to inputs of ``shape``.
-
-    Raises:
-        LayerError: If they cannot be resized, or must not be (``interpolate=False``) and differ in shape.
-    """
-    if interpolate:
-        size = map_size(maps[0].dim() - 3, shape)
-        maps = [one if one.shape[3:] == torch.Size(size) else resize(one, size) for one in maps]
-    if len({one.shape for one in maps}) > 1:
-        shapes = ", ".join(str(tuple(one.shape[3:])) for one in maps)
-        raise LayerError(f"the layers' maps have the positions {shapes}, so they have no mean; leave out interpolate")
-    return maps[0] if len(maps) == 1 else torch.stack(list(maps)).mean(0)
 
 
 def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:

@@ -26,7 +26,7 @@ from equipoise.errors import (
     UntracedTensorError,
 )
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import UNREACHED, ManyPasses, Run, not_differentiable, whole
+from equipoise.methods.evaluate import UNREACHED, Batch, ManyPasses, not_differentiable, whole
 from equipoise.methods.gradient import baseline_like
 from equipoise.methods.hookable import HookableCopy, ScoreModule
 
@@ -37,7 +37,7 @@ _ALONE = threading.Lock()  # captum draws from the random state of the whole pro
 class ImageScore:
     """Score number ``k`` of image number ``i``, as a function of altered images."""
 
-    run: Run
+    batch: Batch
     network: Callable[[Tensor], Tensor]
     k: int
     i: int
@@ -45,10 +45,10 @@ class ImageScore:
     def __call__(self, points: Tensor) -> Tensor:
         """Images ``(m, c, *space)`` to scores ``(m,)``."""
         rows = torch.arange(len(points), device=points.device)
-        logits = self.network(points.to(self.run.image.dtype))
+        logits = self.network(points.to(self.batch.image.dtype))
         if torch.is_grad_enabled() and points.requires_grad and not logits.requires_grad:
             raise UntracedTensorError(UNREACHED)
-        return self.run.scores(logits, rows, torch.full_like(rows, self.i))[self.k]
+        return self.batch.scores(logits, rows, torch.full_like(rows, self.i))[self.k]
 
 
 class CaptumMethod(ManyPasses):
@@ -77,22 +77,22 @@ class CaptumMethod(ManyPasses):
                     f"{type(self).__name__} needs {package}, which is not installed: pip install equipoise[captum]"
                 ) from error
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`."""
-        network = self.network(run)
-        rows = [self._alone(ImageScore(run, network, k, i)) for k in range(run.k) for i in range(run.n)]
-        return torch.cat(rows).reshape(run.k, run.n, *rows[0].shape[1:])
+        network = self.network(batch)
+        rows = [self._alone(ImageScore(batch, network, k, i)) for k in range(batch.k) for i in range(batch.n)]
+        return torch.cat(rows).reshape(batch.k, batch.n, *rows[0].shape[1:])
 
-    def network(self, run: Run) -> Callable[[Tensor], Tensor]:
+    def network(self, batch: Batch) -> Callable[[Tensor], Tensor]:
         """What captum is given in place of the network: images to logits."""
-        return run.forward
+        return batch.forward
 
     def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
         """Explain one image ``(1, c, *space)`` with captum's module ``captum.attr``."""
         raise NotImplementedError  # abstract: every method defines it
 
     def _alone(self, scores: ImageScore) -> Tensor:
-        image = scores.run.image[scores.i : scores.i + 1].clone().requires_grad_()
+        image = scores.batch.image[scores.i : scores.i + 1].clone().requires_grad_()
         with _ALONE, _seeded(self.seed, image.device), warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")  # it announces its own hooks
             try:
@@ -105,7 +105,7 @@ class CaptumMethod(ManyPasses):
                 if self.differentiates:
                     raise UnsupportedModelError(not_differentiable(error)) from error
                 raise UnsupportedModelError(f"captum cannot explain this network: {error}") from error
-        return found.detach().to(scores.run.dtype)
+        return found.detach().to(scores.batch.dtype)
 
 
 @METHODS.register("deep_lift", aliases=("DeepLIFT",))
@@ -137,9 +137,9 @@ class DeepLift(CaptumMethod):
         super().__init__(model)
         self.baseline = baseline
 
-    def network(self, run: Run) -> Callable[[Tensor], Tensor]:
+    def network(self, batch: Batch) -> Callable[[Tensor], Tensor]:
         """A copy that captum's hooks can be put on."""
-        return HookableCopy(run.model, run.image[:1], run.output)
+        return HookableCopy(batch.model, batch.image[:1], batch.output)
 
     def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
         """See `CaptumMethod`."""

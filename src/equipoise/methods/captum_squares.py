@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS
 from equipoise.methods.captum_methods import CaptumMethod, ImageScore
-from equipoise.methods.evaluate import Progress, Run, whole
+from equipoise.methods.evaluate import Batch, Progress, whole
 from equipoise.methods.gradient import baseline_like
 
 
@@ -27,17 +27,17 @@ class SquareMethod(CaptumMethod):
         super().__init__(model, seed=seed, chunk=chunk)
         self.grid, self.samples, self.baseline = whole("grid", grid), whole("samples", samples), baseline
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; the number of forward passes is said first."""
-        with Progress(run.name, run.k * run.n * self.samples) as run.progress:
-            return super().explain(run)
+        with Progress(batch.name, batch.k * batch.n * self.samples) as batch.progress:
+            return super().explain(batch)
 
-    def network(self, run: Run) -> Callable[[Tensor], Tensor]:
+    def network(self, batch: Batch) -> Callable[[Tensor], Tensor]:
         """See `CaptumMethod`; counts the passes, and halves the chunk when memory runs out."""
 
         def forward(points: Tensor) -> Tensor:
-            logits = run.forward_in_chunks(points)
-            run.progress.advance(len(points))
+            logits = batch.forward_in_chunks(points)
+            batch.progress.advance(len(points))
             return logits
 
         return forward

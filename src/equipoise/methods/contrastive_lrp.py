@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,10 @@ from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Relevance, Trace, Value
 from equipoise.engine.numerics import over_samples, safe_divide, sums
 from equipoise.engine.rule import Special
+from equipoise.engine.selectors import is_last, reads_pixels
 from equipoise.errors import TargetError
-from equipoise.methods.ae import parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
-from equipoise.methods.excitation import is_last
+from equipoise.methods.bounds import GivenBounds, parse_bounds
 from equipoise.methods.lrp import alpha_beta_composite
 from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
 from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start
@@ -126,7 +126,7 @@ class ContrastiveLRP(Propagation):
         *,
         profile: ProfileName = "paper",
         variant: str = "others",
-        input_bounds: Any = None,
+        input_bounds: GivenBounds = None,
         start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)

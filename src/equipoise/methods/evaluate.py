@@ -52,17 +52,17 @@ class ManyPasses(Method):
         super().__init__(model)
         self.chunk = whole("chunk", chunk)
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """The attribution ``(k, n, c, *space)``."""
         raise NotImplementedError  # abstract: every method defines it
 
     def explained(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
         """See `Method`."""
-        run = Run(self, images, target)
-        return run.targets, self.explain(run)
+        batch = Batch(self, images, target)
+        return batch.targets, self.explain(batch)
 
 
-class Run:
+class Batch:
     """One batch being explained.
 
     Attributes:

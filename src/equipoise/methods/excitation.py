@@ -6,13 +6,15 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Step, Trace, Value
+from equipoise.engine import Composite, OpCall, OpKind, Relevance, Rule, Trace, Value
 from equipoise.engine.canonical import open_at
 from equipoise.engine.rule import Special
+from equipoise.engine.selectors import last_layer
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
-from equipoise.methods.layers import STAGE_INPUTS, channels_first, find_layer, pixel_map, positions, rows_of_images
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.layers import STAGE_INPUTS, find_layer, positions, rows_of_images
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot
+from equipoise.methods.readouts import channel_sum, channels_first, pixel_map
 from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation, SharedByValue
@@ -145,19 +147,6 @@ class ContrastiveEB(Propagation):
         return found.clamp(min=0) if self.reference else found
 
 
-def last_layer(trace: Trace) -> OpCall:
-    """The layer of weights that makes the logits.
-
-    Raises:
-        LayerError: If there is none.
-    """
-    ancestors = trace.ancestors(trace.output)
-    layers = [c for c in trace.calls if c.kind is OpKind.LINEAR and c.outputs[0] in ancestors]
-    if not layers:
-        raise LayerError("the class scores come from no linear layer")
-    return layers[-1]
-
-
 def stage_input(model: nn.Module, trace: Trace) -> Value:
     """The last map that every path passes and that has more positions than the last feature map."""
     return find_layer(model, trace, None, STAGE_INPUTS, _last_larger_cut)
@@ -178,8 +167,3 @@ def is_cut(trace: Trace, value: Value) -> bool:
         if call.outputs[0].index > value.index
         for source in call.inputs
     )
-
-
-def is_last(step: Step) -> bool:
-    """Whether a layer makes the logits."""
-    return step.call is last_layer(step.trace)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise.errors import OptionError, ShapeError
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run, differentiated, whole
+from equipoise.methods.evaluate import Batch, ManyPasses, differentiated, whole
 
 _RATE, _MOMENTUM = 0.01, 0.9
 _AREA_WEIGHT, _AREA_GROWTH = 300.0, 16.4  # the authors' 1.0035 ** 800
@@ -57,35 +57,35 @@ class ExtremalPerturbation(ManyPasses):
             raise OptionError(f"area is {area!r}; it must be a part of the image between 0 and 1, or several")
         self.areas, self.steps = given, whole("steps", steps)
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, h, w)``."""
-        if run.image.dim() != 4:
+        if batch.image.dim() != 4:
             raise ShapeError(
-                f"inputs have shape {tuple(run.image.shape)}; expected two-dimensional images (n, 3, h, w)"
+                f"inputs have shape {tuple(batch.image.shape)}; expected two-dimensional images (n, 3, h, w)"
             )
-        kinds = run.k * len(self.areas)  # each image is optimized once for every target and area
-        found = torch.zeros(kinds, run.n, 1, *run.image.shape[2:], dtype=run.dtype, device=run.image.device)
+        kinds = batch.k * len(self.areas)  # each image is optimized once for every target and area
+        found = torch.zeros(kinds, batch.n, 1, *batch.image.shape[2:], dtype=batch.dtype, device=batch.image.device)
 
         def work(which: Tensor, images: Tensor) -> None:
-            areas = torch.tensor(self.areas, device=which.device)[which // run.k]
-            found[which, images] = self._optimize(run, which, which % run.k, images, areas)
+            areas = torch.tensor(self.areas, device=which.device)[which // batch.k]
+            found[which, images] = self._optimize(batch, which, which % batch.k, images, areas)
 
-        run.over(kinds, work, passes=self.steps)
-        return found.reshape(len(self.areas), run.k, *found.shape[1:]).mean(0)
+        batch.over(kinds, work, passes=self.steps)
+        return found.reshape(len(self.areas), batch.k, *found.shape[1:]).mean(0)
 
-    def _optimize(self, run: Run, which: Tensor, targets: Tensor, images: Tensor, areas: Tensor) -> Tensor:
-        smooth = SmoothMask(run.image.shape[2:], run.image.device, run.dtype)
-        blurred = Blur(run.image[images])
-        rank = torch.linspace(0, 1, math.prod(run.image.shape[2:]), device=which.device, dtype=run.dtype)
-        wanted = (rank >= 1 - areas.unsqueeze(1)).to(run.dtype)
-        coarse = torch.full((len(which), 1, *smooth.cells), 0.5, device=which.device, dtype=run.dtype)
+    def _optimize(self, batch: Batch, which: Tensor, targets: Tensor, images: Tensor, areas: Tensor) -> Tensor:
+        smooth = SmoothMask(batch.image.shape[2:], batch.image.device, batch.dtype)
+        blurred = Blur(batch.image[images])
+        rank = torch.linspace(0, 1, math.prod(batch.image.shape[2:]), device=which.device, dtype=batch.dtype)
+        wanted = (rank >= 1 - areas.unsqueeze(1)).to(batch.dtype)
+        coarse = torch.full((len(which), 1, *smooth.cells), 0.5, device=which.device, dtype=batch.dtype)
         speed = torch.zeros_like(coarse)
         rows = torch.arange(len(which), device=which.device)
         for step in range(self.steps):
             with torch.enable_grad():
                 leaf = coarse.detach().requires_grad_()
                 mask = smooth(leaf)
-                scores = run.scores(run.forward(blurred(mask)), which, images)[targets, rows]
+                scores = batch.scores(batch.forward(blurred(mask)), which, images)[targets, rows]
                 off = (mask.flatten(1).sort(dim=1, stable=True).values - wanted).square().mean(1)
                 # Of equal values the sort would prefer some by their place, so the score speaks first.
                 weight = _AREA_WEIGHT * _AREA_GROWTH ** (step / self.steps) if step else 0.0
@@ -93,7 +93,7 @@ class ExtremalPerturbation(ManyPasses):
                 gradient = differentiated(aim.sum(), leaf)
             speed = _MOMENTUM * speed + gradient
             coarse = (coarse - _RATE * speed).clamp(0, 1)
-            run.progress.advance(len(which))
+            batch.progress.advance(len(which))
         return smooth(coarse)
 
 

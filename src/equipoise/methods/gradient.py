@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, Method
-from equipoise.methods.evaluate import ManyPasses, Run, network_logits, pixel_gradients, whole
+from equipoise.methods.evaluate import Batch, ManyPasses, network_logits, pixel_gradients, whole
 from equipoise.methods.propagation import ProfileName, check_profile
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
@@ -94,20 +94,20 @@ class SmoothGrad(ManyPasses):
             raise OptionError(f"noise is {noise!r}; it must be a part of the image's range, at least 0")
         self.samples, self.noise, self.seed = whole("samples", samples), noise, whole("seed", seed, 0)
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`."""
-        flat = run.image.flatten(1)
+        flat = batch.image.flatten(1)
         deviation = self.noise * (flat.amax(1) - flat.amin(1))
-        deviation = deviation.reshape(-1, *[1] * (run.image.dim() - 1))
-        total = torch.zeros(run.k, *run.image.shape, dtype=run.dtype, device=run.image.device)
+        deviation = deviation.reshape(-1, *[1] * (batch.image.dim() - 1))
+        total = torch.zeros(batch.k, *batch.image.shape, dtype=batch.dtype, device=batch.image.device)
 
         def work(steps: Tensor, images: Tensor) -> None:
-            drawn = {step: self.draw(step, run.image[0]) for step in set(steps.tolist())}
+            drawn = {step: self.draw(step, batch.image[0]) for step in set(steps.tolist())}
             noise = torch.stack([drawn[step] for step in steps.tolist()])
-            found = run.gradients(run.image[images] + deviation[images] * noise, steps, images)
+            found = batch.gradients(batch.image[images] + deviation[images] * noise, steps, images)
             total.index_add_(1, images, found / self.samples)
 
-        run.over(self.samples, work)
+        batch.over(self.samples, work)
         return total
 
     def draw(self, step: int, like: Tensor) -> Tensor:
@@ -154,21 +154,21 @@ class IntegratedGradients(ManyPasses):
         check_profile(profile)
         self.steps, self.baseline = whole("steps", steps), baseline
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`."""
-        start = baseline_like(self.baseline, run.image)
-        way = run.image - start
-        nodes, weights = (part.to(run.image.device, run.dtype) for part in gauss_legendre(self.steps))
-        total = torch.zeros(run.k, *run.image.shape, dtype=run.dtype, device=run.image.device)
+        start = baseline_like(self.baseline, batch.image)
+        way = batch.image - start
+        nodes, weights = (part.to(batch.image.device, batch.dtype) for part in gauss_legendre(self.steps))
+        total = torch.zeros(batch.k, *batch.image.shape, dtype=batch.dtype, device=batch.image.device)
 
         def along(numbers: Tensor) -> Tensor:
-            return numbers.to(run.dtype).reshape(-1, *[1] * (way.dim() - 1))
+            return numbers.to(batch.dtype).reshape(-1, *[1] * (way.dim() - 1))
 
         def work(steps: Tensor, images: Tensor) -> None:
-            points = (start[images] + along(nodes[steps]) * way[images]).to(run.image.dtype)
-            total.index_add_(1, images, run.gradients(points, steps, images) * along(weights[steps]))
+            points = (start[images] + along(nodes[steps]) * way[images]).to(batch.image.dtype)
+            total.index_add_(1, images, batch.gradients(points, steps, images) * along(weights[steps]))
 
-        run.over(self.steps, work)
+        batch.over(self.steps, work)
         return total * way
 
 

@@ -18,27 +18,11 @@ from equipoise.engine.rule import Rule
 from equipoise.errors import UnsupportedOperationError
 from equipoise.methods.base import METHODS
 from equipoise.methods.layers import map_dims
-from equipoise.methods.propagation import Propagation, map_size, one_hot, resize
+from equipoise.methods.propagation import Propagation, one_hot
+from equipoise.methods.readouts import map_size, resize
 from equipoise.methods.targets import Targets
 from equipoise.rules.gradient import GRADIENT, Derivative
-
-
-@dataclass(frozen=True)
-class Guided:
-    """Only what raises the score passes: the gradient's positive part, times the activation's derivative.
-
-    Attributes:
-        zeros: Whether an input of exactly zero passes, too (a ReLU; TorchRay).
-    """
-
-    zeros: bool = False
-
-    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
-        """See `Rule`."""
-        values = [None if r is None else r.value.clamp(min=0) for r in relevance]
-        if self.zeros and values[0] is not None:
-            return [Relevance(values[0] * (step.data() >= 0)), *[None] * (len(step.call.inputs) - 1)]
-        return [None if g is None else Relevance(g) for g in step.vjp(values)]
+from equipoise.rules.guided import Guided
 
 
 @dataclass(frozen=True)

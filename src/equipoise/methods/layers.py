@@ -221,18 +221,6 @@ def positions(value: Value) -> int:
     return count
 
 
-def pixel_map(trace: Trace, relevance: Tensor) -> Tensor:
-    """Relevance of the pixels ``(k, n, c, *space)``, summed over the channels, where the input has them."""
-    if relevance.dim() - 1 < map_dims(trace) + 2:
-        return relevance.unsqueeze(2)
-    return relevance.sum(2, keepdim=True)
-
-
-def channels_first(tensor: Tensor, value: Value) -> Tensor:
-    """``(k, n, *shape)`` of ``value`` with the channels moved to axis 2: ``(k, n, c, *positions)``."""
-    return tensor.movedim(1 + channel_axis(value), 2)
-
-
 @dataclass(frozen=True)
 class LayerRow:
     """A module where a method can start.

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.engine.rule import Rule, Special
+from equipoise.engine.selectors import is_dense, reads_pixels
 from equipoise.errors import OptionError
-from equipoise.methods.ae import parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
+from equipoise.methods.bounds import GivenBounds, PixelBounds, parse_bounds
 from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
 from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start, makes_scores
 from equipoise.methods.targets import Targets
@@ -25,8 +26,6 @@ from equipoise.rules.lrp import CONTRIBUTION, AlphaBeta, Epsilon, Flat, Gamma
 from equipoise.rules.resampling import Resampled
 from equipoise.rules.structure import STRUCTURE
 from equipoise.rules.zbox import ZBox
-
-Bounds = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,11 @@ class LayerRules:
 
     convolution: Rule
     dense: Rule
-    first: Callable[[Bounds], Rule] | None = None
+    first: Callable[[PixelBounds], Rule] | None = None
     last: Layered = CONTRIBUTION
 
 
-def _flat(bounds: Bounds) -> Rule:
+def _flat(bounds: PixelBounds) -> Rule:
     del bounds
     return Flat()
 
@@ -101,7 +100,7 @@ class CompositeLRP(Propagation):
         *,
         profile: ProfileName = "paper",
         composite: str = "epsilon-gamma-box",
-        input_bounds: Any = None,
+        input_bounds: GivenBounds = None,
         start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)
@@ -132,7 +131,7 @@ class CompositeLRP(Propagation):
                     else []
                 ),
                 *last,
-                Special(OpKind.LINEAR, _is_dense, self.layer_rules.dense),
+                Special(OpKind.LINEAR, is_dense, self.layer_rules.dense),
             ),
         )
         if at_class:
@@ -144,11 +143,7 @@ class CompositeLRP(Propagation):
         return self.to(trace, {trace.output: Relevance(seeds)}, composite, trace.input)
 
 
-def _is_dense(step: Step) -> bool:
-    return step.call.name == "linear"
-
-
-def alpha_beta_composite(alpha: float, bounds: Bounds, *, reference: bool) -> Composite:
+def alpha_beta_composite(alpha: float, bounds: PixelBounds, *, reference: bool) -> Composite:
     """The alpha-beta rule on every layer, as the released code of RAP and AGF computes it.
 
     There ``x+ w+`` and ``x- w-`` are normalized each alone, no bias takes part, pools and sums are
@@ -194,7 +189,7 @@ class AlphaBetaLRP(Propagation):
         *,
         profile: ProfileName = "paper",
         alpha: float = 1.0,
-        input_bounds: Any = None,
+        input_bounds: GivenBounds = None,
         start: StartName = "class",
     ) -> None:
         super().__init__(model, profile)
@@ -232,5 +227,5 @@ class DeepTaylor(AlphaBetaLRP):
 
     summary: ClassVar[str] = "deep Taylor decomposition: z+ on every layer, the box rule at the pixels"
 
-    def __init__(self, model: nn.Module, *, input_bounds: Any = None, start: StartName = "class") -> None:
+    def __init__(self, model: nn.Module, *, input_bounds: GivenBounds = None, start: StartName = "class") -> None:
         super().__init__(model, alpha=1.0, input_bounds=input_bounds, start=start)

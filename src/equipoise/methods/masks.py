@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equipoise.methods.evaluate import Run
+from equipoise.methods.evaluate import Batch
 
 MaskOf = Callable[[Tensor, Tensor], Tensor]
 """Masks ``(m, 1, *space)`` for mask numbers ``(m,)`` and image numbers ``(m,)``."""
@@ -18,30 +18,30 @@ _MODE = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def masked_scores(
-    run: Run, count: int, masks: MaskOf, fill: Tensor | None = None, *, probability: bool = False
+    batch: Batch, count: int, masks: MaskOf, fill: Tensor | None = None, *, probability: bool = False
 ) -> Tensor:
     """The explained scores of every image seen through every mask.
 
     Args:
-        run: The batch.
+        batch: What is explained.
         count: How many masks each image is seen through.
         masks: Makes them, some at a time; 1 keeps a pixel.
         fill: What a mask of 0 shows, ``(n, c, *space)``; ``None``: zero.
-        probability: See `Run.scores`.
+        probability: See `Batch.scores`.
 
     Returns:
         ``(k, count, n)``.
     """
-    found = torch.zeros(run.k, count, run.n, dtype=run.dtype, device=run.image.device)
+    found = torch.zeros(batch.k, count, batch.n, dtype=batch.dtype, device=batch.image.device)
 
     def work(which: Tensor, images: Tensor) -> None:
-        mask = masks(which, images).to(run.image.dtype)
-        seen = run.image[images] * mask
+        mask = masks(which, images).to(batch.image.dtype)
+        seen = batch.image[images] * mask
         if fill is not None:
             seen = seen + fill[images] * (1 - mask)
-        found[:, which, images] = run.scores(run.forward(seen), which, images, probability=probability)
+        found[:, which, images] = batch.scores(batch.forward(seen), which, images, probability=probability)
 
-    run.over(count, work)
+    batch.over(count, work)
     return found
 
 

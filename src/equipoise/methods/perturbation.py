@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS
-from equipoise.methods.evaluate import ManyPasses, Run, whole
+from equipoise.methods.evaluate import Batch, ManyPasses, whole
 from equipoise.methods.gradient import baseline_like
 from equipoise.methods.masks import RandomMasks, Windows, masked_scores, weighted_sum
 
@@ -51,16 +51,16 @@ class Occlusion(ManyPasses):
             raise OptionError(f"stride is {stride}, so pixels between windows of {window} would be left out")
         self.fill = fill
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, *space)``."""
-        size = run.image.shape[2:]
+        size = batch.image.shape[2:]
         window = [min(self.window or max(length // 7, 2), length) for length in size]
         stride = [min(self.stride or max(side // 2, 1), side) for side in window]
         holes = Windows(size, window, stride)
-        fill = baseline_like(self.fill, run.image)
-        scores = masked_scores(run, len(holes), lambda which, _: 1 - holes(which), fill)
-        everything = torch.arange(run.n, device=run.image.device)
-        before = run.scores(run.logits, torch.zeros_like(everything), everything)
+        fill = baseline_like(self.fill, batch.image)
+        scores = masked_scores(batch, len(holes), lambda which, _: 1 - holes(which), fill)
+        everything = torch.arange(batch.n, device=batch.image.device)
+        before = batch.scores(batch.logits, torch.zeros_like(everything), everything)
         drops = before.unsqueeze(1) - scores
         return weighted_sum(drops, holes) / weighted_sum(torch.ones_like(drops[:1, :, :1]), holes)
 
@@ -110,8 +110,10 @@ class Rise(ManyPasses):
         self.masks, self.grid, self.seed = whole("masks", masks), whole("grid", grid), whole("seed", seed, 0)
         self.keep, self.score = keep, score
 
-    def explain(self, run: Run) -> Tensor:
+    def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, *space)``."""
-        drawn = RandomMasks(self.masks, run.image.shape[2:], self.grid, self.keep, self.seed)
-        scores = masked_scores(run, self.masks, lambda which, _: drawn(which), probability=self.score == "probability")
+        drawn = RandomMasks(self.masks, batch.image.shape[2:], self.grid, self.keep, self.seed)
+        scores = masked_scores(
+            batch, self.masks, lambda which, _: drawn(which), probability=self.score == "probability"
+        )
         return weighted_sum(scores, drawn) / (self.masks * self.keep)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
@@ -15,11 +14,12 @@ from equipoise.engine import Composite, OpKind, Passage, Relevance, Trace, Value
 from equipoise.engine.entrance import aside, native
 from equipoise.engine.layout import targets_at_once
 from equipoise.engine.numerics import working_dtype
-from equipoise.errors import LayerError, NoScoresError, OptionError, UntracedTensorError
+from equipoise.errors import NoScoresError, OptionError, UntracedTensorError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import Method, check_inputs
 from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.reading import Reading
+from equipoise.methods.readouts import map_size, resize
 from equipoise.methods.starts import unsquashed
 from equipoise.methods.targets import Target, Targets, resolve_targets
 
@@ -169,36 +169,6 @@ def check_profile(profile: Any, profiles: Sequence[str] = ("paper", "reference")
 def one_hot(targets: Targets, dtype: torch.dtype) -> Float[Tensor, "k n C"]:
     """The plain start of relevance: 1 at the class, or the gradient of a function of the logits."""
     return targets.seeds.to(working_dtype(dtype))
-
-
-def channel_sum(relevance: Tensor) -> Tensor:
-    """``(k, n, c, ...)`` to ``(k, n, 1, ...)``."""
-    return relevance.sum(2, keepdim=True)
-
-
-def map_size(dims: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """The positions of inputs of ``shape`` that a map of ``dims`` dimensions is resized to.
-
-    Images ``(n, c, h, w)`` have maps ``(n, 1, h, w)``. Inputs without a channel axis, such as spectrograms
-    ``(n, mel, time)`` that the network itself gives one, have maps ``(n, 1, mel, time)``.
-
-    Raises:
-        LayerError: If the map's dimensions are not the input's.
-    """
-    for axis in (2, 1):
-        if dims == len(shape) - axis:
-            return tuple(shape[axis:])
-    raise LayerError(
-        f"a map with {dims} dimensions cannot be resized to inputs {tuple(shape)}; name another layer, or pass "
-        "interpolate=False to get it as computed"
-    )
-
-
-def resize(maps: Float[Tensor, "k n c *space"], size: Sequence[int]) -> Float[Tensor, "k n c *larger"]:
-    """Resize maps bilinearly (linearly, trilinearly) to ``size``, corners not aligned."""
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-    flat = F.interpolate(maps.flatten(0, 1), size=tuple(size), mode=mode, align_corners=False)
-    return flat.reshape(*maps.shape[:2], *flat.shape[1:])
 
 
 def choose(registry: Registry[Any], name: str) -> Any:

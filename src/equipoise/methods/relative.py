@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +10,24 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import over_samples, per_sample, safe_divide
 from equipoise.engine.rule import Special
+from equipoise.engine.selectors import is_last, reads_pixels
 from equipoise.errors import TargetError
-from equipoise.methods.ae import contribution_map, parse_bounds, reads_pixels
 from equipoise.methods.base import METHODS
-from equipoise.methods.excitation import is_last
-from equipoise.methods.layers import find_layer, pixel_map
+from equipoise.methods.bounds import GivenBounds, parse_bounds
+from equipoise.methods.layers import find_layer
 from equipoise.methods.propagation import ProfileName, Propagation, one_hot
-from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start, makes_scores
+from equipoise.methods.readouts import pixel_map
+from equipoise.methods.starts import (
+    StartName,
+    below_the_head,
+    check_start,
+    contribution_map,
+    logit_start,
+    makes_scores,
+)
 from equipoise.methods.targets import Targets
 from equipoise.rules.ae_reference import NonzeroPass
-from equipoise.rules.agf import Beside, GradientTimesInput, Guided, MaskedValue
+from equipoise.rules.agf import Beside, GradientTimesInput, GuidedFactorization, MaskedValue
 from equipoise.rules.layered import Normed, shifted
 from equipoise.rules.pooling import Pool
 from equipoise.rules.rap import LastLayerAttribution, Magnitude, RelativeAttribution
@@ -38,13 +46,38 @@ class _ToThePixels(Propagation):
         input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
     """
 
-    def __init__(self, model: nn.Module, *, profile: ProfileName = "paper", input_bounds: Any = None) -> None:
+    def __init__(self, model: nn.Module, *, profile: ProfileName = "paper", input_bounds: GivenBounds = None) -> None:
         super().__init__(model, profile)
         self.bounds = parse_bounds(input_bounds)
 
 
+class _FromTheScores(_ToThePixels):
+    """One that starts at the scores, too.
+
+    Args:
+        model: A convolutional network in eval mode; it is not changed.
+        profile: ``"paper"`` or ``"reference"``.
+        input_bounds: Lowest and highest pixel value; ``None``: the image's own extremes.
+        start: ``"class"``, or ``"logit"``, which ``profile="reference"`` starts with.
+
+    Raises:
+        OptionError: If the start is unknown.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        profile: ProfileName = "paper",
+        input_bounds: GivenBounds = None,
+        start: StartName = "class",
+    ) -> None:
+        super().__init__(model, profile=profile, input_bounds=input_bounds)
+        self.start = check_start(start, reference=self.reference)
+
+
 @METHODS.register("rap", aliases=("RAP",))
-class RAP(_ToThePixels):
+class RAP(_FromTheScores):
     """Relative attributing propagation: unimportant neurons become negative by a uniform shift.
 
     Args:
@@ -64,17 +97,6 @@ class RAP(_ToThePixels):
     """
 
     summary: ClassVar[str] = "relative attributing propagation (RAP)"
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        profile: ProfileName = "paper",
-        input_bounds: Any = None,
-        start: StartName = "class",
-    ) -> None:
-        super().__init__(model, profile=profile, input_bounds=input_bounds)
-        self.start = check_start(start, reference=self.reference)
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
@@ -123,7 +145,7 @@ class RSP(_ToThePixels):
         *,
         profile: ProfileName = "paper",
         layer: str | None = None,
-        input_bounds: Any = None,
+        input_bounds: GivenBounds = None,
     ) -> None:
         super().__init__(model, profile=profile, input_bounds=input_bounds)
         self.layer = layer
@@ -147,7 +169,7 @@ class RSP(_ToThePixels):
 
 
 @METHODS.register("agf", aliases=("AGF",))
-class AGF(_ToThePixels):
+class AGF(_FromTheScores):
     """Attribution guided factorization.
 
     Args:
@@ -172,17 +194,6 @@ class AGF(_ToThePixels):
     summary: ClassVar[str] = "attribution guided factorization (AGF)"
     level = "map"
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        profile: ProfileName = "paper",
-        input_bounds: Any = None,
-        start: StartName = "class",
-    ) -> None:
-        super().__init__(model, profile=profile, input_bounds=input_bounds)
-        self.start = check_start(start, reference=self.reference)
-
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
         if targets.members is None:
@@ -193,7 +204,7 @@ class AGF(_ToThePixels):
         rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",
-            {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: Guided()},
+            {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: GuidedFactorization()},
             (
                 Special(OpKind.LINEAR, reads_pixels, Beside(ZBox(self.bounds))),  # colors may be rescaled below
                 Special(OpKind.LINEAR, is_last, GradientTimesInput()),

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
-from equipoise.methods.cam import Layers, each, mean_of_maps
-from equipoise.methods.layers import channels_first, find_layer, rows_of_images
-from equipoise.methods.propagation import ProfileName, Propagation, channel_sum, one_hot
+from equipoise.methods.cam import Layers, each
+from equipoise.methods.layers import find_layer, rows_of_images
+from equipoise.methods.propagation import ProfileName, Propagation, one_hot
+from equipoise.methods.readouts import channel_sum, channels_first, mean_of_maps
 from equipoise.methods.starts import below_the_head
 from equipoise.methods.targets import Targets
 from equipoise.rules.layered import Normed

@@ -21,11 +21,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from equipoise.engine import OpCall, OpKind, Relevance, Step, Trace, Value
+from equipoise.engine import OpCall, OpKind, Relevance, Step, Trace, Value, propagate
 from equipoise.engine.canonical import canonicalize
+from equipoise.engine.channels import channel_axis
 from equipoise.engine.linear_map import LinearMap
-from equipoise.errors import OptionError
+from equipoise.engine.numerics import working_dtype
+from equipoise.errors import OptionError, UntracedTensorError
+from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.targets import ClassGroup, Target, Targets
+from equipoise.rules.gradient import GRADIENT
 from equipoise.rules.layered import Layered
 
 StartName = Literal["class", "logit"]
@@ -120,6 +124,25 @@ def logit_start(trace: Trace, targets: Targets, seeds: Tensor) -> tuple[Tensor, 
         for k, image in low.nonzero().tolist()
     ]
     return seeds * trace.logits.to(seeds.dtype), notes
+
+
+def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
+    """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
+
+    Raises:
+        UntracedTensorError: If nothing differentiable leads from the map to the scores.
+    """
+    x = trace.data(layer)
+    dtype = working_dtype(x.dtype)
+    given = {trace.output: Relevance(seeds.to(dtype))}
+    found = propagate(trace, given, GRADIENT, stop=[layer])
+    if layer not in found:
+        raise UntracedTensorError(UNREACHED)
+    x, gradient = x.to(dtype), found[layer].value
+    channels = 1 + channel_axis(layer)
+    positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
+    weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
+    return x * weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from equipoise._lazy import lazily, places
+from equipoise._lazy import lazily
 
 if TYPE_CHECKING:
     from equipoise.metrics.base import AttributionMetric as AttributionMetric
@@ -73,80 +73,4 @@ if TYPE_CHECKING:
     from equipoise.metrics.similarity import structural_similarity as structural_similarity
 
 # Imported when first asked for: a plain function must not load torchmetrics or scikit-image for its neighbors.
-_MODULES = {
-    "base": ("AttributionMetric",),
-    "maps": ("resize_map", "smooth"),
-    "localization": (
-        "EnergyPointingGame",
-        "OutsideInsideRatio",
-        "PointingGame",
-        "PositiveRatio",
-        "center_map",
-        "energy_pointing",
-        "outside_inside_ratio",
-        "pointing_hit",
-        "positive_ratio",
-    ),
-    "grid": (
-        "GridPointingGame",
-        "aggregate_attributions",
-        "grid_pointing",
-        "keep_top",
-        "tile",
-    ),
-    "segmentation": (
-        "F1",
-        "MeanIoU",
-        "PixelAP",
-        "PixelAccuracy",
-        "f1",
-        "intersection_over_union",
-        "pixel_accuracy",
-        "pixel_average_precision",
-    ),
-    "canvases": ("CANVASES",),
-    "curves": (
-        "Deletion",
-        "Insertion",
-        "abpc",
-        "aopc",
-        "area",
-        "deletion_auc",
-        "insertion_auc",
-        "rise_shares",
-    ),
-    "perturbation": (
-        "INSERTION_SHARES",
-        "perturb",
-        "perturbation_curve",
-    ),
-    "pixel_sets": (
-        "ORDERS",
-        "clustered_mask",
-        "ranking",
-        "scattered_mask",
-        "top_mask",
-    ),
-    "randomization": (
-        "INITIALIZERS",
-        "cascade",
-        "independent",
-        "randomize",
-        "stages",
-    ),
-    "catalog": ("CATALOG", "MetricFacts"),
-    "over_data_sets": ("METRICS",),
-    "similarity": (
-        "HogCorrelation",
-        "RankCorrelation",
-        "StructuralSimilarity",
-        "hog_correlation",
-        "rank_correlation",
-        "structural_similarity",
-    ),
-    "sensitivity": (
-        "Sensitivity",
-        "sensitivity_to_gamma",
-    ),
-}
-__getattr__, __dir__ = lazily(__name__, places(__name__, _MODULES))
+__getattr__, __dir__ = lazily(__name__)

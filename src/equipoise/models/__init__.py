@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from equipoise._lazy import lazily, places
+from equipoise._lazy import lazily
 
 if TYPE_CHECKING:
     from equipoise.models.families import Kind as Kind
@@ -18,10 +18,4 @@ if TYPE_CHECKING:
     from equipoise.models.zoo import load_model as load_model
 
 # Imported when first asked for: what is known of a network needs neither torchvision nor timm.
-_MODULES = {
-    "families": ("Kind", "cnn_families", "representative"),
-    "preprocessing": ("Preprocessing",),
-    "spec": ("ModelSpec",),
-    "zoo": ("build", "fetch", "list_models", "load_model"),
-}
-__getattr__, __dir__ = lazily(__name__, places(__name__, _MODULES))
+__getattr__, __dir__ = lazily(__name__)

@@ -111,7 +111,7 @@ class MaskedValue:
 
 
 @dataclass(frozen=True)
-class Guided:
+class GuidedFactorization:
     """A layer of weights between the pixels and the last layer.
 
     Linear layers fed by a flattened map add the gradient-weighted activation; convolutions with a

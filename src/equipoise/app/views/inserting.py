@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from equipoise.app.markup import Line, Shown, chart, row
+from equipoise.app.markup import Curve, Shown, chart, row
 from equipoise.metrics import area, perturb, perturbation_curve
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def show(session: Session, made: Curves, share: float) -> str:
         score = float(np.interp(share, SHARES, made.found[order]))
         pictures.append(Shown(f"{words}: {100 * score:.1f} % {explanation.targets[0].name}", drawn))
     lines = [
-        Line(
+        Curve(
             f"{words}, area {float(area(torch.tensor(made.found[order]), SHARES)):.3f}",
             tuple(zip(SHARES, made.found[order], strict=True)),
             kind,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from equipoise.datasets import DataSet, Sample
     from equipoise.experiments.subject import BoundRun, Classes, Lab, Subject
     from equipoise.methods import ClassGroup
+    from equipoise.view import Photo, View
 
 NEEDS: Registry[Callable[[Sample], bool]] = Registry("need")
 """What a protocol asks of a sample; those without it are left out."""
@@ -69,6 +70,21 @@ class Bench:
     data: DataSet
     classes: Classes
 
+    def view(self, photo: Photo, inputs: Tensor, *, whole: bool = False) -> View:
+        """Show a photo to the network.
+
+        Args:
+            photo: The photo.
+            inputs: What the network takes of it, ``(1, 3, h, w)``, on any device.
+            whole: Whether that is all of the photo, not the part that its preprocessing cuts out.
+        """
+        from equipoise.view import View  # noqa: PLC0415  # loads torch, which a list of recipes does not need
+
+        subject, (width, height) = self.subject, photo.image.size
+        inputs = inputs.to(subject.device)
+        box = (0.0, 0.0, float(width), float(height)) if whole else subject.spec.preprocessing.box(width, height)
+        return View(subject.network, photo, inputs, subject.forward(inputs)[0], box)
+
     def labels(self, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
         """The categories of a sample that the network knows, with what to explain for each.
 
@@ -97,6 +113,40 @@ class Bench:
         if explain in {LABELS, BOTH}:
             goals += [(goal, target) for goal, target in self.labels(sample, logits) if target not in known]
         return goals
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What every method is asked of a photo that the network has looked at.
+
+    Attributes:
+        view: The photo, what the network took of it and what it said.
+        goals: What is explained.
+    """
+
+    view: View
+    goals: list[tuple[Goal, int | ClassGroup]]
+
+    @property
+    def inputs(self) -> Tensor:
+        """What the network took, ``(1, 3, h, w)``."""
+        return self.view.inputs
+
+    @property
+    def targets(self) -> list[int | ClassGroup]:
+        """The goals as a method takes them."""
+        return [target for _, target in self.goals]
+
+
+def photo_of(sample: Sample) -> Photo:
+    """A sample's photo, read.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    from equipoise.view import Photo  # noqa: PLC0415  # loads torch, which a list of recipes does not need
+
+    return Photo(sample.image(), str(sample.path), sample.sha256())
 
 
 class Confidence(ABC):
@@ -165,7 +215,7 @@ class Protocol(ABC):
         return prepared
 
     @abstractmethod
-    def measure(self, seen: Any, bench: Bench, run: BoundRun) -> Result:
+    def measure(self, question: Any, bench: Bench, run: BoundRun) -> Result:
         """Explain by one method and measure."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from equipoise import metrics
@@ -14,8 +14,10 @@ from equipoise.experiments.protocols.base import (
     Bench,
     Confidence,
     Protocol,
+    Question,
     Unit,
     check_choice,
+    photo_of,
 )
 
 if TYPE_CHECKING:
@@ -24,22 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from equipoise.datasets import DataSet
-    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun, Lab
-    from equipoise.methods import ClassGroup
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A photo before the network.
-
-    Attributes:
-        inputs: ``(1, 3, h, w)``.
-        goals: What is explained.
-    """
-
-    inputs: Tensor
-    goals: list[tuple[Goal, int | ClassGroup]]
+    from equipoise.view import Photo
 
 
 @dataclass(frozen=True)
@@ -71,29 +59,35 @@ class Gallery(Protocol):
         found = super().units(data, lab, models, confidence)
         return [unit for unit in found if not self.groups or unit.samples[0].group in self.groups]
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.spec.preprocess(unit.samples[0].image())[None]
+        return prepare_alone(unit, bench)
 
-    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Question:
         """See `Protocol.look`."""
-        seen = look_at(prepared, bench, self.explain)
-        return Seen(seen.inputs, seen.goals[: self.classes])
+        question = look_at(prepared, bench, self.explain)
+        return replace(question, goals=question.goals[: self.classes])
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Question, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
-        for (goal, _), one in zip(seen.goals, maps, strict=True):
+        maps = run.heatmaps(question.inputs, question.targets)
+        for (goal, _), one in zip(question.goals, maps, strict=True):
             result.add(goal, [("positive_ratio", metrics.positive_ratio(one[None])), ("sum", one.double().sum())])
             result.keep(goal, one)
         return result
 
 
-def look_at(prepared: tuple[Unit, Tensor], bench: Bench, explain: str) -> Seen:
+def prepare_alone(unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
+    """Read the one photo of a unit and resize it."""
+    photo = photo_of(unit.samples[0])
+    return unit, photo, bench.subject.spec.preprocess(photo.image)[None]
+
+
+def look_at(prepared: tuple[Unit, Photo, Tensor], bench: Bench, explain: str) -> Question:
     """Show a prepared photo to the network and choose what is explained."""
-    unit, inputs = prepared
-    inputs = inputs.to(bench.subject.device)
-    return Seen(inputs, bench.goals(explain, unit.samples[0], bench.subject.forward(inputs)[0]))
+    unit, photo, inputs = prepared
+    view = bench.view(photo, inputs)
+    return Question(view, bench.goals(explain, unit.samples[0], view.logits))

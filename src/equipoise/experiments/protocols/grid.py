@@ -28,8 +28,8 @@ KEPT_SIDE: Final = 224
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A grid before the network.
+class Tiling:
+    """What every method is asked of several photos side by side.
 
     Attributes:
         inputs: ``(1, 3, cells * h, cells * w)``.
@@ -102,7 +102,7 @@ class Grid(Protocol):
         photos = torch.stack([bench.subject.spec.preprocess(sample.image()) for sample in unit.samples])
         return unit, metrics.tile(photos, self.cells)
 
-    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Tiling:
         """See `Protocol.look`."""
         unit, inputs = prepared
         inputs = inputs.to(bench.subject.device).reshape(1, *inputs.shape[-3:])
@@ -111,7 +111,7 @@ class Grid(Protocol):
             category = sample.categories[0]
             goals.append(Goal(category, bench.data.classes[category], cell=place))
             targets.append(bench.classes.members(category)[0])
-        return Seen(inputs, goals, targets, self._keep(inputs, targets, bench))
+        return Tiling(inputs, goals, targets, self._keep(inputs, targets, bench))
 
     def _keep(self, inputs: Tensor, targets: list[int], bench: Bench) -> Tensor | None:
         try:
@@ -119,20 +119,20 @@ class Grid(Protocol):
         except EquipoiseError:
             return None
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Tiling, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
         """See `Protocol.measure`."""
         result = Result()
-        maps = run.heatmaps(seen.inputs, seen.targets)
-        cells = torch.arange(len(seen.targets))
+        maps = run.heatmaps(question.inputs, question.targets)
+        cells = torch.arange(len(question.targets))
         values = {
             "grid_pointing_game": metrics.grid_pointing(maps, self.cells, cells),
             "positive_ratio": metrics.positive_ratio(maps),
         }
-        if seen.keep is not None:
-            values["grid_pointing_game_top_k"] = metrics.grid_pointing(maps, self.cells, cells, keep=seen.keep)
-        for index, goal in enumerate(seen.goals):
+        if question.keep is not None:
+            values["grid_pointing_game_top_k"] = metrics.grid_pointing(maps, self.cells, cells, keep=question.keep)
+        for index, goal in enumerate(question.goals):
             result.add(goal, [(metric, value[index]) for metric, value in values.items()])
-        result.keep(seen.goals[0], _small(maps[0]))  # the bins of Rao et al. show the first cell's class
+        result.keep(question.goals[0], _small(maps[0]))  # the bins of Rao et al. show the first cell's class
         return result
 
 

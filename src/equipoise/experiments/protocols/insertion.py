@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import torch
@@ -15,9 +15,11 @@ from equipoise.experiments.protocols.base import (
     PREDICTED,
     Bench,
     Protocol,
+    Question,
     Unit,
     check_choice,
     check_shares,
+    photo_of,
 )
 from equipoise.metrics.canvases import CANVASES
 from equipoise.metrics.perturbation import INSERTION_SHARES
@@ -26,30 +28,43 @@ from equipoise.metrics.pixel_sets import ORDERS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
     from equipoise.methods import ClassGroup
+    from equipoise.view import Photo
 
 MODES: Final = ("insertion", "deletion")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A photo before the network.
+class Perturbable(Question):
+    """A question about a photo whose pixels can be taken away.
 
     Attributes:
         pixels: What the network sees, ``(3, h, w)``, 0 to 1.
-        inputs: The same, normalized, ``(1, 3, h, w)``.
-        goals: What is explained.
         label: The classes that would be right; none: unknown.
-        top: The class that the network names.
     """
 
     pixels: Tensor
-    inputs: Tensor
-    goals: list[tuple[Goal, int | ClassGroup]]
-    label: frozenset[int]
-    top: int
+    label: frozenset[int] = frozenset()
+
+    @property
+    def top(self) -> int:
+        """The class that the network names."""
+        return int(self.view.logits.argmax())
+
+    @classmethod
+    def of(cls, prepared: tuple[Unit, Photo, Tensor], bench: Bench, explain: str) -> Perturbable:
+        """Show a photo's pixels to the network and choose what is explained."""
+        unit, photo, pixels = prepared
+        pixels = pixels.to(bench.subject.device)
+        view = bench.view(photo, bench.subject.network.pictures.normalize(pixels)[None])
+        return cls(view, bench.goals(explain, unit.samples[0], view.logits), pixels)
+
+
+def prepare_pixels(unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
+    """Read the one photo of a unit and resize it; its pixels are not normalized yet."""
+    photo = photo_of(unit.samples[0])
+    return unit, photo, bench.subject.network.pictures.pixels(photo.image)
 
 
 @dataclass(frozen=True)
@@ -101,32 +116,27 @@ class Perturbation(Protocol):
         whole = 1.0 if self.mode == "insertion" else 0.0
         return self.shares if whole in self.shares else (*self.shares, whole)
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.network.pictures.pixels(unit.samples[0].image())
+        return prepare_pixels(unit, bench)
 
-    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
-        unit, pixels = prepared
-        sample = unit.samples[0]
-        pixels = pixels.to(bench.subject.device)
-        inputs = bench.subject.network.pictures.normalize(pixels)[None]
-        logits = bench.subject.forward(inputs)[0]
-        right = frozenset(index for one in sample.categories for index in bench.classes.members(one))
-        goals = bench.goals(self.explain, sample, logits)
-        return Seen(pixels, inputs, goals, right, int(logits.argmax()))
+        categories = prepared[0].samples[0].categories
+        right = frozenset(index for one in categories for index in bench.classes.members(one))
+        return replace(Perturbable.of(prepared, bench, self.explain), label=right)
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+    def measure(self, question: Perturbable, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
-        for (goal, target), one in zip(seen.goals, maps, strict=True):
+        maps = run.heatmaps(question.inputs, question.targets)
+        for (goal, target), one in zip(question.goals, maps, strict=True):
             curve = metrics.perturbation_curve(
-                Answer(bench, target, seen.label, seen.top),
-                seen.pixels[None],
-                one[None].to(seen.pixels.device),
+                Answer(bench, target, question.label, question.top),
+                question.pixels[None],
+                one[None].to(question.pixels.device),
                 shares=self.steps,
                 mode=self.mode,
                 order=self.order,

@@ -9,28 +9,23 @@ import torch
 
 from equipoise import metrics
 from equipoise.experiments.model.rows import Result
-from equipoise.experiments.protocols.base import Bench, Protocol, Unit
+from equipoise.experiments.protocols.base import Bench, Protocol, Question, Unit, photo_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
-    from equipoise.methods import ClassGroup
+    from equipoise.view import Photo
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A photo before the network.
+class Located(Question):
+    """A question whose answer is known to lie somewhere.
 
     Attributes:
-        inputs: ``(1, 3, h, w)``.
-        goals: What is explained.
         masks: Where each goal's object is, ``(k, H, W)`` at the photo's own resolution.
     """
 
-    inputs: Tensor
-    goals: list[tuple[Goal, int | ClassGroup]]
     masks: Tensor
 
 
@@ -55,36 +50,36 @@ class Pointing(Protocol):
     metrics: ClassVar[tuple[str, ...]] = ("pointing_game", "energy_pointing_game", "positive_ratio")
     tolerance: int = 15
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, dict[int, Tensor]]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor, dict[int, Tensor]]:
         """See `Protocol.prepare`."""
         (sample,) = unit.samples
-        image = sample.image()
+        photo = photo_of(sample)
         known = [one for one in sample.categories if bench.classes.target(one) is not None]
         masks = {one: torch.as_tensor(sample.mask(one)).bool() for one in known}
-        return unit, bench.subject.whole(image)[None], masks
+        return unit, photo, bench.subject.whole(photo.image)[None], masks
 
-    def look(self, prepared: tuple[Unit, Tensor, dict[int, Tensor]], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor, dict[int, Tensor]], bench: Bench) -> Located:
         """See `Protocol.look`."""
-        unit, inputs, masks = prepared
-        inputs = inputs.to(bench.subject.device)
-        goals = bench.labels(unit.samples[0], bench.subject.forward(inputs)[0]) if masks else []
+        unit, photo, inputs, masks = prepared
+        view = bench.view(photo, inputs, whole=True)
+        goals = bench.labels(unit.samples[0], view.logits) if masks else []
         where = torch.stack([masks[goal.category] for goal, _ in goals]) if goals else torch.zeros(0, 1, 1)
-        return Seen(inputs, goals, where)
+        return Located(view, goals, where)
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Located, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
-        height, width = seen.masks.shape[-2:]
+        maps = run.heatmaps(question.inputs, question.targets)
+        height, width = question.masks.shape[-2:]
         full = metrics.resize_map(maps, (height, width))
         values = {
-            "pointing_game": metrics.pointing_hit(full, seen.masks, tolerance=self.tolerance),
-            "energy_pointing_game": metrics.energy_pointing(full, seen.masks),
+            "pointing_game": metrics.pointing_hit(full, question.masks, tolerance=self.tolerance),
+            "energy_pointing_game": metrics.energy_pointing(full, question.masks),
             "positive_ratio": metrics.positive_ratio(maps),
         }
-        for index, (goal, _) in enumerate(seen.goals):
+        for index, (goal, _) in enumerate(question.goals):
             result.add(goal, [(metric, value[index]) for metric, value in values.items()])
             result.keep(goal, maps[index])
         return result

@@ -13,16 +13,18 @@ from equipoise.experiments.protocols.base import (
     PREDICTED,
     Bench,
     Protocol,
+    Question,
     Unit,
     check_choice,
 )
-from equipoise.experiments.protocols.gallery import Seen, look_at
+from equipoise.experiments.protocols.gallery import look_at, prepare_alone
 from equipoise.metrics.randomization import INITIALIZERS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
+    from equipoise.view import Photo
 
 ORIGINAL = "original"
 
@@ -72,31 +74,31 @@ class Sanity(Protocol):
         """Stage 0, the trained network, and those after it."""
         return tuple(float(step) for step in range(self.stages + 1)) if self.stages else None
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.spec.preprocess(unit.samples[0].image())[None]
+        return prepare_alone(unit, bench)
 
-    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Question:
         """See `Protocol.look`."""
         return look_at(prepared, bench, self.explain)
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+    def measure(self, question: Question, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        targets = [target for _, target in seen.goals]
-        trained = run.heatmaps(seen.inputs, targets)
+        targets = question.targets
+        trained = run.heatmaps(question.inputs, targets)
         found = [(0, ORIGINAL, trained)]
-        names = metrics.stages(bench.subject.module, seen.inputs)
+        names = metrics.stages(bench.subject.module, question.inputs)
         for step, last in enumerate(spread(len(names), self.stages), start=1):
             layers = [names[last]] if self.independent else names[: last + 1]
             module = metrics.randomize(bench.subject.module, layers, initializer=self.initializer, seed=self.seed)
-            maps = bench.subject.replaced(module).bind(run.run).heatmaps(seen.inputs, targets)
+            maps = bench.subject.replaced(module).bind(run.run).heatmaps(question.inputs, targets)
             found.append((step, names[last], maps))
         for step, stage, maps in found:
             values = compared(trained, maps)
-            for index, (goal, _) in enumerate(seen.goals):
+            for index, (goal, _) in enumerate(question.goals):
                 result.rows += [
                     Measured(goal, metric, float(value[index]), step, stage) for metric, value in values.items()
                 ]

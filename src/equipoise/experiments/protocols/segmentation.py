@@ -14,8 +14,10 @@ from equipoise.experiments.protocols.base import (
     PREDICTED,
     Bench,
     Protocol,
+    Question,
     Unit,
     check_choice,
+    photo_of,
     resized_mask,
 )
 from equipoise.metrics.thresholds import THRESHOLDS
@@ -23,24 +25,19 @@ from equipoise.metrics.thresholds import THRESHOLDS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from equipoise.experiments.model.rows import Goal
     from equipoise.experiments.subject import BoundRun
-    from equipoise.methods import ClassGroup
+    from equipoise.view import Photo
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A photo before the network.
+class Outlined(Question):
+    """A question about a photo whose object is known pixel by pixel.
 
     Attributes:
-        inputs: ``(1, 3, h, w)``.
-        mask: The object, ``(h, w)``.
-        goals: What is explained.
+        mask: The object, ``(h, w)`` as the network sees it.
     """
 
-    inputs: Tensor
     mask: Tensor
-    goals: list[tuple[Goal, int | ClassGroup]]
 
 
 @dataclass(frozen=True)
@@ -84,30 +81,30 @@ class Segmentation(Protocol):
         check_choice("explain", self.explain, EXPLAINED)
         THRESHOLDS[self.threshold]
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor, Tensor]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor, Tensor]:
         """See `Protocol.prepare`."""
         (sample,) = unit.samples
         size = bench.subject.network.pictures.crop
-        inputs = bench.subject.sized(sample.image(), size)[None]
+        photo = photo_of(sample)
+        inputs = bench.subject.sized(photo.image, size)[None]
         wanted = sample.categories or (None,)  # objects that are no class of ImageNet have a mask all the same
         masks = [resized_mask(sample.mask(category), size) for category in wanted]
-        return unit, inputs, torch.stack(masks).any(0)
+        return unit, photo, inputs, torch.stack(masks).any(0)
 
-    def look(self, prepared: tuple[Unit, Tensor, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor, Tensor], bench: Bench) -> Outlined:
         """See `Protocol.look`."""
-        unit, inputs, mask = prepared
-        inputs = inputs.to(bench.subject.device)
-        logits = bench.subject.forward(inputs)[0]
-        return Seen(inputs, mask, bench.goals(self.explain, unit.samples[0], logits))
+        unit, photo, inputs, mask = prepared
+        view = bench.view(photo, inputs, whole=True)
+        return Outlined(view, bench.goals(self.explain, unit.samples[0], view.logits), mask)
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Outlined, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
-        for (goal, _), one in zip(seen.goals, maps[:, None], strict=True):
-            mask = seen.mask[None]
+        maps = run.heatmaps(question.inputs, question.targets)
+        for (goal, _), one in zip(question.goals, maps[:, None], strict=True):
+            mask = question.mask[None]
             result.add(
                 goal,
                 [

@@ -18,27 +18,17 @@ from equipoise.experiments.protocols.base import (
     check_choice,
     check_shares,
 )
-from equipoise.experiments.protocols.insertion import Answer, Seen
+from equipoise.experiments.protocols.insertion import Answer, Perturbable, prepare_pixels
 from equipoise.metrics.canvases import CANVASES
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
+    from equipoise.view import Photo
 
 TOP_SHARE: Final = 4000 / 224**2
 """The paper erases the 4,000 most relevant of 224 x 224 pixels."""
-
-
-def disc(_model: nn.Module, inputs: Tensor, _target: object) -> Tensor:
-    """A "method" that knows nothing but is in one piece: a disc at a random place, ``(1, 1, h, w)``.
-
-    The counterpart of ``random``, whose highest pixels are scattered.
-    """
-    height, width = inputs.shape[-2:]
-    seed = int(inputs.double().abs().sum().item() * 1e3) % 2**31  # another place in every image, the same in every run
-    mask = metrics.clustered_mask((height, width), round(TOP_SHARE * height * width), seed)
-    return mask.to(inputs)[None, None]
 
 
 @dataclass(frozen=True)
@@ -71,32 +61,27 @@ class PerturbationStudy(Protocol):
         check_choice("explain", self.explain, EXPLAINED)
         CANVASES[self.erased], CANVASES[self.canvas]
 
-    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
+    def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
         """See `Protocol.prepare`."""
-        return unit, bench.subject.network.pictures.pixels(unit.samples[0].image())
+        return prepare_pixels(unit, bench)
 
-    def look(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Seen:
+    def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
-        unit, pixels = prepared
-        pixels = pixels.to(bench.subject.device)
-        inputs = bench.subject.network.pictures.normalize(pixels)[None]
-        logits = bench.subject.forward(inputs)[0]
-        goals = bench.goals(self.explain, unit.samples[0], logits)
-        return Seen(pixels, inputs, goals, frozenset(), int(logits.argmax()))
+        return Perturbable.of(prepared, bench, self.explain)
 
-    def measure(self, seen: Seen, bench: Bench, run: BoundRun) -> Result:
+    def measure(self, question: Perturbable, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
         result = Result()
-        if not seen.goals:
+        if not question.goals:
             return result
-        maps = run.heatmaps(seen.inputs, [target for _, target in seen.goals])
+        maps = run.heatmaps(question.inputs, question.targets)
         count = round(self.share * maps[0].numel())
-        for (goal, target), one in zip(seen.goals, maps, strict=True):
-            chosen = metrics.top_mask(one, count).to(seen.pixels.device)
-            photo = seen.pixels[None]
+        for (goal, target), one in zip(question.goals, maps, strict=True):
+            chosen = metrics.top_mask(one, count).to(question.pixels.device)
+            photo = question.pixels[None]
             without = torch.where(chosen, CANVASES[self.erased](photo), photo)
             alone = torch.where(chosen, photo, CANVASES[self.canvas](photo))
-            answer = Answer(bench, target, frozenset(), seen.top)
+            answer = Answer(bench, target, frozenset(), question.top)
             numbers = answer(torch.cat([photo, without, alone]), torch.zeros(3))
             (_, _, before), (_, same, after), (_, kept, _) = numbers.tolist()
             result.add(

@@ -302,7 +302,7 @@ RECIPES.add(
             GRAD_CAM,
             LRP_COMP,
             MethodRun("Random pixels", "random"),
-            MethodRun("Random disc", "equipoise.experiments.protocols.study:disc"),
+            MethodRun("Random disc", "equipoise.experiments.recipes.disc:disc"),
         ),
         columns=(
             Column("flip", "flip"),

@@ -227,7 +227,7 @@ class _Runner:
         return [(dataset, model) for dataset in names for model in offline]
 
     def _loadable(self, names: Iterable[str]) -> Iterator[str]:
-        """The networks, each once, without those whose weights turn out to be damaged.
+        """The networks, each once, without those whose weights turn out to be damaged; notes what is assumed of them.
 
         Raises:
             WeightsError: If none is left, or with ``strict`` at the first.
@@ -236,13 +236,15 @@ class _Runner:
         wanted = list(dict.fromkeys(names))
         for name in wanted:
             try:
-                self.lab.subject(name)
+                assumed = self.lab.subject(name).network.notes
             except WeightsError as error:
                 damaged[name] = error
                 if self.plan.strict or len(damaged) == len(wanted):
                     raise
                 self._problem(f"{name} is left out: {one_line(error)}")
                 continue
+            for note in assumed:
+                self._note(f"{name}: {note}")
             yield name
 
     def _units(self, data: DataSet, models: Sequence[str], confidence: Confidence) -> tuple[Unit, ...]:
@@ -316,11 +318,11 @@ class _Runner:
         keep: bool,
     ) -> None:
         pending = [label for label in bound if keys[label] not in store]
-        seen = self.recipe.protocol.look(prepared, bench)
+        question = self.recipe.protocol.look(prepared, bench)
         parts = []
         for label in pending:
             try:
-                result = self.recipe.protocol.measure(seen, bench, bound[label])
+                result = self.recipe.protocol.measure(question, bench, bound[label])
             except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
                 del bound[label]
                 self._leave_out(block, label, error)
