@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equipoise import datasets as datasets
     from equipoise import experiments as experiments
     from equipoise import metrics as metrics
+    from equipoise import targets as targets
     from equipoise.errors import EquipoiseError as EquipoiseError
     from equipoise.explanation import Explanation as Explanation
     from equipoise.explanation import explain as explain

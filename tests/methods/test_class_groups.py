@@ -56,7 +56,7 @@ def test_no_member_is_held_against_its_group(variant):
 
     logits = torch.tensor([[1.0, 2.0, -0.5, 0.7]], dtype=torch.float64)
     targets = resolve_targets(ClassGroup((0, 2)), logits)
-    own, others = VARIANTS[variant].starts(logits, targets.seeds, targets.members)
+    own, others = VARIANTS[variant].starts(logits, targets.seeds, targets.others)
     assert own[0, 0, [1, 3]].abs().sum() == 0
     assert others[0, 0, [0, 2]].abs().sum() == 0
     assert (others[0, 0, [1, 3]] != 0).all()

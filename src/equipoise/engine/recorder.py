@@ -89,6 +89,7 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         stack.enter_context(torch.no_grad())
         recorder = _Recorder(model, inputs, kinds)
         recorder.trace.dense = bool(getattr(output, "dense", False))
+        recorder.take(getattr(output, "constants", ()))
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
         stack.enter_context(recorder)
@@ -129,6 +130,11 @@ class _Recorder(TorchFunctionMode):
         image = self._new_value(self.image, None, pixels=True)
         self._keep_data(image, self.image)
         self.trace = Trace(inputs.shape[0], self._modules, image)
+
+    def take(self, constants: Iterable[Tensor]) -> None:
+        """Know tensors that what picks the output brings along."""
+        for tensor in constants:
+            self._bind(tensor, None)
 
     def on_module(self, module: nn.Module, _args: Any, output: Any) -> None:
         """Remember what a module returned."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from equipoise._registry import Registry, nearest
 from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module, run
 from equipoise.engine.outputs import Output, check_output_option, pick_output
 from equipoise.errors import NoScoresError, ShapeError, UnknownOptionError, UnsupportedModelError
-from equipoise.methods.reading import Column, Largest, Reading, functions_of
+from equipoise.methods.reading import Look, Reading, areas, detected, functions_of, only_column
 from equipoise.methods.registering import MethodRegistry
-from equipoise.methods.targets import ClassGroup, Target, Targets
+from equipoise.methods.scores import is_detections
+from equipoise.methods.targets import ClassGroup, Target, Targets, joined
 
 
 @runtime_checkable
@@ -98,20 +99,25 @@ class Method:
                 pass
         raw = self.output.output if isinstance(self.output, Reading) else self.output
         functions = functions_of(target)
-        if functions is not None and not all(isinstance(one, ClassGroup) for one in functions):
-            reading = Reading(raw, functions)
-            columns = [Column(index) for index in range(len(functions))]
-            target = columns[0] if callable(target) else columns
-        else:
-            reading = Reading(raw)
-            if target is None:
-                target = run(python_module(self.model), images.clone(), Largest(raw)).argmax(1)
+        if functions is None or all(isinstance(one, ClassGroup) for one in functions):
+            seen = Look(raw)
+            run(python_module(self.model), images.clone(), seen)
+            if is_detections(seen.raw):
+                functions = detected(seen.raw, target)
+                target = functions if isinstance(target, list | tuple | Tensor) else functions[0]
+            else:
+                target = areas(seen.raw).argmax(1) if target is None else target
+                return self._reading(Reading(raw)).explained(images, target)
+        each = [self._reading(Reading(raw, one)).explained(images, only_column) for one in functions]
+        targets = joined([one for one, _ in each], single=callable(target))
+        return targets, torch.cat([found for _, found in each])
+
+    def _reading(self, output: Reading) -> Self:
+        """The same method on what is read off the network; its notes are this one's."""
         reader = copy.copy(self)
-        reader.output = reading
-        try:
-            return reader.explained(images, target)
-        finally:
-            self.notes = reader.notes
+        reader.output = output
+        reader.notes = self.notes
+        return reader
 
 
 MethodFunction: TypeAlias = Callable[..., Tensor]

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from equipoise._registry import Registry
 from equipoise.engine import Composite, OpKind, Relevance, Trace, Value
-from equipoise.engine.numerics import over_samples, safe_divide, sums
+from equipoise.engine.numerics import over_samples, safe_divide, sums, working_dtype
 from equipoise.engine.rule import Special
 from equipoise.engine.selectors import is_last, reads_pixels
 from equipoise.errors import TargetError
 from equipoise.methods.base import METHODS
 from equipoise.methods.bounds import GivenBounds, parse_bounds
 from equipoise.methods.lrp import alpha_beta_composite
-from equipoise.methods.propagation import ProfileName, Propagation, choose, one_hot
+from equipoise.methods.propagation import ProfileName, Propagation, choose
 from equipoise.methods.starts import StartName, below_the_head, check_start, logit_start
 from equipoise.methods.targets import Targets
 from equipoise.rules.excitation import Excitation
@@ -65,28 +65,29 @@ def _unit_difference(target: Tensor, others: Tensor) -> Tensor:
     return safe_divide(target, _total(target)) - safe_divide(others, _total(others))
 
 
-def _evenly(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
+def _evenly(logits: Tensor, hot: Tensor, others: Tensor) -> Pair:
     score = (logits * hot).sum(-1, keepdim=True)
-    return score * hot, score / (1 - own).sum(-1, keepdim=True).clamp(min=1) * (1 - own)
+    return score * hot, score / others.sum(-1, keepdim=True).clamp(min=1) * others
 
 
-def _one_and_evenly(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
+def _one_and_evenly(logits: Tensor, hot: Tensor, others: Tensor) -> Pair:
     del logits
-    return hot, (1 - own) / (1 - own).sum(-1, keepdim=True)
+    return hot, others / others.sum(-1, keepdim=True)
 
 
-def _all_others(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
-    return logits.abs() * hot, logits.abs() * (1 - own)
+def _all_others(logits: Tensor, hot: Tensor, others: Tensor) -> Pair:
+    return logits.abs() * hot, logits.abs() * others
 
 
-def _same_unit(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:  # noqa: ARG001  # one signature for all
+def _same_unit(logits: Tensor, hot: Tensor, others: Tensor) -> Pair:  # noqa: ARG001  # one signature for all
     return logits.abs() * hot, logits.abs() * hot
 
 
-def _softmax_gradient(logits: Tensor, hot: Tensor, own: Tensor) -> Pair:
-    p = logits.softmax(-1)
-    share = (p * own).sum(-1, keepdim=True)
-    return (share * (1 - share) + 1e-8) * hot, share * p * (1 - own)
+def _softmax_gradient(logits: Tensor, hot: Tensor, others: Tensor) -> Pair:
+    told = (hot != 0) | (others > 0)
+    p = logits.masked_fill(~told, -torch.inf).softmax(-1)
+    share = 1 - (p * others).sum(-1, keepdim=True)
+    return (share * (1 - share) + 1e-8) * hot, share * p * others
 
 
 VARIANTS: Registry[Variant] = Registry("variant of contrastive LRP")
@@ -137,20 +138,21 @@ class ContrastiveLRP(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        if targets.members is None:
+        if targets.others is None:
             raise TargetError("contrastive LRP contrasts a class with others; the target is a function of the logits")
-        hot = one_hot(targets, trace.logits.dtype)
-        own = targets.members.to(hot.dtype)
-        if not self.variant.dual and bool((own.sum(-1) == own.shape[-1]).any()):
+        hot = targets.class_seeds.to(working_dtype(trace.logits.dtype))
+        others = targets.others.to(hot.dtype)
+        count = others.shape[-1]
+        if not self.variant.dual and not bool(others.any(-1).all()):
             raise TargetError(
-                f"contrastive LRP sets a class against the others, and of {own.shape[-1]} "
-                f"{'class' if own.shape[-1] == 1 else 'classes'} none is left; use lrp_alpha_beta, or contrastive_eb "
+                f"contrastive LRP sets a class against the others, and of {count} "
+                f"{'class' if count == 1 else 'classes'} none is left; use lrp_alpha_beta, or contrastive_eb "
                 'or variant="clrp2", which contrast a unit with its own negative weights'
             )
         logits = trace.logits.to(hot.dtype)
         plain = self.start == "logit" or self.reference or self.variant.at_class is None
         starts = self.variant.starts if plain or self.variant.at_class is None else self.variant.at_class
-        pair = starts(logits, hot, own)
+        pair = starts(logits, hot, others)
         if self.start == "logit" and self.variant.at_class is not None:
             self.notes += logit_start(trace, targets, hot)[1]
         composite = self._composite(dual=False)

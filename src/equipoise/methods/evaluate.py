@@ -124,7 +124,8 @@ class Batch:
             probability: Whether a class's (or a group's) score is its probability, not its logit.
         """
         if probability and self.targets.members is not None and self._functions:
-            return (logits.softmax(1) * self.targets.members[:, images]).sum(2).to(self.dtype)
+            told = self.targets.members if self.targets.against is None else self.targets.members - self.targets.against
+            return (logits.softmax(1) * told[:, images]).sum(2).to(self.dtype)
         if not self._functions:
             assert self.targets.indices is not None  # noqa: S101  # no function, so classes
             values = logits.softmax(1) if probability else logits

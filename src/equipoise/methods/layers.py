@@ -74,7 +74,7 @@ def find_layer(
     if not maps:
         check_images(trace, *trace.ancestors(trace.output))
         raise LayerError("no spatial feature map leads to the class scores; name a layer")
-    if trace.dense:
+    if trace.dense and pick is last_map:
         return shared_map(trace, maps, _refuse_early_start)
     _refuse_early_start(trace, maps[-1])
     found = pick(trace, maps)

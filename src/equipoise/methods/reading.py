@@ -1,40 +1,44 @@
 """Scores of networks that give more than class scores ``(n, C)``: a class for each pixel, boxes, anything.
 
 Every method explains columns of ``(n, C)``. `Reading` makes them: for classes, of a class for each pixel the sum of
-each class's scores over the pixels where it is the highest, and of a detector's boxes their scores; for functions of
-the raw output what they give, a column each. As the option ``output`` of a method it is a part of the network, so
-that all targets come from one forward pass.
+each class's scores over the pixels where it is the highest, and of a detector's boxes their scores; for a function of
+the raw output what it gives. It is the option ``output`` of a method, and so a part of the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
-from equipoise._typing import Float
+from equipoise._typing import Bool, Float
 from equipoise.engine.outputs import Output, raw_output
 from equipoise.errors import ShapeError, TargetError
-from equipoise.methods.scores import detections, is_detections
+from equipoise.methods.scores import Box, detections, is_detections
 
 Functions: TypeAlias = tuple[Callable[[Any], Tensor], ...]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read off a network's raw result: columns ``(n, C)``, one for each class or function.
+    """What is read off a network's raw result: columns ``(n, C)``, one for each class, or for a function one.
 
     Attributes:
         output: Which part of the result is the raw output.
-        functions: Of it; none: the classes.
+        function: Of it, ``None``: the classes.
     """
 
     output: Output = None
-    functions: Functions = ()
+    function: Callable[[Any], Tensor] | None = None
     dense: ClassVar[bool] = True  # the tape tells methods
+
+    @property
+    def constants(self) -> Iterator[Tensor]:
+        """The tensors that the function holds: a mask, a reference."""
+        return held_by(self.function)
 
     def __call__(self, result: Any) -> Float[Tensor, "n C"]:
         """The columns.
@@ -44,9 +48,26 @@ class Reading:
                 another shape.
         """
         raw = raw_output(result, self.output)
-        if not self.functions:
-            return class_scores(raw)
-        return torch.stack([_checked(function, function(raw)) for function in self.functions], 1)
+        return class_scores(raw) if self.function is None else _checked(self.function, self.function(raw))[:, None]
+
+
+def held_by(function: Any) -> Iterator[Tensor]:
+    """The tensors that a function has from where it was made: of its object, its closure, its defaults, its module."""
+    owner = getattr(function, "__self__", function)
+    found = [*getattr(owner, "__dict__", {}).values(), *(getattr(function, "__defaults__", None) or ())]
+    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _filled(cell)]
+    names = getattr(function, "__globals__", {})
+    found += [names[name] for name in getattr(getattr(function, "__code__", None), "co_names", ()) if name in names]
+    for one in found:
+        yield from (part for part in (one if isinstance(one, list | tuple) else (one,)) if isinstance(part, Tensor))
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  # raises while the variable has no value yet
+    except ValueError:
+        return False
+    return True
 
 
 def class_scores(raw: Any) -> Float[Tensor, "n C"]:
@@ -56,7 +77,7 @@ def class_scores(raw: Any) -> Float[Tensor, "n C"]:
         ShapeError: If it is neither.
     """
     if isinstance(raw, Tensor) and raw.dim() > 2 and raw.is_floating_point():
-        return (raw * winning(raw)).flatten(2).sum(2)
+        return torch.where(winning(raw), raw, 0).flatten(2).sum(2)
     if is_detections(raw) and len(raw) == 1:
         return detections(raw)[0]["scores"][None]
     if is_detections(raw):
@@ -68,46 +89,62 @@ def class_scores(raw: Any) -> Float[Tensor, "n C"]:
     )
 
 
-def winning(raw: Float[Tensor, "n C *space"]) -> Float[Tensor, "n C *space"]:
-    """1 where a class has the highest score of all at a pixel, else 0."""
+def winning(raw: Float[Tensor, "n C *space"]) -> Bool[Tensor, "n C *space"]:
+    """Where a class has the highest score of all at a pixel."""
     classes = torch.arange(raw.shape[1], device=raw.device).view(-1, *[1] * (raw.dim() - 2))
-    return (raw.detach().argmax(1, keepdim=True) == classes).to(raw.dtype)
+    return raw.detach().argmax(1, keepdim=True) == classes
 
 
 def areas(raw: Float[Tensor, "n C *space"]) -> Float[Tensor, "n C"]:
     """The share of the pixels where each class has the highest score, 0 to 1."""
-    return winning(raw).flatten(2).mean(2)
+    return winning(raw).flatten(2).to(raw.dtype).mean(2)
 
 
-@dataclass(frozen=True)
-class Largest:
-    """As the option ``output``: what the top class is the highest of, ``(n, C)``.
+class Look:
+    """As the option ``output``: the classes, and what they were read off is kept.
 
     Attributes:
-        output: Which part of the result is the raw output.
+        raw: What the network gave last.
     """
 
-    output: Output = None
+    def __init__(self, output: Output = None) -> None:
+        self.output = output
+        self.raw: Any = None
 
     def __call__(self, result: Any) -> Float[Tensor, "n C"]:
-        """Of a class for each pixel its share of the pixels, of a detector's boxes their scores."""
-        raw = raw_output(result, self.output)
-        return areas(raw) if isinstance(raw, Tensor) and raw.dim() > 2 else class_scores(raw)
+        """The classes."""
+        self.raw = raw_output(result, self.output)
+        return class_scores(self.raw)
 
 
-@dataclass(frozen=True)
-class Column:
-    """The target "this column of a `Reading` of functions".
+def detected(raw: Any, target: Any) -> tuple[Box, ...]:
+    """The detections of one image that a target names by their number, as boxes: so they are found again.
 
-    Attributes:
-        index: Which.
+    Args:
+        raw: What the detector gave.
+        target: A number, several, ``None`` for the detection of the highest score; also ``(1,)``, ``(1, k)``.
+
+    Raises:
+        TargetError: If there is no such detection.
     """
+    (found,) = detections(raw)
+    if not len(found["scores"]):
+        raise TargetError("the detector finds nothing in this image")
+    numbers = torch.as_tensor(found["scores"].argmax() if target is None else target).flatten().tolist()
+    for number in numbers:
+        if not 0 <= number < len(found["scores"]):
+            raise TargetError(
+                f"class {number} does not exist: this image has detections 0 to {len(found['scores']) - 1}"
+            )
+    corners, labels = found["boxes"].tolist(), found["labels"].tolist()
+    return tuple(
+        Box((one[0], one[1], one[2], one[3]), labels[number]) for number in numbers for one in (corners[number],)
+    )
 
-    index: int
 
-    def __call__(self, columns: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """The column."""
-        return columns[:, self.index]
+def only_column(columns: Float[Tensor, "n 1"]) -> Float[Tensor, " n"]:
+    """The target "what the function of a `Reading` gives": a function, so that nothing is set against it."""
+    return columns[:, 0]
 
 
 def functions_of(target: Any) -> Functions | None:

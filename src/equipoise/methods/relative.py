@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
-from equipoise.engine.numerics import over_samples, per_sample, safe_divide
+from equipoise.engine.numerics import over_samples, per_sample, safe_divide, working_dtype
 from equipoise.engine.rule import Special
 from equipoise.engine.selectors import is_last, reads_pixels
 from equipoise.errors import TargetError
@@ -196,7 +196,7 @@ class AGF(_FromTheScores):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        if targets.members is None:
+        if targets.members is None or targets.others is None:
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
         masked = Beside(MaskedValue(share_ties=not self.reference), share_ties=not self.reference)
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
@@ -210,9 +210,10 @@ class AGF(_FromTheScores):
                 Special(OpKind.LINEAR, is_last, GradientTimesInput()),
             ),
         )
-        hot = one_hot(targets, trace.logits.dtype)
+        hot = targets.class_seeds.to(working_dtype(trace.logits.dtype))
         centered = self.start == "class" and not self.reference
-        seeds = softened_gradient(trace.logits, hot, targets.members.to(hot.dtype), centered=centered)
+        own, others = (marked.to(hot.dtype) for marked in (targets.members, targets.others))
+        seeds = softened_gradient(trace.logits, hot, own, others, centered=centered)
         if self.start == "logit":
             self.notes += logit_start(trace, targets, hot)[1]
         start = {trace.output: Relevance(torch.zeros_like(seeds), gradient=seeds)}
@@ -221,7 +222,7 @@ class AGF(_FromTheScores):
         return pixel_map(trace, cam / over_samples(torch.where(peak == 0, 1.0, peak), cam))
 
 
-def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor, *, centered: bool = False) -> Tensor:
+def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor, others: Tensor, *, centered: bool = False) -> Tensor:
     """Gradient by the logits of AGF's softened class score (their Eq. 4 and 5), ``(k, n, C)``.
 
     The score is ``softmax_j(y_t exp(-((y_j - y_t) / sigma)^2 / 2))`` at the class, with ``sigma`` the
@@ -231,21 +232,24 @@ def softened_gradient(logits: Tensor, hot: Tensor, own: Tensor, *, centered: boo
         logits: ``(n, C)``.
         hot: The start at the target, ``(k, n, C)``; gives the dtype.
         own: 1 at the classes that the target stands for, ``(k, n, C)``; ``y_t`` is their log-sum-exp.
-        centered: Whether ``y_t`` counts from the mean logit, where it stands by itself. With one logit that
-            is half of it: the other class's is 0.
+        others: 1 at the classes ``j``, likewise.
+        centered: Whether ``y_t`` counts from the mean logit of all these, where it stands by itself. With one
+            logit that is half of it: the other class's is 0.
     """
     with torch.inference_mode(mode=False), torch.enable_grad():
         y = logits.detach().to(hot.dtype).clone().expand_as(hot).requires_grad_()
-        member = own > 0
+        member, other = own > 0, others > 0
         target = y.masked_fill(~member, -torch.inf).logsumexp(-1, keepdim=True)
-        distance = (y - target).masked_fill(member, 0)
-        if logits.shape[-1] == 1 or bool(member.all(-1).any()):  # no other class: one of logit 0, a sigma away
-            distance, member = torch.cat([distance, -target], -1), torch.cat([member, member[..., :1] & False], -1)
+        distance = (y - target).masked_fill(~other, 0)
+        if logits.shape[-1] == 1 or not bool(other.any(-1).all()):  # no other class: one of logit 0, a sigma away
+            distance, other = torch.cat([distance, -target], -1), torch.cat([other, other[..., :1] | True], -1)
         sigma = distance.abs().amax(-1, keepdim=True)
         sigma = torch.where(sigma == 0, 1.0, sigma)  # all logits alike
         if centered:
-            target = target - (y.mean(-1, keepdim=True) if y.shape[-1] > 1 else y / 2)
-        others = (target * torch.exp(-((distance / sigma) ** 2) / 2)).masked_fill(member, -torch.inf)
-        score = torch.cat([target, others], -1).softmax(-1)[..., 0]
+            told = own + others
+            mean = (y * told).sum(-1, keepdim=True) / told.sum(-1, keepdim=True)
+            target = target - (mean if y.shape[-1] > 1 else y / 2)
+        beside = (target * torch.exp(-((distance / sigma) ** 2) / 2)).masked_fill(~other, -torch.inf)
+        score = torch.cat([target, beside], -1).softmax(-1)[..., 0]
         (gradient,) = torch.autograd.grad(score.sum(), y)
     return gradient

@@ -53,8 +53,11 @@ class RelevanceCAM(Propagation):
         """See `Propagation`."""
         layers = [rows_of_images(find_layer(self.model, trace, name), trace) for name in each(self.layer)]
         hot = one_hot(targets, trace.logits.dtype)
-        own = hot if targets.members is None else targets.members.to(hot.dtype)
-        start = hot - (1 - own) / hot.shape[-1]
+        if targets.against is not None:  # the seeds of a contrast hold both
+            start = hot
+        else:
+            others = 1 - hot if targets.others is None else targets.others.to(hot.dtype)
+            start = hot - others / hot.shape[-1]
         norm = Normed(safe_divide)
         signed: dict[OpKind, Rule] = dict.fromkeys((OpKind.MAX_POOL, OpKind.ADD), norm)
         signed[OpKind.AVERAGE_POOL] = Resampled(norm)

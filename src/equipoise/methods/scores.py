@@ -82,6 +82,11 @@ class OneClass(Score):
         """See `Score`."""
         return name_of(int(self.index))
 
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The class."""
+        return (int(self.index),)
+
     def __call__(self, output: Any) -> Float[Tensor, " n"]:
         """The class's score."""
         return _column(output, self.index, "class_")
@@ -138,6 +143,16 @@ class Contrast(Score):
     def words(self, name_of: NameOf) -> str:
         """See `Score`."""
         return f"{name_of(int(self.index))} rather than {name_of(int(self.against))}"
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """This class."""
+        return (int(self.index),)
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """That class."""
+        return (int(self.against),)
 
     def __call__(self, output: Any) -> Float[Tensor, " n"]:
         """The class's score less the other's."""
@@ -255,12 +270,13 @@ class Region(Score):
         if self.mask is None:
             mask = (output.detach().argmax(1) == self.index).to(plane.dtype)
         else:
-            mask = torch.as_tensor(self.mask).to(plane.device, plane.dtype)
+            mask = self.mask.to(plane.device, plane.dtype)
             if mask.dim() != plane.dim() - 1:
                 raise ShapeError(f"the mask of a region is {tuple(mask.shape)}; the output is {tuple(plane.shape[1:])}")
             if mask.shape != plane.shape[1:]:
                 mask = torch.nn.functional.interpolate(mask[None, None], plane.shape[1:], mode="nearest-exact")[0, 0]
-        return (plane * mask).flatten(1).sum(1)
+        total: Tensor = (plane * mask).flatten(1).sum(1)
+        return total
 
 
 @dataclass(frozen=True)
@@ -303,7 +319,8 @@ class Box(Score):
             overlap = overlap * (found["labels"] == self.label)
         if not len(overlap) or not bool((overlap >= LEAST_OVERLAP).any()):
             raise TargetError(f"none of the {len(boxes)} detected boxes overlaps the box {self.corners}")
-        return found["scores"].gather(0, overlap.argmax()[None])[0]
+        chosen: Tensor = found["scores"].gather(0, overlap.argmax()[None])
+        return chosen[0]
 
 
 def detections(output: Any) -> Sequence[dict[str, Tensor]]:

@@ -70,6 +70,8 @@ class Targets:
         indices: The classes, ``(k, n)``; ``None`` when a function of the logits is explained.
         members: 1 at the classes that each target stands for, else 0, ``(k, n, C)``: one-hot for a class,
             several for a `ClassGroup`; ``None`` for any other function.
+        against: 1 at the classes that it is set against, by name as in a contrast of two, ``(k, n, C)``; ``None``:
+            all others.
         scores: The explained scores, ``(k, n)``.
         counts: How many of the ``k`` rows are meant for each image, when that differs; the rest
             of an image's rows repeat its first class.
@@ -84,14 +86,29 @@ class Targets:
     counts: tuple[int, ...] | None
     single: bool
     first: int = 0
+    against: Float[Tensor, "k n C"] | None = None
+
+    @property
+    def others(self) -> Float[Tensor, "k n C"] | None:
+        """1 at the classes that each target is set against; ``None`` for a function that knows none."""
+        if self.members is None:
+            return None
+        return 1 - self.members if self.against is None else self.against
+
+    @property
+    def class_seeds(self) -> Float[Tensor, "k n C"]:
+        """`seeds` of the target alone: of a contrast without those of what it is set against."""
+        return self.seeds if self.against is None or self.members is None else self.seeds * self.members
 
     def parts(self, at_once: int) -> Iterator[Targets]:
         """The same ``at_once`` targets at a time, without what `format` needs."""
         for first in range(0, len(self.seeds), max(1, at_once)):
             rows = slice(first, first + max(1, at_once))
-            cut = [None if one is None else one[rows] for one in (self.indices, self.members)]
+            cut = [None if one is None else one[rows] for one in (self.indices, self.members, self.against)]
             seeds, scores, number = self.seeds[rows], self.scores[rows], self.first + first
-            yield replace(self, seeds=seeds, indices=cut[0], members=cut[1], scores=scores, first=number)
+            yield replace(
+                self, seeds=seeds, indices=cut[0], members=cut[1], against=cut[2], scores=scores, first=number
+            )
 
     def format(self, result: Float[Tensor, "k n *shape"]) -> Tensor | list[Tensor]:
         """Arrange ``(k, n, ...)`` as the user asked.
@@ -225,12 +242,17 @@ def _from_function(function: Callable[[Tensor], Tensor], logits: Tensor) -> Targ
         if not scores.requires_grad:
             raise TargetError("the target function's scores do not depend on the logits")
         (seeds,) = torch.autograd.grad(scores.sum(), leaf)
-    members = None
-    if isinstance(function, ClassGroup):
-        members = torch.zeros_like(logits)
-        members[:, list(function.members)] = 1
-        members = members.unsqueeze(0)
-    return Targets(seeds.unsqueeze(0), None, members, scores.detach().unsqueeze(0), None, single=True)
+    members, against = (_marked(getattr(function, name, None), logits) for name in ("members", "others"))
+    return Targets(seeds.unsqueeze(0), None, members, scores.detach().unsqueeze(0), None, single=True, against=against)
+
+
+def _marked(classes: tuple[int, ...] | None, logits: Tensor) -> Tensor | None:
+    """1 at some classes, else 0, ``(1, n, C)``."""
+    if classes is None:
+        return None
+    found = torch.zeros_like(logits)
+    found[:, list(classes)] = 1
+    return found.unsqueeze(0)
 
 
 def _from_functions(
@@ -239,14 +261,31 @@ def _from_functions(
     """A function of the logits, or several, each explained for every image."""
     if callable(functions):
         return _from_function(functions, logits)
-    each = [_from_function(function, logits) for function in functions]
-    members = [one.members for one in each]
-    indices = [one.indices for one in each]
+    return joined([_from_function(function, logits) for function in functions], single=False)
+
+
+def joined(each: Sequence[Targets], *, single: bool) -> Targets:
+    """The targets of several forward passes or functions as one.
+
+    Args:
+        each: Of the same images.
+        single: Whether the user named one.
+    """
+    against = [one.against for one in each]
+    if any(one is not None for one in against):  # then of each
+        against = [one.others for one in each]
     return Targets(
         torch.cat([one.seeds for one in each]),
-        torch.cat([one for one in indices if one is not None]) if None not in indices else None,
-        torch.cat([one for one in members if one is not None]) if None not in members else None,
+        _together([one.indices for one in each]),
+        _together([one.members for one in each]),
         torch.cat([one.scores for one in each]),
         None,
-        single=False,
+        single=single,
+        against=_together(against),
     )
+
+
+def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """All parts as one; ``None`` if one is absent."""
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
