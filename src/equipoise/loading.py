@@ -183,14 +183,29 @@ def _fetch_description(file: str) -> None:
 
 def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     module, spec = models.load_model(name, weights=weights, device=device, **said.arguments)
-    assumed: dict[str, str] = {}
-    if weights not in {None, "random"} and (note := unnamed(spec)):
-        words = getattr(spec.preprocessing, "words", "prepared")
-        assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture}"
-        assumed["classes"] = note
+    assumed = {} if weights is None and not said.arguments else _assumed(weights, spec)
     if len(spec.classes) == 1 and said.task is None and said.activation != "none":
         spec, assumed["activation"] = as_binary(spec)
     return Network(module, spec, name, assumed=assumed), replace(said, arguments={})
+
+
+def _assumed(weights: Weights, spec: ModelSpec) -> dict[str, str]:
+    """What is assumed of a registered architecture of other classes or channels than the name's own."""
+    from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
+
+    entry = find(f"{spec.source}/{spec.architecture}")
+    others, channels = len(spec.classes) != entry.classes, getattr(spec.preprocessing, "channels", 3)
+    assumed: dict[str, str] = {}
+    if weights is None and others:
+        assumed["weights"] = f"only the classifier of the {len(spec.classes)} classes is not pretrained: it is random"
+    own = weights not in {None, "random"}
+    if (own and (others or unnamed(spec))) or channels != entry.preprocessing.channels:
+        words = getattr(spec.preprocessing, "words", "prepared")
+        how = "--size, --mean and --std, or a description, set it"
+        assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture} ({how})"
+    if (own or others) and (note := unnamed(spec)):
+        assumed["classes"] = f"{note} (--classes, or a description, sets them)"
+    return assumed
 
 
 def _maker(reference: str, arguments: Mapping[str, Any]) -> Any:
@@ -225,9 +240,12 @@ def _of_own(
     if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
         raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")
     if weights is not None:
-        from equipoise.models.checkpoints import load_strictly, read_state_dict  # noqa: PLC0415  # loads safetensors
+        from equipoise.models.checkpoints import read_tensors  # noqa: PLC0415  # loads safetensors
+        from equipoise.models.wrappings import fitted  # noqa: PLC0415  # as above
+        from equipoise.models.zoo import load_or_suggest  # noqa: PLC0415  # loads torchvision and timm
 
-        load_strictly(module, read_state_dict(Path(weights)), name=reference, file=fspath(weights))
+        state = fitted(read_tensors(Path(weights)), module.state_dict().keys(), file=fspath(weights))
+        load_or_suggest(module, state, name=reference, file=fspath(weights))
     module = module.eval().to(device or "cpu")
     return module if spec is None else Network(module, spec, reference), replace(said, arguments={})
 

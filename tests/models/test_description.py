@@ -171,7 +171,7 @@ def test_options_that_cannot_be(described, tmp_path, monkeypatch, capsys, option
     ("architecture = 'a'\n[preprocessing]\nmean = [1, 2]\nstd = [1]", "2 numbers, as many as preprocessing.mean"),
     ("architecture = 'a'\n[preprocessing]\nstd = [1, 0, 1]", "positive numbers, one per channel"),
     ("architecture = 'a'\n[preprocessing]\nvalue_range = [1, 0]", "black below white"),
-    ("architecture = 'a'\n[preprocessing]\ncolor_order = 'GBR'", "did you mean 'BGR'?"),
+    ("architecture = 'a'\n[preprocessing]\ncolor_order = 'GBR'", "one of RGB, BGR"),
     ("architecture = 'a'\ntask = 'regresion'", "did you mean 'regression'?"),
     ("architecture = 'a'\nactivation = 'relu'", "one of softmax, sigmoid, none"),
     ("architecture = 'a'\nnum_classes = 0", "num_classes is 0"),
