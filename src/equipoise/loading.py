@@ -181,6 +181,22 @@ def _fetch_description(file: str) -> None:
         fetch(told.architecture)
 
 
+def _of_huggingface(
+    name: str, weights: Weights, device: str | torch.device | None, said: Said
+) -> tuple[Network, Said]:
+    from equipoise.models.from_huggingface import load_huggingface  # noqa: PLC0415  # loads torchvision
+
+    _refuse_arguments(said, name)
+    module, spec, assumed = load_huggingface(name, weights)
+    return Network(module.to(device or "cpu"), spec, name, "logits", assumed), said
+
+
+def _fetch_huggingface(name: str) -> None:
+    from equipoise.models.from_huggingface import fetch_huggingface  # noqa: PLC0415  # as above
+
+    fetch_huggingface(name)
+
+
 def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     module, spec = models.load_model(name, weights=weights, device=device, **said.arguments)
     assumed = {} if weights is None and not said.arguments else _assumed(weights, spec)
@@ -291,6 +307,8 @@ def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
 
 def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[ModelSpec, str]:
     """What a network's last operation says of its outputs, and a note."""
+    if spec.task != "classification":  # it says so itself
+        return spec, f"the outputs are taken for {spec.task}, as the network's config says"
     if squashing == "softmax":
         return replace(spec, activation="none"), "the network ends in a softmax, so its outputs are taken as they are"
     if squashing == "sigmoid":
@@ -307,5 +325,6 @@ def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[Mode
 
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
 _KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
+_KINDS.add("hugging face", _Kind(lambda text: text.startswith("hf:"), _of_huggingface, _fetch_huggingface))
 _KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
 _KINDS.add("name", _Kind(lambda _: True, _registered, models.fetch))

@@ -28,7 +28,7 @@ def found_preprocessing(module: nn.Module) -> tuple[Preprocessing, str]:
 
     A network of timm carries that of its pretrained weights; for any other ImageNet's is assumed.
     """
-    config = getattr(module, "pretrained_cfg", None)
+    config = getattr(module, "pretrained_cfg", None) or getattr(getattr(module, "config", None), "pretrained_cfg", None)
     if isinstance(config, Mapping) and config.get("input_size"):
         import timm  # noqa: PLC0415  # takes time
 
@@ -53,9 +53,34 @@ def spec_of(
     from equipoise.models.labels import class_names  # noqa: PLC0415  # loads torchvision and timm
 
     names, synonyms = class_names(outputs)
-    spec = ModelSpec(name, "own", type(module).__name__, names, preprocessing, "own", state_checksum(module),
-                     synonyms=synonyms)  # fmt: skip
+    told = labels_of(module, outputs)
+    spec = ModelSpec(name, "own", type(module).__name__, told or names, preprocessing, "own", state_checksum(module),
+                     synonyms=() if told else synonyms, task=task_of(module, outputs) or "classification")  # fmt: skip
+    if told:
+        return spec, "no class names were given, so the classes have those of the network's id2label"
     return spec, unnamed(spec) or f"no class names were given, so the {outputs} classes have those of a usual set"
+
+
+def labels_of(module: nn.Module, outputs: int) -> tuple[str, ...] | None:
+    """The names of its classes that a network of `transformers` carries; ``None`` if it has none."""
+    labels = getattr(getattr(module, "config", None), "id2label", None)
+    if not isinstance(labels, Mapping) or len(labels) != outputs:
+        return None
+    names = tuple(str(labels.get(index, labels.get(str(index)))) for index in range(outputs))
+    return None if names == tuple(f"LABEL_{index}" for index in range(outputs)) else names
+
+
+def task_of(module: nn.Module, outputs: int) -> Task | None:
+    """What a network of `transformers` says that its outputs are; ``None`` if it says nothing.
+
+    One output is a value, as for the loss of `transformers`, unless it says otherwise.
+    """
+    config = getattr(module, "config", None)
+    if not hasattr(config, "problem_type"):
+        return None
+    kind = "regression" if config.problem_type is None and outputs == 1 else config.problem_type
+    known: dict[str | None, Task] = {"regression": "regression", "multi_label_classification": "multi-label"}
+    return known.get(kind)
 
 
 def unknown(name: str, preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing) -> ModelSpec:
