@@ -15,7 +15,7 @@ from torch import nn
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError
+from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError, WeightsError
 from equipoise.models.description import Said, read_description
 from equipoise.models.own import (
     as_binary,
@@ -60,8 +60,9 @@ def load(
 
     Args:
         model: A name of `equipoise.models.load_model`; ``"package.module:build"``, a function that returns a module,
-            or one and its `ModelSpec`; a description ``"mynet.toml"`` (see `equipoise.models.description`); a
-            module; such a pair; or a `Network`.
+            or one and its `ModelSpec`; a description ``"mynet.toml"`` (see `equipoise.models.description`); a program
+            of `torch.export` or ONNX, ``"net.pt2"`` or ``"net.onnx"``; ``"hf:folder"`` or ``"hf:owner/name"``, a
+            classifier of ``transformers``; a module; such a pair; or a `Network`.
         weights: For a name as of `equipoise.models.load_model`; for a function of your own a file of weights.
         device: Where a network loaded by name goes, ``None``: the CPU. One that is given stays where it is.
         said: What is said of it in place of what is known.
@@ -197,6 +198,25 @@ def _fetch_huggingface(name: str) -> None:
     fetch_huggingface(name)
 
 
+def _of_program(
+    file: str, weights: Weights, device: str | torch.device | None, said: Said
+) -> tuple[nn.Module | Network, Said]:
+    """The network of a file that holds architecture and weights; the size of its input is what the file says."""
+    from equipoise.models.programs import load_program  # noqa: PLC0415  # reads files of other libraries
+
+    _refuse_arguments(said, file)
+    if weights is not None:
+        raise OptionError(f"{file} holds its own weights, so no others can be said of it")
+    program = load_program(Path(file))
+    changes = program.changes if said.preprocess is None else {}
+    return program.module.to(device or "cpu"), replace(said, changes={**changes, **said.changes})
+
+
+def _fetch_program(file: str) -> None:
+    if not Path(file).is_file():
+        raise WeightsError(f"there is no file {file}")
+
+
 def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     module, spec = models.load_model(name, weights=weights, device=device, **said.arguments)
     assumed = {} if weights is None and not said.arguments else _assumed(weights, spec)
@@ -326,5 +346,6 @@ def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[Mode
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
 _KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
 _KINDS.add("hugging face", _Kind(lambda text: text.startswith("hf:"), _of_huggingface, _fetch_huggingface))
+_KINDS.add("program", _Kind(lambda text: text.endswith((".pt2", ".onnx")), _of_program, _fetch_program))
 _KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
 _KINDS.add("name", _Kind(lambda _: True, _registered, models.fetch))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from torch import nn
+from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.models.array_preprocessing import ArrayPreprocessing
@@ -221,4 +222,8 @@ def channels_of(module: nn.Module) -> int | None:
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
             return layer.in_channels
+    for node in module.graph.nodes if isinstance(module, GraphModule) else ():  # an exported program has no layers
+        if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor):
+            side = node.meta["val"].shape[1:2]
+            return int(side[0]) if side and isinstance(side[0], int) else None
     return None
