@@ -182,9 +182,7 @@ def _fetch_description(file: str) -> None:
         fetch(told.architecture)
 
 
-def _of_huggingface(
-    name: str, weights: Weights, device: str | torch.device | None, said: Said
-) -> tuple[Network, Said]:
+def _of_huggingface(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     from equipoise.models.from_huggingface import load_huggingface  # noqa: PLC0415  # loads torchvision
 
     _refuse_arguments(said, name)

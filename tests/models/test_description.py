@@ -140,7 +140,8 @@ def test_options_say_the_same_as_a_description(described, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize(("options", "words"), [
     (("--size", "many"), "--size is 'many'"), (("--size", "-3"), "preprocessing.size is -3"),
-    (("--mean", "1,2"), "preprocessing makes 2 channels (a mean each), and makes_nets:build takes 3"), (("--classes", "none.txt"), "none.txt cannot be read"),
+    (("--mean", "1,2"), "preprocessing makes 2 channels (a mean each), and makes_nets:build takes 3"),
+    (("--classes", "none.txt"), "none.txt cannot be read"),
     (("--classes", "two.txt"), "2 class names for makes_nets:build, which has 5 outputs"),
 ])  # fmt: skip
 def test_options_that_cannot_be(described, tmp_path, monkeypatch, capsys, options, words):

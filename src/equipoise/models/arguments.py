@@ -62,8 +62,8 @@ def _check_known(entry: ModelEntry, arguments: Mapping[str, Any]) -> None:
             raise OptionError(f"{entry.base} takes no argument {key!r}; {hint}")
 
 
-def agreed(key: str, said: int | None, found: int, *, file: str) -> int:
-    """How many classes or channels weights have, which has to be what was said.
+def agreed(key: str, said: int | None, found: int, *, file: str) -> None:
+    """Pass where weights have as many classes or channels as was said, or nothing was.
 
     Raises:
         WeightsError: If another number was said.
@@ -71,4 +71,3 @@ def agreed(key: str, said: int | None, found: int, *, file: str) -> int:
     if said is not None and said != found:
         words = {"num_classes": "classes", "in_chans": "input channels"}[key]
         raise WeightsError(f"{file} has {found} {words}, and {key} = {said} was said; leave it out, or say {found}")
-    return found

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import timm
 
 from equipoise.errors import WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, matches, read_state_dict
+from equipoise.models.checkpoints import file_checksum, load_strictly, matches, read_state_dict
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sources import ModelEntry, refuse_other_shapes, without_shapes
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,7 +17,7 @@ from torch import nn
 from equipoise._registry import Registry
 from equipoise.errors import WeightsError
 from equipoise.models.construction import Construct, skeleton
-from equipoise.models.wrappings import COUNTERS, StateDict, bare, fitted, unwrapped
+from equipoise.models.wrappings import COUNTERS, StateDict, bare, unwrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,8 +93,8 @@ def _unpickled(path: Path) -> str:
             "save its state_dict alone"
         )
     return (
-        f"{path} holds Python objects ({_some(found)}), which may be any code, so equipoise does not run them; save its "
-        f"state_dict alone, where it was trained: model = torch.load({path.name!r}, weights_only=False); "
+        f"{path} holds Python objects ({_some(found)}), which may be any code, so equipoise does not run them; save "
+        f"its state_dict alone, where it was trained: model = torch.load({path.name!r}, weights_only=False); "
         'torch.save(model.state_dict(), "weights.pth")'
     )
 
@@ -147,7 +147,8 @@ def count_channels(state: StateDict, construct: Construct, classes: int, default
             continue
         axis = changed[0]
         each = other[name].shape[axis] - tensor.shape[axis]  # more than one where pixels are folded into channels
-        return max((state[name].shape[axis] - tensor.shape[axis]) // each + default, 1)
+        more: int = (state[name].shape[axis] - tensor.shape[axis]) // each
+        return max(default + more, 1)
     return default
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 from equipoise.errors import DescriptionError, MissingPackageError, UnsupportedModelError, WeightsError
 from equipoise.models.checkpoints import file_checksum, read_tensors, state_checksum
 from equipoise.models.hf_preprocessing import of_entries, of_timm
-from equipoise.models.hf_preprocessing import read_preprocessor as read_preprocessor
 from equipoise.models.own import found_preprocessing, labels_of, task_of, unnamed
 from equipoise.models.own_preprocessing import OwnPreprocessing
 from equipoise.models.spec import ModelSpec
@@ -34,8 +33,8 @@ PREFIX: Final = "hf:"
 """What a name begins with."""
 
 CNNS: Final = frozenset({
-    "bit", "convnext", "convnextv2", "efficientnet", "focalnet", "hgnet_v2", "mobilenet_v1", "mobilenet_v2", "poolformer",
-    "regnet", "resnet",
+    "bit", "convnext", "convnextv2", "efficientnet", "focalnet", "hgnet_v2", "mobilenet_v1", "mobilenet_v2",
+    "poolformer", "regnet", "resnet",
 })  # fmt: skip
 """The kinds of `transformers` that mix positions by convolution and pooling alone; timm's are told by their names."""
 

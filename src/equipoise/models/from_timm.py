@@ -10,12 +10,13 @@ import timm
 from timm.models import PretrainedCfg
 
 from equipoise.errors import UnsupportedModelError, WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, matches, read_state_dict
+from equipoise.models.checkpoints import file_checksum, matches, read_state_dict
 from equipoise.models.construction import own_randomness
 from equipoise.models.downloads import fetch_hub, fetch_url
 from equipoise.models.families import Kind, require_cnn, timm_architectures, timm_kind
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sources import ModelEntry
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,12 @@ import torchvision
 from torch import nn
 
 from equipoise.errors import UnsupportedModelError
-from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, read_state_dict
+from equipoise.models.checkpoints import file_checksum, load_strictly, read_state_dict
 from equipoise.models.downloads import fetch_url
 from equipoise.models.families import Kind, require_cnn, torchvision_architectures, torchvision_kind
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sources import ModelEntry, refuse_other_shapes, without_shapes
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,11 +55,8 @@ def _construct(architecture: str, classes: int, in_chans: int = 3, **arguments: 
 def _with_channels(network: nn.Module, count: int) -> nn.Module:
     """The network with a first convolution of so many channels, which torchvision's own constructors cannot build."""
     name, first = next((name, part) for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
-    padding: Any = first.padding
-    changed = nn.Conv2d(
-        count, first.out_channels, first.kernel_size, first.stride, padding, first.dilation,
-        bias=first.bias is not None, padding_mode=first.padding_mode,
-    )  # fmt: skip
+    same: dict[str, Any] = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation")}
+    changed = nn.Conv2d(count, first.out_channels, bias=first.bias is not None, padding_mode=first.padding_mode, **same)
     parent, _, last = name.rpartition(".")
     setattr(network.get_submodule(parent), last, changed)
     return network

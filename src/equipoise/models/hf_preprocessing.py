@@ -63,28 +63,28 @@ class _Processor:
 
     Attributes:
         defaults: Where they differ from `_USUAL`.
-        shortest: Whether a size that is one number is that of the shorter side.
+        number: How a size that is one number resizes: that of the shorter side (``"center"``) or of both.
         geometry: From its entries to the fields of `Preprocessing` for the positions; ``None`` if there are none such.
     """
 
     defaults: Mapping[str, Any]
-    shortest: bool
-    geometry: Callable[[Mapping[str, Any], bool], dict[str, Any] | None]
+    number: str
+    geometry: Callable[[Mapping[str, Any], str], dict[str, Any] | None]
 
 
-def _plain_geometry(entries: Mapping[str, Any], shortest: bool) -> dict[str, Any] | None:
-    sides = _sides(entries["size"], shortest=shortest)
+def _plain_geometry(entries: Mapping[str, Any], number: str) -> dict[str, Any] | None:
+    sides = _sides(entries["size"], number)
     if not entries["do_resize"] or sides is None:
         return None
     mode, resize = sides
-    crop = _sides(entries["crop_size"], shortest=False) if entries["do_center_crop"] else ("squash", resize)
+    crop = _sides(entries["crop_size"], "squash") if entries["do_center_crop"] else ("squash", resize)
     if crop is None or (mode == "center" and not entries["do_center_crop"]):
         return None  # what the network sees depends on the photo's shape
     return {"resize": resize, "crop": crop[1], "crop_mode": mode}
 
 
-def _convnext_geometry(entries: Mapping[str, Any], shortest: bool) -> dict[str, Any] | None:
-    sides = _sides(entries["size"], shortest=shortest)
+def _convnext_geometry(entries: Mapping[str, Any], number: str) -> dict[str, Any] | None:
+    sides = _sides(entries["size"], number)
     if not entries["do_resize"] or entries["do_center_crop"] or sides is None or sides[0] != "center":
         return None
     crop = sides[1]
@@ -94,12 +94,12 @@ def _convnext_geometry(entries: Mapping[str, Any], shortest: bool) -> dict[str, 
     return {"resize": (side, side), "crop": crop, "crop_mode": "center"}
 
 
-def _sides(size: Any, *, shortest: bool) -> tuple[str, Size] | None:
+def _sides(size: Any, number: str) -> tuple[str, Size] | None:
     """How a size resizes, and to which height and width; ``None`` if in a way that `Preprocessing` does not know."""
     if isinstance(size, list | tuple) and len(size) == 2:
         return "squash", (size[0], size[1])
     if isinstance(size, int):
-        return ("center" if shortest else "squash"), (size, size)
+        return number, (size, size)
     if not isinstance(size, Mapping):
         return None
     sides = {key: value for key, value in size.items() if value is not None}
@@ -111,20 +111,20 @@ def _sides(size: Any, *, shortest: bool) -> tuple[str, Size] | None:
 
 
 PROCESSORS: Registry[_Processor] = Registry("image processor")
-PROCESSORS.add("ViTImageProcessor", _Processor({"size": 224, "crop_size": 224}, False, _plain_geometry))
+PROCESSORS.add("ViTImageProcessor", _Processor({"size": 224, "crop_size": 224}, "squash", _plain_geometry))
 PROCESSORS.add("ConvNextImageProcessor", _Processor(
-    {"size": 384, "resample": 3, "crop_pct": 224 / 256}, True, _convnext_geometry,
+    {"size": 384, "resample": 3, "crop_pct": 224 / 256}, "center", _convnext_geometry,
 ))  # fmt: skip
 PROCESSORS.add("EfficientNetImageProcessor", _Processor(
-    {"size": 346, "crop_size": 289, "resample": 3, "rescale_offset": False, "include_top": True}, False,
+    {"size": 346, "crop_size": 289, "resample": 3, "rescale_offset": False, "include_top": True}, "squash",
     _plain_geometry,
 ))  # fmt: skip
 PROCESSORS.add("BitImageProcessor", _Processor(
     {"size": {"shortest_edge": 224}, "crop_size": 224, "resample": 3, "do_center_crop": True, "image_mean": _CLIP[0],
-     "image_std": _CLIP[1]}, True, _plain_geometry,
+     "image_std": _CLIP[1]}, "center", _plain_geometry,
 ), aliases=("CLIPImageProcessor",))  # fmt: skip
 PROCESSORS.add("MobileNetV1ImageProcessor", _Processor(
-    {"size": {"shortest_edge": 256}, "crop_size": 224, "do_center_crop": True}, True, _plain_geometry,
+    {"size": {"shortest_edge": 256}, "crop_size": 224, "do_center_crop": True}, "center", _plain_geometry,
 ), aliases=("MobileNetV2ImageProcessor",))  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def of_entries(said: Mapping[str, Any]) -> Preprocessing | str:
         return f"is of the image processor {kind or 'without a name'}, which equipoise does not know{hint}"
     processor = PROCESSORS[kind]
     entries = {**_USUAL, **processor.defaults, **{key: value for key, value in said.items() if value is not None}}
-    geometry = processor.geometry(entries, processor.shortest)
+    geometry = processor.geometry(entries, processor.number)
     if geometry is None or entries.get("do_pad") or entries["resample"] not in _RESAMPLE:
         return "resizes photos in a way that depends on their shape"
     factor = float(entries["rescale_factor"]) if entries["do_rescale"] else 1.0

@@ -77,7 +77,7 @@ def task_of(module: nn.Module, outputs: int) -> Task | None:
     One output is a value, as for the loss of `transformers`, unless it says otherwise.
     """
     config = getattr(module, "config", None)
-    if not hasattr(config, "problem_type"):
+    if config is None or not hasattr(config, "problem_type"):
         return None
     kind = "regression" if config.problem_type is None and outputs == 1 else config.problem_type
     known: dict[str | None, Task] = {"regression": "regression", "multi_label_classification": "multi-label"}
@@ -208,10 +208,9 @@ def preprocessing_from(source: Path | str, architecture: str) -> Preprocessing:
         UnknownNameError: If timm has no such architecture.
     """
     if isinstance(source, Path):
-        from equipoise.models.from_huggingface import read_preprocessor  # noqa: PLC0415  # only this needs it
+        from equipoise.models.hf_preprocessing import read_preprocessor  # noqa: PLC0415  # only this needs it
 
-        found: Preprocessing = read_preprocessor(source)
-        return found
+        return read_preprocessor(source)
     from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
 
     return find(f"timm/{architecture.removeprefix('timm/')}").preprocessing

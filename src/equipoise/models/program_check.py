@@ -43,6 +43,7 @@ _OPERATIONS: Final = (
     ast.Expression, ast.Load, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.boolop,
     ast.cmpop, ast.keyword, ast.Tuple, ast.Subscript,
 )  # fmt: skip
+_LONGEST: Final = 20_000  # letters
 _LOOKS: Final = frozenset({"size", "shape", "dtype", "device", "dim", "ndim", "stride", "numel"})  # at a guard's tensor
 
 
@@ -118,14 +119,12 @@ def _harmless(text: str, *, guard: bool) -> bool:
     except (SyntaxError, ValueError):
         return False
     functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    return len(text) < 2000 and all(_plain(node, functions, guard=guard) for node in ast.walk(tree))
+    return len(text) < _LONGEST and all(_plain(node, functions, guard=guard) for node in ast.walk(tree))
 
 
 def _plain(node: ast.AST, functions: set[int], *, guard: bool) -> bool:
     if isinstance(node, ast.Constant):
-        return not isinstance(node.value, str | bytes) or (
-            isinstance(node.value, str) and _SYMBOL.fullmatch(node.value) is not None
-        )
+        return not isinstance(node.value, str | bytes) or (isinstance(node.value, str) and node.value.isidentifier())
     if isinstance(node, ast.Name):
         return node.id in _CALLS if id(node) in functions else (guard and "__" not in node.id) or _known(node.id)
     if isinstance(node, ast.Attribute):

@@ -101,8 +101,8 @@ def _onnx(path: Path) -> Program:
         module: nn.Module = onnx2torch.convert(model)
     except Exception as error:  # as above
         raise UnsupportedModelError(
-            f"{path} cannot be converted by onnx2torch: {_first_line(error)}; export it with opset_version=17 or lower, "
-            "or save the network by torch.export.save as a .pt2 file"
+            f"{path} cannot be converted by onnx2torch: {_first_line(error)}; export it with opset_version=17 or "
+            "lower, or save the network by torch.export.save as a .pt2 file"
         ) from error
     sides = inputs[0].type.tensor_type.shape.dim
     return Program(module.eval(), tuple(side.dim_value or None for side in sides))

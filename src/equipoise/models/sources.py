@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from equipoise.models.checkpoints import StateDict
     from equipoise.models.construction import Construct
     from equipoise.models.preprocessing import Preprocessing
+    from equipoise.models.wrappings import StateDict
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def refuse_other_shapes(name: str, classes: int, arguments: Mapping[str, Any]) -
     for key, known, words in (("num_classes", classes, "classes"), ("in_chans", 3, "channels")):
         if arguments.get(key, known) != known:
             raise OptionError(
-                f"the pretrained weights of {name} have {known} {words}, not {arguments[key]}; give weights of your own "
-                "(weights=, --weights FILE) or weights='random'"
+                f"the pretrained weights of {name} have {known} {words}, not {arguments[key]}; give weights of your "
+                "own (weights=, --weights FILE) or weights='random'"
             )
 
 

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise._vocabularies import COCO, VOC
 from equipoise.errors import WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, read_state_dict
+from equipoise.models.checkpoints import file_checksum, load_strictly, read_state_dict
 from equipoise.models.downloads import fetch_url
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sliding import sliding
 from equipoise.models.sources import ModelEntry, refuse_other_shapes, without_shapes
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

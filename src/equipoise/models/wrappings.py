@@ -64,7 +64,7 @@ def below(state: StateDict, prefix: str) -> StateDict:
 def _most(state: StateDict, prefix: str) -> bool:
     """Whether all names have a prefix, or all but a few that are of no layer: those of losses and metrics."""
     inside = sum(name.startswith(prefix) for name in state)
-    return 0 < inside and len(state) - inside <= len(state) // 10
+    return inside > 0 and len(state) - inside <= len(state) // 10
 
 
 def fitted(state: StateDict, wanted: Collection[str], *, file: str) -> StateDict:

@@ -194,9 +194,11 @@ def _from_file(entry: ModelEntry, path: Path, said: Mapping[str, int]) -> tuple[
     file, plain = str(path), skeleton(entry.construct, entry.classes)
     state = fitted(read_tensors(path), plain.state_dict().keys(), file=file)
     state = entry.translate(state, plain)
-    classes = agreed("num_classes", said.get("num_classes"), count_classes(state, entry.construct, entry.classes), file=file)
+    classes = count_classes(state, entry.construct, entry.classes)
+    agreed("num_classes", said.get("num_classes"), classes, file=file)
     built = said.get("in_chans", entry.preprocessing.channels)
-    channels = agreed("in_chans", said.get("in_chans"), count_channels(state, entry.construct, classes, built), file=file)
+    channels = count_channels(state, entry.construct, classes, built)
+    agreed("in_chans", said.get("in_chans"), channels, file=file)
     more = {} if channels == built else {"in_chans": channels}
     network = seeded(entry.construct, classes, **more)
     load_or_suggest(network, state, name=entry.base, file=file)
