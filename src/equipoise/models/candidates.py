@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,14 +13,15 @@ from equipoise.models.checkpoints import count_channels, count_classes
 from equipoise.models.construction import skeleton
 from equipoise.models.families import cnn_families, representative
 from equipoise.models.sources import SOURCES
-from equipoise.models.wrappings import COUNTERS, StateDict, bare
+from equipoise.models.wrappings import COUNTERS, StateDict, bare, below
 
 if TYPE_CHECKING:
     from equipoise.models.sources import ModelEntry
 
-_TRIED: Final = 40  # architectures that are built, without memory, for their shapes
+_TRIED: Final = 30  # architectures that are built, without memory, for their shapes
 _MORE: Final = 5  # ... after one was found
 _TURNS: Final = (6, 2, 1, 1)  # how many of the likeliest family, the second, ... are tried in turn
+_INSIDE: Final = 0.8  # of the names
 _SHOWN: Final = 3
 _ALIKE: Final = 0.5  # of the outermost names of a family's smallest network and of the weights
 _VARIANTS: Final = ("tf_", "test_", "gc", "eca", "resnetblur", "resnetaa")  # of others' shapes: tried last
@@ -55,9 +56,17 @@ def candidates(state: StateDict, hints: Iterable[str] = (), count: int = _SHOWN)
         Those that a hint names first, then torchvision's; empty if there is none.
     """
     state = {name: tensor for name, tensor in bare(state).items() if not name.endswith(COUNTERS)}
+    texts = [hint.casefold() for hint in hints]
+    found = _found(state, texts, count)
+    if not found and (inner := _inside(state)):
+        found = _found(inner, texts, count)
+    return found
+
+
+def _found(state: StateDict, texts: Sequence[str], count: int) -> list[Candidate]:
     found: list[Candidate] = []
     left = _TRIED
-    for name in _likely(state, hints):
+    for name in _likely(state, texts):
         if not left or len(found) == count:
             break
         left -= 1
@@ -65,6 +74,13 @@ def candidates(state: StateDict, hints: Iterable[str] = (), count: int = _SHOWN)
             found.append(candidate)
             left = min(left, _MORE)
     return found
+
+
+def _inside(state: StateDict) -> StateDict:
+    """What is under the one outermost name that nearly all have; nothing if there is none such."""
+    outer = Counter(name.partition(".")[0] for name in state)
+    name, number = outer.most_common(1)[0] if outer else ("", 0)
+    return below(state, f"{name}.") if number > _INSIDE * len(state) else {}
 
 
 def suggestion(state: StateDict, hints: Iterable[str], but: str) -> str:
@@ -75,11 +91,10 @@ def suggestion(state: StateDict, hints: Iterable[str], but: str) -> str:
     return f"; its names and shapes are those of {' or '.join(one.name for one in found)}"
 
 
-def _likely(state: StateDict, hints: Iterable[str]) -> Iterator[str]:
+def _likely(state: StateDict, texts: Sequence[str]) -> Iterator[str]:
     """Names of architectures, likeliest first, each once."""
     given: set[str] = set()
     families = _alike(set(map(_pattern, state)))
-    texts = [hint.casefold() for hint in hints]
     for name in (*_named(texts, families), *_in_turns(families)):
         if name not in given:
             given.add(name)
@@ -98,7 +113,7 @@ def _stands(name: str, text: str) -> bool:
 
 
 def _alike(patterns: set[str]) -> list[str]:
-    """The families whose smallest network is most like this, by its names less digits; torchvision's first of equals."""
+    """The families whose smallest network is most like this, by its names less digits; torchvision's come first."""
     tops = {pattern.partition(".")[0] for pattern in patterns}
     known = _family_patterns()
     likely = [

@@ -92,8 +92,9 @@ def _unpickled(path: Path) -> str:
             f"{path} is damaged, or holds Python objects other than tensors, which equipoise does not run; "
             "save its state_dict alone"
         )
+    some = _some(sorted(found, key=_others_first))
     return (
-        f"{path} holds Python objects ({_some(found)}), which may be any code, so equipoise does not run them; save "
+        f"{path} holds Python objects ({some}), which may be any code, so equipoise does not run them; save "
         f"its state_dict alone, where it was trained: model = torch.load({path.name!r}, weights_only=False); "
         'torch.save(model.state_dict(), "weights.pth")'
     )
@@ -206,6 +207,10 @@ def state_checksum(network: nn.Module) -> str:
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(memoryview(values.numpy()))
     return digest.hexdigest()
+
+
+def _others_first(name: str) -> tuple[bool, str]:
+    return name.startswith(("torch.", "collections.")), name
 
 
 def _some(names: Iterable[str], count: int = 3) -> str:
