@@ -166,7 +166,7 @@ def _of_weights(path: Path, folder: Path) -> Draft:
         ))  # fmt: skip
     others = [one.name for one in found[1:]]
     words = "its tensors have the names and shapes of these weights" + (
-        f"; so do {', '.join(others)}" if others else ""
+        f"; so have those of {', '.join(others)}" if others else ""
     )
     network = load(found[0].name, weights=str(path))
     first = Entry("architecture", found[0].name, words, guessed=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -117,9 +117,15 @@ def fetch(name: str) -> None:
     next(kind for kind in _KINDS.values() if kind.takes(name)).fetch(name)
 
 
-@functools.lru_cache(maxsize=2)
 def load_kept(name: str) -> Network:
-    """As `load`, by name alone; the two last used are kept."""
+    """As `load`, by name alone; the two last used are kept until one of their files changes."""
+    return kept(name, next(kind for kind in _KINDS.values() if kind.takes(name)).stamp(name))
+
+
+@functools.lru_cache(maxsize=2)
+def kept(name: str, stamp: Hashable) -> Network:
+    """The network of a name, and of the files that it had when it was loaded."""
+    del stamp
     return load(name)
 
 
@@ -158,11 +164,13 @@ class _Kind:
         takes: Whether a text is of this kind.
         load: From the text, weights, device and what is said, the network, and what is left to say of it.
         fetch: Has its weights at hand.
+        stamp: Another value when a file that it is read from is another, or has changed.
     """
 
     takes: Callable[[str], bool]
     load: Callable[[str, Weights, str | torch.device | None, Said], tuple[Any, Said]]
     fetch: Callable[[str], object]
+    stamp: Callable[[str], Hashable] = lambda _: None
 
 
 def _of_description(file: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
@@ -341,9 +349,22 @@ def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[Mode
     return spec, ""
 
 
+def _stamp(name: str) -> Hashable:
+    """Where the files are that a name is read from, how long they are, and when they were written."""
+    path = Path(name.removeprefix("hf:"))
+    files = [path]
+    if path.suffix == ".toml" and path.is_file():
+        told = read_description(path)
+        files += [Path(told.architecture.removeprefix("hf:")), *([told.weights] if told.weights else [])]
+    files += [inner for folder in files if folder.is_dir() for inner in sorted(folder.iterdir())]
+    return tuple(
+        (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()
+    )
+
+
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
-_KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
-_KINDS.add("hugging face", _Kind(lambda text: text.startswith("hf:"), _of_huggingface, _fetch_huggingface))
-_KINDS.add("program", _Kind(lambda text: text.endswith((".pt2", ".onnx")), _of_program, _fetch_program))
+_KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description, _stamp))
+_KINDS.add("hugging face", _Kind(lambda text: text.startswith("hf:"), _of_huggingface, _fetch_huggingface, _stamp))
+_KINDS.add("program", _Kind(lambda text: text.endswith((".pt2", ".onnx")), _of_program, _fetch_program, _stamp))
 _KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
 _KINDS.add("name", _Kind(lambda _: True, _registered, models.fetch))
