@@ -357,9 +357,7 @@ def _stamp(name: str) -> Hashable:
         told = read_description(path)
         files += [Path(told.architecture.removeprefix("hf:")), *([told.weights] if told.weights else [])]
     files += [inner for folder in files if folder.is_dir() for inner in sorted(folder.iterdir())]
-    return tuple(
-        (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()
-    )
+    return tuple((str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists())
 
 
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")

@@ -1,4 +1,4 @@
-"""Every form in which a network of one's own comes: the same scores, maps, names and sizes as in the user's own code."""
+"""Every form in which a network of one's own comes: scores, maps, names and sizes as in the user's own code."""
 
 import json
 
@@ -161,10 +161,12 @@ def test_command_line(kind, capsys):
     ('architecture = "hf:./none"', "there is no folder ./none"),
     ('architecture = "own_kinds:biuld"', "own_kinds has no biuld"),
     ('architecture = "timm/test_resnet"\nwieghts = "mine.pth"', "no key wieghts; did you mean weights?"),
-    ('architecture = "timm/test_resnet"\nweights = "mine.pth"\nnum_classes = 4', "mine.pth has 3 classes, and num_classes = 4"),
+    ('architecture = "timm/test_resnet"\nweights = "mine.pth"\nnum_classes = 4',
+     "mine.pth has 3 classes, and num_classes = 4"),
     ('architecture = "timm/test_resnet"\nweights = "mine.pth"\nin_chans = 1', "has 3 input channels, and in_chans = 1"),
     ('architecture = "timm/test_resnet"\nweights = "mine.pth"\nclasses = ["a"]', "1 class names for"),
-    ('architecture = "timm/test_resnet"\nweights = "mine.pth"\n[arguments]\ndrop_rat = 1', "no argument 'drop_rat'; did you mean 'drop_rate'?"),
+    ('architecture = "timm/test_resnet"\nweights = "mine.pth"\n[arguments]\ndrop_rat = 1',
+     "no argument 'drop_rat'; did you mean 'drop_rate'?"),
     ('architecture = "timm/resnet18"\nweights = "mine.pth"', "does not fit timm/resnet18"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, capsys, text, words):

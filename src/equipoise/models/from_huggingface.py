@@ -111,7 +111,7 @@ def _where(name: str) -> str:
     """The folder, or the name on the hub."""
     rest = name.removeprefix(PREFIX).strip()
     folder = Path(rest).expanduser()
-    if folder.is_dir():
+    if rest and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise WeightsError(f"{folder} has no config.json, so it is no network of transformers")
         return str(folder)

@@ -95,7 +95,7 @@ def fitted(state: StateDict, wanted: Collection[str], *, file: str) -> StateDict
     exact = [prefix for prefix, size in sizes.items() if prefix and size == ends[prefix] == len(names)]
     averaged = [prefix for prefix in exact if "ema" in prefix.split(".")[0].casefold()]
     if len(averaged or exact) > 1:
-        listed = ", ".join(averaged or exact)
+        listed = ", ".join(sorted(averaged or exact))
         raise WeightsError(f"{file} holds several networks that fit ({listed}); save the state_dict of one alone")
     if exact:
         return below(state, (averaged or exact)[0])

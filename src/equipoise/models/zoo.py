@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 RANDOM = "random"
+_NEARLY = 0.9  # of the tensors
 SOURCES.add("bundled", Bundled())
 SOURCES.add("torchvision", Torchvision())
 SOURCES.add("timm", Timm())
@@ -214,6 +215,10 @@ def load_or_suggest(network: nn.Module, state: StateDict, *, name: str, file: st
     try:
         load_strictly(network, state, name=name, file=file)
     except WeightsError as error:
+        wanted = network.state_dict()
+        fitting = sum(key in state and state[key].shape == tensor.shape for key, tensor in wanted.items())
+        if fitting > _NEARLY * len(wanted):
+            raise  # it is this architecture, and a few tensors are wrong
         from equipoise.models.candidates import suggestion  # noqa: PLC0415  # needs the sources above
 
         raise WeightsError(f"{error}{suggestion(state, [Path(file).stem], but=name)}") from error
