@@ -58,7 +58,13 @@ def test_a_lightning_checkpoint(capsys):
 
 
 def test_a_state_dict_without_names(capsys):
-    torch.save({"state_dict": network(4).state_dict(), "args": argparse.Namespace(input_size=[3, 80, 80])}, "w.pth.tar")
+    torch.save(
+        {
+            "state_dict": network(4).state_dict(),
+            "args": argparse.Namespace(model="test_resnet", input_size=[3, 80, 80]),
+        },
+        "w.pth.tar",
+    )
     table = described("w.pth.tar")
     assert table["preprocessing"]["size"] == 80
     assert "classes" not in table

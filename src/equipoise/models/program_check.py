@@ -38,6 +38,7 @@ _CALLS: Final = frozenset({
     "FloorToInt", "CeilToInt", "TruncToInt", "RoundToInt", "IntTrueDiv", "FloatTrueDiv", "PowByNatural", "floor",
     "ceiling", "true", "false",
 })  # fmt: skip
+_ON_SIZES: Final = re.compile(r"sym_(max|min|not|ite|float|int|sum|sqrt)")  # functions of torch
 _SYMBOL: Final = re.compile(r"[a-z_]{1,8}\d+(_\d+)?")
 _OPERATIONS: Final = (
     ast.Expression, ast.Load, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.boolop,
@@ -128,7 +129,7 @@ def _plain(node: ast.AST, functions: set[int], *, guard: bool) -> bool:
     if isinstance(node, ast.Name):
         return node.id in _CALLS if id(node) in functions else (guard and "__" not in node.id) or _known(node.id)
     if isinstance(node, ast.Attribute):
-        return guard and node.attr in _LOOKS
+        return guard and (node.attr in _LOOKS or _ON_SIZES.fullmatch(node.attr) is not None)
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name | ast.Attribute)
     return isinstance(node, _OPERATIONS) or (guard and isinstance(node, ast.List))
