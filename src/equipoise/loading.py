@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import nn
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError
+from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError, WeightsError
 from equipoise.models.description import Said, read_description
 from equipoise.models.own import (
     as_binary,
@@ -60,8 +60,9 @@ def load(
 
     Args:
         model: A name of `equipoise.models.load_model`; ``"package.module:build"``, a function that returns a module,
-            or one and its `ModelSpec`; a description ``"mynet.toml"`` (see `equipoise.models.description`); a
-            module; such a pair; or a `Network`.
+            or one and its `ModelSpec`; a description ``"mynet.toml"`` (see `equipoise.models.description`); a program
+            of `torch.export` or ONNX, ``"net.pt2"`` or ``"net.onnx"``; ``"hf:folder"`` or ``"hf:owner/name"``, a
+            classifier of ``transformers``; a module; such a pair; or a `Network`.
         weights: For a name as of `equipoise.models.load_model`; for a function of your own a file of weights.
         device: Where a network loaded by name goes, ``None``: the CPU. One that is given stays where it is.
         said: What is said of it in place of what is known.
@@ -118,9 +119,15 @@ def fetch(name: str) -> None:
     next(kind for kind in _KINDS.values() if kind.takes(name)).fetch(name)
 
 
-@functools.lru_cache(maxsize=2)
 def load_kept(name: str) -> Network:
-    """As `load`, by name alone; the two last used are kept."""
+    """As `load`, by name alone; the two last used are kept until one of their files changes."""
+    return kept(name, next(kind for kind in _KINDS.values() if kind.takes(name)).stamp(name))
+
+
+@functools.lru_cache(maxsize=2)
+def kept(name: str, stamp: Hashable) -> Network:
+    """The network of a name, and of the files that it had when it was loaded."""
+    del stamp
     return load(name)
 
 
@@ -159,11 +166,13 @@ class _Kind:
         takes: Whether a text is of this kind.
         load: From the text, weights, device and what is said, the network, and what is left to say of it.
         fetch: Has its weights at hand.
+        stamp: Another value when a file that it is read from is another, or has changed.
     """
 
     takes: Callable[[str], bool]
     load: Callable[[str, Weights, str | torch.device | None, Said], tuple[Any, Said]]
     fetch: Callable[[str], object]
+    stamp: Callable[[str], Hashable] = lambda _: None
 
 
 def _of_description(file: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
@@ -187,16 +196,64 @@ def _fetch_registered(name: str) -> None:
     models.fetch(name)  # found when it is asked for: it loads torchvision and timm
 
 
+def _of_huggingface(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
+    from equipoise.models.from_huggingface import load_huggingface  # noqa: PLC0415  # loads torchvision
+
+    _refuse_arguments(said, name)
+    module, spec, assumed = load_huggingface(name, weights)
+    return Network(module.to(device or "cpu"), spec, name, "logits", assumed), said
+
+
+def _fetch_huggingface(name: str) -> None:
+    from equipoise.models.from_huggingface import fetch_huggingface  # noqa: PLC0415  # as above
+
+    fetch_huggingface(name)
+
+
+def _of_program(
+    file: str, weights: Weights, device: str | torch.device | None, said: Said
+) -> tuple[nn.Module | Network, Said]:
+    """The network of a file that holds architecture and weights; the size of its input is what the file says."""
+    from equipoise.models.programs import load_program  # noqa: PLC0415  # reads files of other libraries
+
+    _refuse_arguments(said, file)
+    if weights is not None:
+        raise OptionError(f"{file} holds its own weights, so no others can be said of it")
+    program = load_program(Path(file))
+    changes = program.changes if said.preprocess is None else {}
+    return program.module.to(device or "cpu"), replace(said, changes={**changes, **said.changes})
+
+
+def _fetch_program(file: str) -> None:
+    if not Path(file).is_file():
+        raise WeightsError(f"there is no file {file}")
+
+
 def _registered(name: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     module, spec = models.load_model(name, weights=weights, device=device, **said.arguments)
-    assumed: dict[str, str] = {}
-    if weights not in {None, "random"} and (note := unnamed(spec)):
-        words = getattr(spec.preprocessing, "words", "prepared")
-        assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture}"
-        assumed["classes"] = note
+    assumed = {} if weights is None and not said.arguments else _assumed(weights, spec)
     if len(spec.classes) == 1 and said.task is None and said.activation != "none":
         spec, assumed["activation"] = as_binary(spec)
     return Network(module, spec, name, assumed=assumed), replace(said, arguments={})
+
+
+def _assumed(weights: Weights, spec: ModelSpec) -> dict[str, str]:
+    """What is assumed of a registered architecture of other classes or channels than the name's own."""
+    from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
+
+    entry = find(f"{spec.source}/{spec.architecture}")
+    others, channels = len(spec.classes) != entry.classes, getattr(spec.preprocessing, "channels", 3)
+    assumed: dict[str, str] = {}
+    if weights is None and others:
+        assumed["weights"] = f"only the classifier of the {len(spec.classes)} classes is not pretrained: it is random"
+    own = weights not in {None, "random"}
+    if (own and (others or unnamed(spec))) or channels != entry.preprocessing.channels:
+        words = getattr(spec.preprocessing, "words", "prepared")
+        how = "--size, --mean and --std, or a description, set it"
+        assumed["preprocessing"] = f"photos are {words}, as for the pretrained weights of {spec.architecture} ({how})"
+    if (own or others) and (note := unnamed(spec)):
+        assumed["classes"] = f"{note} (--classes, or a description, sets them)"
+    return assumed
 
 
 def _maker(reference: str, arguments: Mapping[str, Any]) -> Any:
@@ -231,9 +288,12 @@ def _of_own(
     if not isinstance(module, nn.Module) or not isinstance(spec, ModelSpec | None):
         raise UnsupportedModelError(f"{reference} must return a torch.nn.Module, or one and its ModelSpec")
     if weights is not None:
-        from equipoise.models.checkpoints import load_strictly, read_state_dict  # noqa: PLC0415  # loads safetensors
+        from equipoise.models.checkpoints import read_tensors  # noqa: PLC0415  # loads safetensors
+        from equipoise.models.wrappings import fitted  # noqa: PLC0415  # as above
+        from equipoise.models.zoo import load_or_suggest  # noqa: PLC0415  # loads torchvision and timm
 
-        load_strictly(module, read_state_dict(Path(weights)), name=reference, file=fspath(weights))
+        state = fitted(read_tensors(Path(weights)), module.state_dict().keys(), file=fspath(weights))
+        load_or_suggest(module, state, name=reference, file=fspath(weights))
     module = module.eval().to(device or "cpu")
     return module if spec is None else Network(module, spec, reference), replace(said, arguments={})
 
@@ -279,6 +339,8 @@ def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
 
 def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[ModelSpec, str]:
     """What a network's last operation says of its outputs, and a note."""
+    if spec.task != "classification":  # it says so itself
+        return spec, f"the outputs are taken for {spec.task}, as the network's config says"
     if squashing == "softmax":
         return replace(spec, activation="none"), "the network ends in a softmax, so its outputs are taken as they are"
     if squashing == "sigmoid":
@@ -293,7 +355,20 @@ def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[Mode
     return spec, ""
 
 
+def _stamp(name: str) -> Hashable:
+    """Where the files are that a name is read from, how long they are, and when they were written."""
+    path = Path(name.removeprefix("hf:"))
+    files = [path]
+    if path.suffix == ".toml" and path.is_file():
+        told = read_description(path)
+        files += [Path(told.architecture.removeprefix("hf:")), *([told.weights] if told.weights else [])]
+    files += [inner for folder in files if folder.is_dir() for inner in sorted(folder.iterdir())]
+    return tuple((str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists())
+
+
 _KINDS: Final[Registry[_Kind]] = Registry("kind of model name")
-_KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description))
+_KINDS.add("description", _Kind(lambda text: text.endswith(".toml"), _of_description, _fetch_description, _stamp))
+_KINDS.add("hugging face", _Kind(lambda text: text.startswith("hf:"), _of_huggingface, _fetch_huggingface, _stamp))
+_KINDS.add("program", _Kind(lambda text: text.endswith((".pt2", ".onnx")), _of_program, _fetch_program, _stamp))
 _KINDS.add("reference", _Kind(is_reference, _of_own, lambda name: _maker(name, {})))
 _KINDS.add("name", _Kind(lambda _: True, _registered, _fetch_registered))

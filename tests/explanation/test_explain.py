@@ -263,11 +263,11 @@ def test_models_by_name_are_kept(fakes, monkeypatch):
 
     calls = []
     monkeypatch.setattr(models, "load_model", lambda name, **_: calls.append(name) or fakes)
-    loading.load_kept.cache_clear()
+    loading.kept.cache_clear()
     explain(red_left(), "a", "share")
     explain(red_left(), "a", "share")
     assert calls == ["a"]
-    loading.load_kept.cache_clear()
+    loading.kept.cache_clear()
 
 
 def test_slug():

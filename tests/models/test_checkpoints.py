@@ -193,7 +193,10 @@ def test_files_without_a_state_dict(tmp_path, content):
 
 def test_a_whole_network_is_refused(tmp_path):
     torch.save(network(), tmp_path / "w.pth")
-    assert "save its state_dict alone" in refusal(tmp_path / "w.pth")
+    message = refusal(tmp_path / "w.pth")
+    assert "save its state_dict alone" in message
+    assert "holds Python objects (timm." in message
+    assert "torch.save(model.state_dict()" in message
 
 
 class Trap:

@@ -235,6 +235,30 @@ def reproduce(
 
 
 @app.command()
+def describe(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER|NAME",
+            help="Weights, a .pt2 or .onnx file, a folder of Hugging Face, a registered name, or package.module:build.",
+        ),
+    ],
+    *,
+    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of a name or a function.")] = None,
+    output: Annotated[str, typer.Option(metavar="FILE", help="The description to write.")] = "mynet.toml",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite it.")] = False,
+) -> Job:
+    """Write what can be found out about a network into a file that every command takes as --model."""
+
+    def run() -> int:
+        from equipoise.cli.describing import write_description  # noqa: PLC0415  # loads torch
+
+        return write_description(what, weights, output, force=force)
+
+    return run
+
+
+@app.command()
 def serve(
     *,
     host: Annotated[

@@ -62,6 +62,9 @@ def print_layers(model: str, weights: str | None, output_of: str | None = None) 
     network = load_network(model, weights, output=read_output(output_of))
     with torch.no_grad():
         rows = list_layers(network.module, network.black(), network.output)  # any photo: only the shapes are shown
+    if not rows:
+        sys.stderr.write(f"equipoise: {model} has no layers with names, as no exported program has\n")
+        return 0
     _print_table(
         [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]
     )

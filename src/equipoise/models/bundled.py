@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import timm
 
 from equipoise.errors import WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, matches, read_state_dict
+from equipoise.models.checkpoints import file_checksum, load_strictly, matches, read_state_dict
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.sources import ModelEntry
+from equipoise.models.sources import ModelEntry, refuse_other_shapes, without_shapes
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,16 +46,17 @@ def translate(state: StateDict, network: nn.Module) -> StateDict:
     return dict(zip(names, state.values(), strict=True))
 
 
-def _construct(classes: int) -> nn.Module:
-    network: nn.Module = timm.create_model(_TWIN, num_classes=classes)
+def _construct(classes: int, **arguments: Any) -> nn.Module:
+    network: nn.Module = timm.create_model(_TWIN, num_classes=classes, **arguments)
     return network
 
 
-def _pretrained() -> tuple[nn.Module, str]:
+def _pretrained(**arguments: Any) -> tuple[nn.Module, str]:
+    refuse_other_shapes(NAME, 1000, arguments)
     path = weights_file()
     if not path.is_file() or (checksum := file_checksum(path)) != SHA256:
         raise WeightsError(f"{path} is not the file that {NAME} was made with; reinstall {_PACKAGE}")
-    network = _construct(1000)
+    network = _construct(1000, **without_shapes(arguments))
     load_strictly(network, translate(read_state_dict(path), network), name=NAME, file=path.name)
     return network, checksum
 

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
-Construct = Callable[[int], nn.Module]
-"""From a number of classes to a network with whatever weights its library starts with."""
+Construct = Callable[..., nn.Module]
+"""From a number of classes, and keyword arguments, to a network with whatever weights its library starts with."""
 
 SEED = 0
 """Of random weights."""
 
 
-def seeded(construct: Construct, classes: int) -> nn.Module:
+def seeded(construct: Construct, classes: int, **arguments: Any) -> nn.Module:
     """The network on the CPU with random weights, the same in every process."""
-    with _own_randomness(), torch.device("cpu"):
-        return construct(classes)
+    with own_randomness(), torch.device("cpu"):
+        return construct(classes, **arguments)
 
 
-def skeleton(construct: Construct, classes: int) -> nn.Module:
+def skeleton(construct: Construct, classes: int, **arguments: Any) -> nn.Module:
     """The network for the names and shapes of its tensors; without memory for them where that can be."""
     try:
-        with _own_randomness(), torch.device("meta"):
-            return construct(classes)
+        with own_randomness(), torch.device("meta"):
+            return construct(classes, **arguments)
     except NotImplementedError:  # its constructor computes with tensors, as torchvision's regnet does
-        return seeded(construct, classes)
+        return seeded(construct, classes, **arguments)
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """Seed torch's CPU generator, and put it back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)

@@ -2,7 +2,8 @@
 
 .. code-block:: toml
 
-    architecture = "resnet18"        # a registered name, or package.module:build
+    architecture = "resnet18"        # a registered name, or package.module:build; or net.pt2, net.onnx, hf:folder,
+                                     # which have their own weights
     weights = "mine.pth"             # beside the description; left out: those of the name
     num_classes = 2                  # left out: what the weights or the classes say
     in_chans = 1                     # channels of the input; left out: what the weights say
@@ -55,6 +56,9 @@ _KEYS: Final = (
 _PREPROCESSING: Final = (
     "from", "size", "resize", "crop_mode", "interpolation", "mean", "std", "value_range", "color_order",
 )  # fmt: skip
+_FILES: Final = (".pt2", ".onnx")
+_FOLDER: Final = "hf:"
+
 Output: TypeAlias = int | str | Callable[[Any], Any] | None
 """Which part of a network's result; see `equipoise.attribute`."""
 
@@ -102,7 +106,7 @@ class Description:
     """What a file says of a network.
 
     Attributes:
-        architecture: A registered name, or ``package.module:build``.
+        architecture: A registered name, ``package.module:build``, or as `equipoise.loading.load` takes it.
         weights: A file; ``None``: those of the name.
         said: The rest.
         preprocessing_from: A preprocessor's file, or ``"timm"``; ``None``: the architecture's own.
@@ -130,9 +134,7 @@ def read_description(path: Path) -> Description:
     check.known(table, _KEYS)
     preprocessing, arguments = (check.table(table, key) for key in ("preprocessing", "arguments"))
     check.known(preprocessing, _PREPROCESSING, "preprocessing.")
-    architecture = table.get("architecture")
-    if not isinstance(architecture, str) or not architecture or architecture.endswith(".toml"):
-        check.wrong("architecture", architecture, "a registered name or package.module:build")
+    architecture = _architecture(table.get("architecture"), check)
     for key in ("num_classes", "in_chans"):
         if key in table:
             if type(table[key]) is not int or table[key] < 1:
@@ -152,7 +154,7 @@ def read_description(path: Path) -> Description:
     source = check.of_type(preprocessing, "from", (str,), 'a file, or "timm"', "preprocessing.")
     if source is not None and source != "timm":
         source = check.beside("preprocessing.from", source)
-    return Description(str(architecture), _weights(table.get("weights"), check), said, source)
+    return Description(architecture, _weights(table.get("weights"), check), said, source)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,17 @@ class _Check:
         if not found.is_file():
             raise DescriptionError(f"{self.path}: {key} is {name!r}, and there is no file {found}")
         return found
+
+
+def _architecture(said: Any, check: _Check) -> str:
+    """The architecture, its file or folder found beside the description."""
+    if not isinstance(said, str) or not said or said.endswith(".toml"):
+        check.wrong("architecture", said, "a registered name or package.module:build")
+    name = str(said)
+    if name.endswith(_FILES):
+        return str(check.beside("architecture", name))
+    folder = check.path.parent / name.removeprefix(_FOLDER)
+    return f"{_FOLDER}{folder}" if name.startswith(_FOLDER) and folder.is_dir() else name
 
 
 def _weights(said: Any, check: _Check) -> Path | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import timm
 from timm.models import PretrainedCfg
 
 from equipoise.errors import UnsupportedModelError, WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, matches, read_state_dict
+from equipoise.models.checkpoints import file_checksum, matches, read_state_dict
+from equipoise.models.construction import own_randomness
 from equipoise.models.downloads import fetch_hub, fetch_url
 from equipoise.models.families import Kind, require_cnn, timm_architectures, timm_kind
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sources import ModelEntry
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +46,8 @@ def translate(state: StateDict, network: nn.Module) -> StateDict:
     return renamed
 
 
-def _construct(architecture: str, classes: int) -> nn.Module:
-    network: nn.Module = timm.create_model(architecture, num_classes=classes)
+def _construct(architecture: str, classes: int, **arguments: Any) -> nn.Module:
+    network: nn.Module = timm.create_model(architecture, num_classes=classes, **arguments)
     return network
 
 
@@ -63,7 +65,7 @@ def _fetch(architecture: str, config: PretrainedCfg) -> Path:
     return fetch_url(config.url, name=name)
 
 
-def _pretrained(architecture: str, config: PretrainedCfg) -> tuple[nn.Module, str]:
+def _pretrained(architecture: str, config: PretrainedCfg, **arguments: Any) -> tuple[nn.Module, str]:
     name = f"timm/{architecture}" + (f".{config.tag}" if config.tag else "")
     path = _fetch(architecture, config)
     custom = config.custom_load and (not config.hf_hub_id or bool(config.hf_hub_filename))
@@ -71,11 +73,13 @@ def _pretrained(architecture: str, config: PretrainedCfg) -> tuple[nn.Module, st
         read_state_dict(path)  # refuses code in the file, which timm before 1.0.16 would have run
     overlay = {"file": str(path), "custom_load": custom}
     try:
-        network: nn.Module = timm.create_model(
-            f"{architecture}.{config.tag}" if config.tag else architecture,
-            pretrained=True,
-            pretrained_cfg_overlay=overlay,
-        )
+        with own_randomness():  # a classifier of other classes starts at random
+            network: nn.Module = timm.create_model(
+                f"{architecture}.{config.tag}" if config.tag else architecture,
+                pretrained=True,
+                pretrained_cfg_overlay=overlay,
+                **arguments,
+            )
     except (RuntimeError, KeyError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} does not fit {name}: {reason}") from error

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from torch import nn
+from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.models.array_preprocessing import ArrayPreprocessing
@@ -28,7 +29,7 @@ def found_preprocessing(module: nn.Module) -> tuple[Preprocessing, str]:
 
     A network of timm carries that of its pretrained weights; for any other ImageNet's is assumed.
     """
-    config = getattr(module, "pretrained_cfg", None)
+    config = getattr(module, "pretrained_cfg", None) or getattr(getattr(module, "config", None), "pretrained_cfg", None)
     if isinstance(config, Mapping) and config.get("input_size"):
         import timm  # noqa: PLC0415  # takes time
 
@@ -53,9 +54,34 @@ def spec_of(
     from equipoise.models.labels import class_names  # noqa: PLC0415  # loads torchvision and timm
 
     names, synonyms = class_names(outputs)
-    spec = ModelSpec(name, "own", type(module).__name__, names, preprocessing, "own", state_checksum(module),
-                     synonyms=synonyms)  # fmt: skip
+    told = labels_of(module, outputs)
+    spec = ModelSpec(name, "own", type(module).__name__, told or names, preprocessing, "own", state_checksum(module),
+                     synonyms=() if told else synonyms, task=task_of(module, outputs) or "classification")  # fmt: skip
+    if told:
+        return spec, "no class names were given, so the classes have those of the network's id2label"
     return spec, unnamed(spec) or f"no class names were given, so the {outputs} classes have those of a usual set"
+
+
+def labels_of(module: nn.Module, outputs: int) -> tuple[str, ...] | None:
+    """The names of its classes that a network of `transformers` carries; ``None`` if it has none."""
+    labels = getattr(getattr(module, "config", None), "id2label", None)
+    if not isinstance(labels, Mapping) or len(labels) != outputs:
+        return None
+    names = tuple(str(labels.get(index, labels.get(str(index)))) for index in range(outputs))
+    return None if names == tuple(f"LABEL_{index}" for index in range(outputs)) else names
+
+
+def task_of(module: nn.Module, outputs: int) -> Task | None:
+    """What a network of `transformers` says that its outputs are; ``None`` if it says nothing.
+
+    One output is a value, as for the loss of `transformers`, unless it says otherwise.
+    """
+    config = getattr(module, "config", None)
+    if config is None or not hasattr(config, "problem_type"):
+        return None
+    kind = "regression" if config.problem_type is None and outputs == 1 else config.problem_type
+    known: dict[str | None, Task] = {"regression": "regression", "multi_label_classification": "multi-label"}
+    return known.get(kind)
 
 
 def unknown(name: str, preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing) -> ModelSpec:
@@ -182,10 +208,9 @@ def preprocessing_from(source: Path | str, architecture: str) -> Preprocessing:
         UnknownNameError: If timm has no such architecture.
     """
     if isinstance(source, Path):
-        from equipoise.models.from_huggingface import read_preprocessor  # noqa: PLC0415  # only this needs it
+        from equipoise.models.hf_preprocessing import read_preprocessor  # noqa: PLC0415  # only this needs it
 
-        found: Preprocessing = read_preprocessor(source)
-        return found
+        return read_preprocessor(source)
     from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
 
     return find(f"timm/{architecture.removeprefix('timm/')}").preprocessing
@@ -196,4 +221,8 @@ def channels_of(module: nn.Module) -> int | None:
     for layer in module.modules():
         if isinstance(layer, _CONVOLUTIONS):
             return layer.in_channels
+    for node in module.graph.nodes if isinstance(module, GraphModule) else ():  # an exported program has no layers
+        if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor):
+            side = node.meta["val"].shape[1:2]
+            return int(side[0]) if side and isinstance(side[0], int) else None
     return None

@@ -164,8 +164,7 @@ class Preprocessing:
             )
         image = image.convert("RGB" if self.channels == _COLORS else "L").convert("RGB")
         rows, columns = self._resized(image.width, image.height)
-        resampling = Image.Resampling[self.interpolation.upper()]
-        resized = image if image.size == (columns, rows) else image.resize((columns, rows), resampling)
+        resized = image if image.size == (columns, rows) else self._enlarged(image, rows, columns)
         top, left = self._corner(rows, columns)
         # A canvas rather than `Image.crop`, which knows only black for what lies outside.
         seen = Image.new("RGB", (self.crop[1], self.crop[0]), self._fill())
@@ -236,6 +235,10 @@ class Preprocessing:
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         black, white = self.value_range
         return (black - mean) / std, (white - mean) / std
+
+    def _enlarged(self, image: Image.Image, rows: int, columns: int) -> Image.Image:
+        """The photo in another size."""
+        return image.resize((columns, rows), Image.Resampling[self.interpolation.upper()])
 
     def _fill(self) -> tuple[int, ...]:
         """The color of what lies outside the photo, 0 to 255."""

@@ -8,19 +8,20 @@ number of classes, checks) is in `equipoise.models.zoo`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from equipoise._registry import Registry
+from equipoise.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import nn
 
-    from equipoise.models.checkpoints import StateDict
     from equipoise.models.construction import Construct
     from equipoise.models.preprocessing import Preprocessing
+    from equipoise.models.wrappings import StateDict
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ class ModelEntry:
         tag: Which of its pretrained weights; ``None`` when it has none.
         classes: Number of outputs of the pretrained weights.
         preprocessing: What they were trained on.
-        construct: Builds the network for a number of classes, in the process's random state.
+        construct: Builds the network for a number of classes and keyword arguments (``in_chans`` and those of its
+            library's constructor), in the process's random state.
         fetch: Has the file of the pretrained weights at hand, downloaded if need be; builds nothing.
-        pretrained: Builds the network with the pretrained weights and gives the file's SHA-256.
+        pretrained: Builds the network with the pretrained weights, for such keyword arguments (``num_classes``, too),
+            and gives the file's SHA-256.
         translate: Renames the tensors of a file that follows an older naming; gets the network's skeleton.
         labels: Names of the outputs, if the publisher gives any.
         license: Of the weights.
@@ -49,7 +52,7 @@ class ModelEntry:
     preprocessing: Preprocessing
     construct: Construct = field(repr=False)
     fetch: Callable[[], Path] = field(repr=False)
-    pretrained: Callable[[], tuple[nn.Module, str]] = field(repr=False)
+    pretrained: Callable[..., tuple[nn.Module, str]] = field(repr=False)
     translate: Callable[[StateDict, nn.Module], StateDict] = field(repr=False, default=lambda state, _network: state)
     labels: tuple[str, ...] | None = field(repr=False, default=None)
     license: str | None = None
@@ -64,6 +67,25 @@ class ModelEntry:
     def name(self) -> str:
         """The canonical name: ``"torchvision/resnet50.IMAGENET1K_V2"``."""
         return f"{self.base}.{self.tag}" if self.tag else self.base
+
+
+def refuse_other_shapes(name: str, classes: int, arguments: Mapping[str, Any]) -> None:
+    """Refuse pretrained weights that would have to be cut to fit.
+
+    Raises:
+        OptionError: If other classes or channels are asked for than these weights have.
+    """
+    for key, known, words in (("num_classes", classes, "classes"), ("in_chans", 3, "channels")):
+        if arguments.get(key, known) != known:
+            raise OptionError(
+                f"the pretrained weights of {name} have {known} {words}, not {arguments[key]}; give weights of your "
+                "own (weights=, --weights FILE) or weights='random'"
+            )
+
+
+def without_shapes(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments less those that `refuse_other_shapes` checked."""
+    return {key: value for key, value in arguments.items() if key not in {"num_classes", "in_chans"}}
 
 
 class Source(Protocol):

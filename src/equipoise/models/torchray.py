@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torchvision
 from torch import Tensor, nn
@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from equipoise._registry import Registry
 from equipoise._vocabularies import COCO, VOC
 from equipoise.errors import WeightsError
-from equipoise.models.checkpoints import StateDict, file_checksum, load_strictly, read_state_dict
+from equipoise.models.checkpoints import file_checksum, load_strictly, read_state_dict
 from equipoise.models.downloads import fetch_url
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.sliding import sliding
-from equipoise.models.sources import ModelEntry
+from equipoise.models.sources import ModelEntry, refuse_other_shapes, without_shapes
+from equipoise.models.wrappings import StateDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,15 +149,16 @@ def _fetch(name: str) -> Path:
     return fetch_url(f"{SERVER}/{name}-{_NETWORKS[name].digits}.pth.tar", name=f"torchray/{name}")
 
 
-def _pretrained(name: str) -> tuple[nn.Module, str]:
+def _pretrained(name: str, **arguments: Any) -> tuple[nn.Module, str]:
     published = _NETWORKS[name]
+    refuse_other_shapes(f"torchray/{name}", len(published.classes), arguments)
     path = _fetch(name)
     if not (checksum := file_checksum(path)).startswith(published.digits):
         raise WeightsError(
             f"{path} is not the published file of torchray/{name}: its SHA-256 begins with {checksum[:8]}, not with "
             f"{published.digits}; delete it and try again"
         )
-    network = published.construct(len(published.classes))
+    network = published.construct(len(published.classes), **without_shapes(arguments))
     load_strictly(network, published.translate(read_state_dict(path), network), name=f"torchray/{name}", file=str(path))
     return network, checksum
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._registry import nearest
-from equipoise.errors import UnknownNameError
+from equipoise.errors import UnknownNameError, WeightsError
+from equipoise.models.arguments import agreed, with_arguments
 from equipoise.models.bundled import Bundled
 from equipoise.models.checkpoints import (
+    count_channels,
     count_classes,
     file_checksum,
     load_strictly,
-    read_state_dict,
+    read_tensors,
     state_checksum,
 )
 from equipoise.models.construction import seeded, skeleton
@@ -24,12 +26,16 @@ from equipoise.models.labels import class_names
 from equipoise.models.sources import SOURCES, ModelEntry
 from equipoise.models.spec import ModelSpec
 from equipoise.models.torchray import TorchRay
+from equipoise.models.wrappings import StateDict, fitted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from torch import nn
 
 RANDOM = "random"
+_NEARLY = 0.9  # of the tensors
 SOURCES.add("bundled", Bundled())
 SOURCES.add("torchvision", Torchvision())
 SOURCES.add("timm", Timm())
@@ -87,9 +93,10 @@ def load_model(
         weights: ``None`` for the pretrained weights of that name; ``"random"`` for the library's own random
             start from a fixed seed, the same in every process and without any download; or a file:
             safetensors or a state dict saved by torch, read without running code from it. A file must hold
-            exactly the network's tensors; its classifier decides the number of classes.
+            exactly the network's tensors; its shapes decide the numbers of classes and channels.
         device: Where the network goes; ``None`` for the CPU.
-        **arguments: Keyword arguments that build the network: ``num_classes``, ``in_chans`` and others.
+        **arguments: Keyword arguments that build the network: ``num_classes``, ``in_chans`` and those of the
+            library's constructor.
 
     Returns:
         The network, and its `ModelSpec`.
@@ -98,16 +105,19 @@ def load_model(
         UnknownNameError: If no network has that name; the text lists the nearest names.
         UnsupportedModelError: If the network is no convolutional network, or has no classifier.
         WeightsError: If weights are missing, cannot be fetched, are damaged, or do not fit.
+        OptionError: If the network takes no such argument.
     """
-    entry = find(name)
+    entry = with_arguments(find(name), arguments)
+    said = {key: value for key, value in arguments.items() if key in {"num_classes", "in_chans"}}
+    classes, channels = said.get("num_classes", entry.classes), said.get("in_chans", entry.preprocessing.channels)
     if weights is None:
         network, checksum = entry.pretrained()
-        classes, label, full = entry.classes, entry.tag or "pretrained", entry.name
+        label, full = entry.tag or "pretrained", entry.name
     elif weights == RANDOM:
-        network = seeded(entry.construct, entry.classes)
-        checksum, classes, label, full = state_checksum(network), entry.classes, RANDOM, entry.base
+        network = seeded(entry.construct, classes)
+        checksum, label, full = state_checksum(network), RANDOM, entry.base
     else:
-        network, checksum, classes = _from_file(entry, Path(weights))
+        network, checksum, classes, channels = _from_file(entry, Path(weights), said)
         label, full = fspath(weights), entry.base
     names, synonyms = class_names(classes, entry.labels)
     spec = ModelSpec(
@@ -115,7 +125,7 @@ def load_model(
         source=entry.source,
         architecture=entry.architecture,
         classes=names,
-        preprocessing=entry.preprocessing,
+        preprocessing=entry.preprocessing.with_channels(channels),
         weights=label,
         weights_checksum=checksum,
         license=entry.license if weights is None else None,
@@ -180,10 +190,35 @@ def list_models(pattern: str | None = None) -> list[str]:
     ]
 
 
-def _from_file(entry: ModelEntry, path: Path) -> tuple[nn.Module, str, int]:
-    """The network with the weights of a file, the file's checksum, and the number of classes it has."""
-    state = entry.translate(read_state_dict(path), skeleton(entry.construct, entry.classes))
+def _from_file(entry: ModelEntry, path: Path, said: Mapping[str, int]) -> tuple[nn.Module, str, int, int]:
+    """The network with the weights of a file, the file's checksum, and how many classes and channels it has."""
+    file, plain = str(path), skeleton(entry.construct, entry.classes)
+    state = fitted(read_tensors(path), plain.state_dict().keys(), file=file)
+    state = entry.translate(state, plain)
     classes = count_classes(state, entry.construct, entry.classes)
-    network = seeded(entry.construct, classes)
-    load_strictly(network, state, name=entry.base, file=str(path))
-    return network, file_checksum(path), classes
+    agreed("num_classes", said.get("num_classes"), classes, file=file)
+    built = said.get("in_chans", entry.preprocessing.channels)
+    channels = count_channels(state, entry.construct, classes, built)
+    agreed("in_chans", said.get("in_chans"), channels, file=file)
+    more = {} if channels == built else {"in_chans": channels}
+    network = seeded(entry.construct, classes, **more)
+    load_or_suggest(network, state, name=entry.base, file=file)
+    return network, file_checksum(path), classes, channels
+
+
+def load_or_suggest(network: nn.Module, state: StateDict, *, name: str, file: str) -> None:
+    """As `load_strictly`; what does not fit is said together with the architecture that does, where one is found.
+
+    Raises:
+        WeightsError: As `load_strictly`.
+    """
+    try:
+        load_strictly(network, state, name=name, file=file)
+    except WeightsError as error:
+        wanted = network.state_dict()
+        fitting = sum(key in state and state[key].shape == tensor.shape for key, tensor in wanted.items())
+        if fitting > _NEARLY * len(wanted):
+            raise  # it is this architecture, and a few tensors are wrong
+        from equipoise.models.candidates import suggestion  # noqa: PLC0415  # needs the sources above
+
+        raise WeightsError(f"{error}{suggestion(state, [Path(file).stem], but=name)}") from error
