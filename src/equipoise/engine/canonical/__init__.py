@@ -20,6 +20,7 @@ from equipoise.engine.canonical.affine import join_affine
 from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
 from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
+from equipoise.engine.canonical.cropping import constant_channels, crop_outputs, spread_inputs, trim_kernels
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
 from equipoise.engine.canonical.patches import distinct as distinct
 from equipoise.engine.canonical.patches import places as places
@@ -30,6 +31,7 @@ from equipoise.engine.canonical.pools import join_pools, join_windows
 from equipoise.engine.canonical.several import distribute, join_maxima, join_products, join_sums, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
+from equipoise.engine.canonical.turning import SWAPS, share_views, turn_layers, undo_swaps
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import Trace, Value
 
@@ -42,10 +44,17 @@ _PASSES: tuple[tuple[Callable[[Tape], None], frozenset[OpKind | str]], ...] = (
     (write_pads, _MOVING),
     (gather_maxima, frozenset({"gather", "take_along_dim"})),
     (write_concatenations, _MOVING),
+    (share_views, frozenset({OpKind.VIEW})),
     (lay_out, frozenset({OpKind.LINEAR})),
     (gather_patches, _MOVING),
     (spread_patches, frozenset({OpKind.VIEW})),
     (absorb_padding, frozenset({"pad"})),
+    (spread_inputs, _MOVING),
+    (turn_layers, SWAPS | {"flip"}),
+    (undo_swaps, SWAPS | {"flip"}),
+    (constant_channels, frozenset({"cat"})),
+    (crop_outputs, frozenset({OpKind.VIEW})),
+    (trim_kernels, frozenset({OpKind.LINEAR})),
     (join_layers, frozenset({"cat"})),
     (distribute, frozenset({"mul", "div", "neg"})),
     (expand_last, frozenset({"expand", "broadcast_to", "expand_as"})),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,6 +70,14 @@ class Tape:
         """Whether nothing but one call ever looks at ``value``, so that a larger call can swallow it."""
         ends = value is self.trace.output or value in self.trace.barriers
         return not ends and value.producer is not None and len(self.readers(value)) == 1
+
+    def substitute(self, same: Mapping[Value, Value]) -> None:
+        """Let every call read other values in place of some that are the same; what nothing reads then is dropped."""
+        if not same:
+            return
+        changed = [call if same.keys().isdisjoint(call.inputs) else call.reading(same) for call in self.calls]
+        self.set(changed)
+        self.drop_unread()
 
     def drop_unread(self) -> None:
         """Drop calls that were replaced: nothing reads what they make, though something once did."""
