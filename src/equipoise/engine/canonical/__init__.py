@@ -22,6 +22,7 @@ from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.cropping import constant_channels, crop_outputs, spread_inputs, trim_kernels
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, write_pads
+from equipoise.engine.canonical.lockstep import join_frames
 from equipoise.engine.canonical.patches import distinct as distinct
 from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
@@ -46,6 +47,8 @@ _PASSES: tuple[tuple[Callable[[Tape], None], frozenset[OpKind | str]], ...] = (
     (write_concatenations, _MOVING),
     (share_views, frozenset({OpKind.VIEW})),
     (lay_out, frozenset({OpKind.LINEAR})),
+    (join_frames, frozenset({"stack"})),
+    (undo_swaps, SWAPS | {"flip"}),
     (gather_patches, _MOVING),
     (spread_patches, frozenset({OpKind.VIEW})),
     (absorb_padding, frozenset({"pad"})),

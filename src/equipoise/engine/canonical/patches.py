@@ -75,6 +75,8 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     x: Value = bound["input"]
     if math.prod(x.shape) == math.prod(source.shape) and x.shape[1] == source.shape[1]:
         return _on_source(call, source, bound, tape)
+    if x.shape[0] != tape.n:
+        return None
     more = math.prod(x.shape) > math.prod(source.shape)
     deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
     found = places(x, source, tape.n) if more or deeper else None
@@ -100,7 +102,7 @@ def _map_behind(call: OpCall, tape: Tape) -> Value | None:
     source = source_of_views(x)
     if x.shape[1:2] != source.shape[1:2] and x.producer is not None and swaps_axes(x.producer, source):
         return None
-    rows = source.shape[:1] == x.shape[:1] == (tape.n,)
+    rows = source.shape[0] == tape.n and len(x.shape) > 2 and x.shape[0] % max(tape.n, 1) == 0  # noqa: PLR2004
     return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
 
 
@@ -119,7 +121,8 @@ def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -
     if found is None or not bool((found > 0).all()):
         return None
     channels, positions = source.shape[1], math.prod(source.shape[2:])
-    flat = found[0].reshape(channels, -1) - 1
+    folded = len(found)  # rows of an image: windows or frames
+    flat = found.transpose(0, 1).reshape(channels, -1) - 1
     order = flat[0]
     if not bool((flat == order + torch.arange(channels).unsqueeze(1) * positions).all()):
         return None
@@ -138,7 +141,8 @@ def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -
 
         def arranged(t: Tensor) -> Tensor:
             t = t.flatten(2)
-            return (t if straight else t.index_select(2, order.to(t.device))).reshape(shape)
+            t = t if straight else t.index_select(2, order.to(t.device))
+            return (t if folded == 1 else t.unflatten(2, (folded, -1)).transpose(1, 2)).reshape(shape)
 
         draft.view(y, arranged, out)
     return draft.calls

@@ -74,52 +74,68 @@ def undo_swaps(tape: Tape) -> None:
     """Leave out swaps and turns of axes that undo each other."""
     same: dict[Value, Value] = {}
     for call in tape.calls:
-        order, turned = axes_of(call), _turned(call)
-        if order is None and turned is None:
-            continue
-        value, out = same.get(call.inputs[0], call.inputs[0]), call.outputs[0]
-        if order is not None:
-            while order != tuple(range(len(order))):
-                maker = value.producer
-                inner = axes_of(maker) if maker is not None else None
-                if maker is None or inner is None or value in tape.trace.barriers:
-                    break
-                order = tuple(inner[axis] for axis in order)
-                value = same.get(maker.inputs[0], maker.inputs[0])
-            undone = order == tuple(range(len(order)))
-        else:
-            maker = value.producer
-            undone = maker is not None and _turned(maker) == turned and value not in tape.trace.barriers
-            value = maker.inputs[0] if maker is not None and undone else value
-        if undone and out is not tape.trace.output and out not in tape.trace.barriers:
-            same[out] = value
+        _note_undone(call, same, tape)
     tape.substitute(same)
+
+
+def _note_undone(call: OpCall, same: dict[Value, Value], tape: Tape) -> None:
+    """Note in ``same`` what a call shows, if all it does is to undo the views before it."""
+    order, turned = axes_of(call), _turned(call)
+    if order is None and turned is None:
+        return
+    value, out = same.get(call.inputs[0], call.inputs[0]), call.outputs[0]
+    maker = value.producer
+    if order is not None:
+        while maker is not None and order != tuple(range(len(order))) and value not in tape.trace.barriers:
+            inner = axes_of(maker)
+            if inner is None:
+                return
+            order = tuple(inner[axis] for axis in order)
+            value = same.get(maker.inputs[0], maker.inputs[0])
+            maker = value.producer
+        if order != tuple(range(len(order))):
+            return
+    elif maker is None or _turned(maker) != turned or value in tape.trace.barriers:
+        return
+    else:
+        value = same.get(maker.inputs[0], maker.inputs[0])
+    if out is not tape.trace.output and out not in tape.trace.barriers:
+        same[out] = value
 
 
 def turn_layers(tape: Tape) -> None:
     """Apply layers and functions of each entry before their map's positions are swapped or turned, not after."""
+    same: dict[Value, Value] = {}  # what was turned and turned back
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if len(call.inputs) != 1 or len(call.outputs) != 1 or call.members:
-            return None
-        x = call.inputs[0]
-        view = x.producer
-        if view is None or not tape.inner(x) or view.inputs[0].shape[:2] != x.shape[:2]:
-            return None
-        order, turned = axes_of(view), _turned(view)
-        if order is not None and order[:2] == (0, 1):
-            if call.kind is OpKind.LINEAR:
-                return _swapped_layer(call, view, order)
-        elif turned is None or turned[0] < 2 or (call.kind is OpKind.LINEAR and not _can_turn(call, turned)):
-            return None
-        if call.kind is OpKind.LINEAR:
-            return _turned_layer(call, view, turned or ())
-        if call.name == "batch_norm" or (_of_numbers(call) and call.outputs[0].shape == x.shape):
-            return _before(call, view)
-        return None
+        _note_undone(call, same, tape)
+        if same.keys().isdisjoint(call.inputs):
+            return _earlier(call, tape)
+        read = call.reading(same)
+        return _earlier(read, tape) or [read]
 
     tape.each(change)
     tape.drop_unread()
+
+
+def _earlier(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    if len(call.inputs) != 1 or len(call.outputs) != 1 or call.members:
+        return None
+    x = call.inputs[0]
+    view = x.producer
+    if view is None or not tape.inner(x) or view.inputs[0].shape[:2] != x.shape[:2]:
+        return None
+    order, turned = axes_of(view), _turned(view)
+    linear = call.kind is OpKind.LINEAR
+    if order is not None and order[:2] == (0, 1):
+        if linear:
+            return _swapped_layer(call, view, order)
+    elif turned is None or turned[0] < 2:  # noqa: PLR2004  # positions begin at axis 2
+        return None
+    elif linear:
+        return _turned_layer(call, view, turned) if _can_turn(call, turned) else None
+    alone = call.name == "batch_norm" or (_of_numbers(call) and call.outputs[0].shape == x.shape)
+    return _before(call, view) if alone else None
 
 
 def _of_numbers(call: OpCall) -> bool:
