@@ -6,6 +6,7 @@ shift is the layer's bias. Where a view stands between a layer and its affine ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from equipoise.engine.canonical.patches import distinct, places
 from equipoise.engine.canonical.pointwise import is_affine
-from equipoise.engine.canonical.tape import Draft, Tape
+from equipoise.engine.canonical.tape import Draft, Tape, members_between
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value, region
 
@@ -87,6 +88,63 @@ def _after_bias(chain: list[OpCall]) -> list[OpCall]:
         ):
             return chain[place:]
     return chain
+
+
+def gather_affine(tape: Tape) -> None:
+    """Write what was scaled and shifted part by part, such as an image color by color, as one affine map."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind not in (OpKind.VIEW, OpKind.CONCATENATE) or call.name not in _JOINING or len(call.outputs) != 1:
+            return None
+        out = call.outputs[0]
+        following = tape.readers(out)
+        if tape.inner(out) and following[0].name in (*_JOINING, "getitem", "select") and len(following[0].outputs) == 1:
+            return None  # the last of them writes it
+        source = _scaled_source(out)
+        if source is None or source.shape != out.shape:
+            return None
+        members = members_between(out, [source])
+        if not any(part.name == "affine" for part in members):
+            return None
+        run = region(tuple(members), (source,), out)
+        shape = (1, *source.shape[1:]) if source.shape[0] == tape.n else source.shape
+        numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64).reshape(shape).expand(source.shape)
+        try:
+            with torch.no_grad():
+                shift, there = run(torch.zeros_like(numbers)).cpu(), run(numbers).cpu()
+                scale = run(torch.ones_like(numbers)).cpu() - shift
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        if not torch.allclose(there, numbers * scale + shift, rtol=1e-9):
+            return None
+        device = tape.trace.logits.device
+        constants = [compressed(constant).to(source.dtype).to(device) for constant in (scale, shift)]
+        return [OpCall(affine, AFFINE, (source, *constants), {}, (source,), call.site, (out,))]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+_JOINING = frozenset({"cat", "stack", "setitem", "overwrite", "copy", "slice_scatter", "select_scatter", "index_copy"})
+
+
+def _scaled_source(value: Value) -> Value | None:
+    """The one value whose entries, moved and scaled by constants, ``value`` holds."""
+    pending, seen, found = [value], set(), set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        call = current.producer
+        moves = call is not None and call.kind in (OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE)
+        if call is None or not (moves or call.name == "affine"):
+            found.add(current)
+        elif any(source.discrete for source in call.inputs):
+            return None
+        else:
+            pending.extend(call.inputs)
+    return found.pop() if len(found) == 1 else None
 
 
 def _scales(call: OpCall) -> bool:

@@ -316,7 +316,7 @@ def constant_channels(tape: Tape) -> None:
         if cat is None or cat.name != "cat" or cat.members or cat.bound().get("dim", 0) != 1:
             return None
         parts = cat.bound().get("tensors", ())
-        signals = [part for part in parts if isinstance(part, Value)]
+        signals = [part for part in parts if isinstance(part, Value)] if isinstance(parts, tuple | list) else []
         if not signals or len(signals) == len(parts) or bound.get("groups", 1) != 1:
             return None
         if call.name == "linear" and len(call.inputs[0].shape) != 2:  # noqa: PLR2004  # (n, c)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from equipoise.engine.canonical.patches import as_convolution, places, source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape
-from equipoise.engine.operations import OpKind
+from equipoise.engine.operations import OPERATIONS, OpKind
 from equipoise.engine.trace import OpCall, Value
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -169,6 +169,26 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     shape = out.shape
     draft.view(y, lambda t: t.reshape(shape), out)
     return draft.calls
+
+
+def name_averages(tape: Tape) -> None:
+    """Name a matrix along one axis whose rows are weights that add up to 1, as of an interpolation, an average."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.LINEAR or "transpose" in call.name or call.members or call.before:
+            return None
+        bound = call.bound()
+        weight = bound.get("weight")
+        if not isinstance(weight, Tensor) or bound.get("bias") is not None or bound.get("groups", 1) != 1:
+            return None
+        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or bool((weight[0] < 0).any()):  # noqa: PLR2004
+            return None
+        rows = weight.flatten(1).sum(1) - 1
+        if bool((weight < 0).any()) or bool((rows.abs() > 1e-5).any()):
+            return None
+        return [replace(call, operation=replace(OPERATIONS["mean"], name="resample"))]
+
+    tape.each(change)
 
 
 def _numbers(given: Any, d: int) -> tuple[int, ...] | None:

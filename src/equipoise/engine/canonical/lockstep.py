@@ -32,7 +32,7 @@ def join_frames(tape: Tape) -> None:
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
         parts = call.bound().get("tensors", ()) if call.name == "stack" else ()
-        if not 1 < len(parts) <= _MOST_PARTS or not all(isinstance(part, Value) for part in parts):
+        if not isinstance(parts, tuple | list) or not 1 < len(parts) <= _MOST_PARTS or not all(isinstance(part, Value) for part in parts):
             return None
         rank = len(call.outputs[0].shape)
         axis = call.bound().get("dim", 0) % rank

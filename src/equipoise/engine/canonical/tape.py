@@ -80,19 +80,17 @@ class Tape:
         self.drop_unread()
 
     def drop_unread(self) -> None:
-        """Drop calls that were replaced: nothing reads what they make, though something once did."""
+        """Drop calls that were replaced: nothing reads what they make, though something once read some of it."""
         read = {value for call in self.trace.recorded for value in call.inputs}
         while True:
             kept = [
                 call
                 for call in self.calls
                 if any(
-                    self.readers(value)
-                    or value is self.trace.output
-                    or value in self.trace.barriers
-                    or (value.maker is not None and value not in read)
+                    self.readers(value) or value is self.trace.output or value in self.trace.barriers
                     for value in call.outputs
                 )
+                or all(value.maker is not None and value not in read for value in call.outputs)
             ]
             if len(kept) == len(self.calls):
                 return
