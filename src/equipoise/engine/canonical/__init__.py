@@ -19,10 +19,11 @@ from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import gather_affine, join_affine
 from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
 from equipoise.engine.canonical.contraction import multiply_and_add
-from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.cropping import constant_channels, crop_outputs, spread_inputs, trim_kernels
+from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, name_averages, write_pads
-from equipoise.engine.canonical.lockstep import join_frames
+from equipoise.engine.canonical.lockstep import join_frames, part_positions
+from equipoise.engine.canonical.patches import SWAPS
 from equipoise.engine.canonical.patches import distinct as distinct
 from equipoise.engine.canonical.patches import places as places
 from equipoise.engine.canonical.patches import source_of_views as source_of_views
@@ -32,7 +33,7 @@ from equipoise.engine.canonical.pools import join_pools, join_windows
 from equipoise.engine.canonical.several import distribute, join_maxima, join_products, join_sums, rectify_last, unstack
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
-from equipoise.engine.canonical.turning import SWAPS, share_views, turn_layers, undo_swaps
+from equipoise.engine.canonical.turning import share_views, turn_layers, undo_swaps
 from equipoise.engine.canonical.uncommon import name_extremes, scale_last
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import Trace, Value
@@ -51,6 +52,7 @@ _PASSES: tuple[tuple[Callable[[Tape], None], frozenset[OpKind | str]], ...] = (
     (share_views, frozenset({OpKind.VIEW})),
     (lay_out, frozenset({OpKind.LINEAR})),
     (join_frames, frozenset({"stack"})),
+    (part_positions, frozenset({"cat"})),
     (undo_swaps, SWAPS | {"flip"}),
     (gather_patches, _MOVING),
     (spread_patches, frozenset({OpKind.VIEW})),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -94,10 +95,10 @@ def gather_affine(tape: Tape) -> None:
     """Write what was scaled and shifted part by part, such as an image color by color, as one affine map."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind not in (OpKind.VIEW, OpKind.CONCATENATE) or call.name not in _JOINING or len(call.outputs) != 1:
-            return None
         out = call.outputs[0]
         following = tape.readers(out)
+        if call.name not in _JOINING or len(call.outputs) != 1:
+            return None
         if tape.inner(out) and following[0].name in (*_JOINING, "getitem", "select") and len(following[0].outputs) == 1:
             return None  # the last of them writes it
         source = _scaled_source(out)
@@ -109,20 +110,21 @@ def gather_affine(tape: Tape) -> None:
         run = region(tuple(members), (source,), out)
         shape = (1, *source.shape[1:]) if source.shape[0] == tape.n else source.shape
         numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64).reshape(shape).expand(source.shape)
-        try:
-            with torch.no_grad():
-                shift, there = run(torch.zeros_like(numbers)).cpu(), run(numbers).cpu()
-                scale = run(torch.ones_like(numbers)).cpu() - shift
-        except (RuntimeError, TypeError, ValueError):
-            return None
-        if not torch.allclose(there, numbers * scale + shift, rtol=1e-9):
-            return None
-        device = tape.trace.logits.device
-        constants = [compressed(constant).to(source.dtype).to(device) for constant in (scale, shift)]
-        return [OpCall(affine, AFFINE, (source, *constants), {}, (source,), call.site, (out,))]
+        with suppress(RuntimeError, TypeError, ValueError), torch.no_grad():
+            shift, there = run(torch.zeros_like(numbers)).cpu(), run(numbers).cpu()
+            scale = run(torch.ones_like(numbers)).cpu() - shift
+            if torch.allclose(there, numbers * scale + shift, rtol=1e-9):
+                return _as_affine(call, source, scale, shift, tape)
+        return None
 
     tape.each(change)
     tape.drop_unread()
+
+
+def _as_affine(call: OpCall, source: Value, scale: Tensor, shift: Tensor, tape: Tape) -> Sequence[OpCall]:
+    device, out = tape.trace.logits.device, call.outputs
+    constants = [compressed(constant).to(source.dtype).to(device) for constant in (scale, shift)]
+    return [OpCall(affine, AFFINE, (source, *constants), {}, (source,), call.site, out)]
 
 
 _JOINING = frozenset({"cat", "stack", "setitem", "overwrite", "copy", "slice_scatter", "select_scatter", "index_copy"})

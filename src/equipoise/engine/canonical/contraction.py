@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equipoise.engine.canonical.patches import axes_of
 from equipoise.engine.canonical.tape import Draft, Tape
-from equipoise.engine.canonical.turning import axes_of
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
 
@@ -214,8 +214,8 @@ def _of_two(draft: Draft, one: _Factor, other: _Factor, result: tuple[int, ...],
     larger, smaller = (one, other) if weighs[0] or outer else (other, one)
     larger, smaller = (part.plain().thin(draft) for part in (larger, smaller))
     whole = tuple(dict.fromkeys((*larger.labels, *smaller.labels)))
-    sizes = {label: size for part in (smaller, larger) for label, size in zip(part.labels, part.value.shape, strict=True)
-             if size > 1}  # fmt: skip
+    labelled = [pair for part in (smaller, larger) for pair in zip(part.labels, part.value.shape, strict=True)]
+    sizes = {label: size for label, size in labelled if size > 1}
     product = Value(out.index - 1 / 4096, tuple(sizes.get(label, 1) for label in whole), out.dtype, None, pixels=False)
     _entrywise(draft, (larger.value, smaller.value), (larger.labels, smaller.labels), whole, product)
     product.producer = draft.calls[-1]

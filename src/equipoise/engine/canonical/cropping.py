@@ -112,16 +112,12 @@ def crop_outputs(tape: Tape) -> None:
         layer = made.producer
         if layer is None or layer.kind not in (OpKind.LINEAR, OpKind.MAX_POOL) or not tape.inner(made):
             return None
-        if len(made.shape) != len(out.shape) or made.shape[:2] != out.shape[:2] or math.prod(out.shape) == 0:
+        if len(made.shape) != len(out.shape) or made.shape[:2] != out.shape[:2]:
             return None
-        if math.prod(out.shape) >= math.prod(made.shape):
-            return None
-        cut = _cut(call)
-        if cut is None:
-            return None
-        if "transpose" in layer.name:
-            return _cropped_transposed(layer, cut, out)
-        return _cropped(layer, cut, out)
+        fewer = 0 < math.prod(out.shape) < math.prod(made.shape)
+        cut = _cut(call) if fewer else None
+        write = _cropped_transposed if "transpose" in layer.name else _cropped
+        return None if cut is None else write(layer, cut, out)
 
     tape.each(change)
     tape.drop_unread()
@@ -319,7 +315,7 @@ def constant_channels(tape: Tape) -> None:
         signals = [part for part in parts if isinstance(part, Value)] if isinstance(parts, tuple | list) else []
         if not signals or len(signals) == len(parts) or bound.get("groups", 1) != 1:
             return None
-        if call.name == "linear" and len(call.inputs[0].shape) != 2:  # noqa: PLR2004  # (n, c)
+        if call.name == "linear" and len(call.inputs[0].shape) != 2:  # (n, c)
             return None
         return _without_constants(call, bound, parts)
 

@@ -137,7 +137,7 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     """A convolution of a map that was given axes of size 1, as one of fewer dimensions."""
     x, weight, out = bound["input"], bound["weight"], call.outputs[0]
     made = x.producer
-    if made is None or made.kind is not OpKind.VIEW or d < 2 or call.before:  # noqa: PLR2004
+    if made is None or made.kind is not OpKind.VIEW or d < 2 or call.before:
         return None
     source = source_of_views(x)
     transposed = "transpose" in call.name
@@ -181,7 +181,7 @@ def name_averages(tape: Tape) -> None:
         weight = bound.get("weight")
         if not isinstance(weight, Tensor) or bound.get("bias") is not None or bound.get("groups", 1) != 1:
             return None
-        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or bool((weight[0] < 0).any()):  # noqa: PLR2004
+        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or bool((weight[0] < 0).any()):
             return None
         rows = weight.flatten(1).sum(1) - 1
         if bool((weight < 0).any()) or bool((rows.abs() > 1e-5).any()):

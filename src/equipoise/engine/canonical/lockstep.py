@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from equipoise.engine.canonical.cropping import sides_of
 from equipoise.engine.canonical.patches import places, source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape
-from equipoise.engine.operations import OpKind, per_dimension
+from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import OpCall, Value
 
 _AXIS = 2  # where the parts are counted: after images and channels
@@ -32,14 +32,18 @@ def join_frames(tape: Tape) -> None:
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
         parts = call.bound().get("tensors", ()) if call.name == "stack" else ()
-        if not isinstance(parts, tuple | list) or not 1 < len(parts) <= _MOST_PARTS or not all(isinstance(part, Value) for part in parts):
+        if (
+            not isinstance(parts, tuple | list)
+            or not 1 < len(parts) <= _MOST_PARTS
+            or not all(isinstance(part, Value) for part in parts)
+        ):
             return None
         rank = len(call.outputs[0].shape)
-        axis = call.bound().get("dim", 0) % rank
-        if axis == 0 or not 4 <= rank <= 5:  # noqa: PLR2004  # maps of one or two dimensions, stacked
+        if rank not in (4, 5):  # maps of one or two dimensions, stacked
             return None
+        axis = call.bound().get("dim", 0) % rank
         lift = _Lift(tape, call)
-        whole = lift.of(tuple(parts))
+        whole = lift.of(tuple(parts)) if axis else None
         if whole is None or not lift.alone() or not lift.calls:
             return None
         draft = Draft(call)
@@ -189,3 +193,102 @@ def _same(a: Any, b: Any, given: dict[Value, Value]) -> bool:
         alike = isinstance(b, tuple | list) and len(a) == len(b)
         return alike and all(_same(i, j, given) for i, j in zip(a, b, strict=True))
     return type(a) is type(b) and bool(a == b)
+
+
+def part_positions(tape: Tape) -> None:
+    """Write what was concatenated along its positions, seen position by position and split again, part by part."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.VIEW or len(call.inputs) != 1:
+            return None
+        joined = _Joined.before(call.inputs[0], tape)
+        if joined is None or any(joined.shown(reader) is None for reader in tape.readers(call.inputs[0])):
+            return None
+        draft = Draft(call)
+        for out, part in zip(call.outputs, joined.shown(call) or (), strict=True):
+            joined.write(draft, part, out)
+        return draft.calls
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Parts that were concatenated along an axis of positions, and the calls that then saw each position alone."""
+
+    parts: tuple[Value, ...]
+    axis: int
+    chain: tuple[OpCall, ...]
+
+    @classmethod
+    def before(cls, value: Value, tape: Tape) -> _Joined | None:
+        """What ``value`` was made of; ``None`` if it was made in another way."""
+        chain: list[OpCall] = []
+        while value.producer is not None and value not in tape.trace.barriers:
+            call = value.producer
+            if call.name == "cat":
+                parts = call.bound().get("tensors", ())
+                axis = call.bound().get("dim", 0) % len(value.shape)
+                plain = isinstance(parts, tuple | list) and all(isinstance(part, Value) for part in parts)
+                alike = plain and len(set(parts)) == len(parts) and axis >= _AXIS
+                return cls(tuple(parts), axis, tuple(reversed(chain))) if alike and chain else None
+            if not _sees_positions_alone(call) or (chain and not tape.inner(value)):
+                return None
+            chain.append(call)
+            value = call.inputs[0]
+        return None
+
+    def shown(self, call: OpCall) -> list[Value] | None:
+        """Which part each output of a view shows; ``None`` if one shows anything else."""
+        made = call.inputs[0]
+        shape = [1] * len(made.shape)
+        shape[self.axis] = made.shape[self.axis]
+        numbers = torch.arange(made.shape[self.axis]).reshape(shape).expand(made.shape)
+        try:
+            found = call.run(numbers)
+        except (RuntimeError, TypeError, ValueError, IndexError):
+            return None
+        first, ranges = 0, {}
+        for part in self.parts:
+            ranges[first, part.shape[self.axis]] = part
+            first += part.shape[self.axis]
+        result = []
+        for tensor in found:
+            if tensor.dim() != len(made.shape) or tensor.numel() == 0:
+                return None
+            line = tensor.movedim(self.axis, 0).flatten(1)
+            start, count = int(line[0, 0]), len(line)
+            wanted = (*made.shape[: self.axis], count, *made.shape[self.axis + 1 :])
+            if not bool((line == start + torch.arange(count).unsqueeze(1)).all()) or (start, count) not in ranges:
+                return None
+            if tuple(tensor.shape) != wanted:
+                return None
+            result.append(ranges[start, count])
+        return result
+
+    def write(self, draft: Draft, part: Value, out: Value) -> None:
+        """Write the calls on one part."""
+        x, count = part, part.shape[self.axis]
+        for number, call in enumerate(self.chain, start=1):
+            made = call.outputs[0]
+            shape = (*made.shape[: self.axis], count, *made.shape[self.axis + 1 :])
+            changed = call.reading({call.inputs[0]: x})
+            last = number == len(self.chain)
+            index = max(x.index, out.index - 1 / 1024)
+            x = out if last else replace(made, shape=shape, index=index, tensor=None, maker=None, producer=changed)
+            changed.outputs = (x,)
+            draft.calls.append(changed)
+
+
+def _sees_positions_alone(call: OpCall) -> bool:
+    if len(call.inputs) != 1 or len(call.outputs) != 1 or call.members or call.before:
+        return False
+    if call.kind is OpKind.LINEAR:
+        sides = sides_of(call)
+        return sides is not None and {*sides.reach, *sides.stride} == {1} and not any((*sides.left, *sides.right))
+    if call.name == "batch_norm":
+        return True
+    pointwise = call.operation is not None and call.operation.pointwise
+    items = (*call.args, *call.kwargs.values())
+    return pointwise and not any(isinstance(item, Tensor) and math.prod(item.shape[_AXIS - 1 :]) > 1 for item in items)

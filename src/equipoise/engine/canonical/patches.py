@@ -52,6 +52,21 @@ def places(value: Value, source: Value, n: int) -> Tensor | None:
     return found[: max(found.shape[0] // max(n, 1), 1)].round().long()
 
 
+SWAPS = frozenset({"permute", "transpose", "movedim", "swapaxes", "swapdims", "moveaxis"})
+
+
+def axes_of(call: OpCall) -> tuple[int, ...] | None:
+    """Which axis of what it shows each axis of a swap of axes is; ``None`` for any other call."""
+    if call.name not in SWAPS or len(call.inputs) != 1 or len(call.outputs) != 1:
+        return None
+    shape = tuple(range(2, 2 + len(call.inputs[0].shape)))
+    try:
+        moved = call.run(torch.empty(shape, device="meta"))[0]
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return None
+    return tuple(size - 2 for size in moved.shape) if sorted(moved.shape) == list(shape) else None
+
+
 def swaps_axes(call: OpCall, source: Value) -> bool:
     """Whether a call does nothing to ``source`` but give its axes another order: no position becomes a channel."""
     return call.name in ("movedim", "permute", "transpose") and not call.members and call.inputs == (source,)
@@ -100,9 +115,12 @@ def _map_behind(call: OpCall, tape: Tape) -> Value | None:
     if call.before or not _alone(bound):
         return None
     source = source_of_views(x)
-    if x.shape[1:2] != source.shape[1:2] and x.producer is not None and swaps_axes(x.producer, source):
-        return None
-    rows = source.shape[0] == tape.n and len(x.shape) > 2 and x.shape[0] % max(tape.n, 1) == 0  # noqa: PLR2004
+    view = x.producer
+    if view is not None and swaps_axes(view, source):
+        order = axes_of(view)
+        if x.shape[1:2] != source.shape[1:2] or (order is not None and order[:2] == (0, 1)):
+            return None
+    rows = source.shape[0] == tape.n and len(x.shape) > 2 and x.shape[0] % max(tape.n, 1) == 0
     return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
 
 

@@ -43,16 +43,8 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
         return None
     signals = [part for part in _parts(stack) if isinstance(part, Value)]
     constants = [part for part in _parts(stack) if isinstance(part, Tensor)]
-    if len(set(signals)) != len(signals) or len(signals) + len(constants) != len(_parts(stack)):
-        return None
-    bound = call.bound() if call.operation else dict(zip(("input", "dim"), call.args, strict=False)) | call.kwargs
-    rank = len(call.inputs[0].shape)
-    dims = bound.get("dim", bound.get("axis"))
-    if dims is None or isinstance(dims, Tensor):
-        return None
-    axes = [dims] if isinstance(dims, int) else list(dims)
-    along = stack.bound().get("dim", 0)
-    if len(axes) != 1 or axes[0] % rank != along % rank or bound.get("keepdim", False):
+    once = len(set(signals)) == len(signals) and len(signals) + len(constants) == len(_parts(stack))
+    if not once or not _reduces(call, stack):
         return None
     draft = Draft(call)
     out = call.outputs[0]
@@ -70,6 +62,17 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     else:
         draft.apply(_SUM, _folded(operator.add), *parts, out=out)
     return None if len(call.outputs) > 1 and word == "add" else draft.calls
+
+
+def _reduces(call: OpCall, stack: OpCall) -> bool:
+    """Whether a reduction is over the axis along which signals were stacked, and drops it."""
+    bound = call.bound() if call.operation else dict(zip(("input", "dim"), call.args, strict=False)) | call.kwargs
+    rank = len(call.inputs[0].shape)
+    dims = bound.get("dim", bound.get("axis"))
+    if dims is None or isinstance(dims, Tensor) or bound.get("keepdim", False):
+        return False
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    return len(axes) == 1 and axes[0] % rank == stack.bound().get("dim", 0) % rank
 
 
 def _with_constants(

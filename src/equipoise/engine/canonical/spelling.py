@@ -104,19 +104,15 @@ def _masked_fill(call: OpCall, draft: Draft) -> bool | None:
 def _assigned(call: OpCall, draft: Draft) -> bool | None:
     """``x[mask] = number`` and ``x[mask] = y[mask]`` choose entry by entry."""
     x, mask, value = call.args[:3]
-    if not isinstance(x, Value):
+    if not isinstance(x, Value) or getattr(mask, "dtype", None) is not torch.bool or tuple(mask.shape) != x.shape:
         return False
-    picked = value.maker if isinstance(value, Value) else None
-    if picked is not None and isinstance(mask, Value) and mask.dtype is torch.bool and mask.shape == x.shape:
+    if isinstance(value, Value):
+        picked, whole = value.maker, isinstance(mask, Value)
+        if not whole or picked is None or picked.name != "getitem" or not _same_mask(picked.args[1], mask):
+            return False
         y = picked.args[0]
-        if picked.name != "getitem" or not _same_mask(picked.args[1], mask) or not isinstance(y, Value):
-            return False
-        if y.shape != x.shape:
-            return False
-        return _choice(draft, mask, y, x, call.outputs[0])
-    if getattr(mask, "dtype", None) is not torch.bool or isinstance(value, Value):
-        return False
-    if tuple(mask.shape) != x.shape or (isinstance(value, Tensor) and value.dim()):
+        return isinstance(y, Value) and y.shape == x.shape and _choice(draft, mask, y, x, call.outputs[0])
+    if isinstance(value, Tensor) and value.dim():
         return False
     filled = Operation("masked_fill", OpKind.SELECT, ("input", "mask", "value"), pointwise=True)
     draft.apply(filled, torch.masked_fill, x, mask, value, out=call.outputs[0])

@@ -11,23 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equipoise.engine.canonical.cropping import sides_of
+from equipoise.engine.canonical.patches import axes_of
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import OpKind, per_dimension
 from equipoise.engine.trace import OpCall, Value
-
-SWAPS = frozenset({"permute", "transpose", "movedim", "swapaxes", "swapdims", "moveaxis"})
-
-
-def axes_of(call: OpCall) -> tuple[int, ...] | None:
-    """Which axis of what it shows each axis of a swap of axes is; ``None`` for any other call."""
-    if call.name not in SWAPS or len(call.inputs) != 1 or len(call.outputs) != 1:
-        return None
-    shape = tuple(range(2, 2 + len(call.inputs[0].shape)))
-    try:
-        moved = call.run(torch.empty(shape, device="meta"))[0]
-    except (RuntimeError, TypeError, ValueError, IndexError):
-        return None
-    return tuple(size - 2 for size in moved.shape) if sorted(moved.shape) == list(shape) else None
 
 
 def _turned(call: OpCall) -> tuple[int, ...] | None:
@@ -130,7 +117,7 @@ def _earlier(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if order is not None and order[:2] == (0, 1):
         if linear:
             return _swapped_layer(call, view, order)
-    elif turned is None or turned[0] < 2:  # noqa: PLR2004  # positions begin at axis 2
+    elif turned is None or turned[0] < 2:  # positions begin at axis 2
         return None
     elif linear:
         return _turned_layer(call, view, turned) if _can_turn(call, turned) else None

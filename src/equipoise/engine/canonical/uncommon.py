@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -92,15 +93,13 @@ def _differences(call: OpCall, draft: Draft) -> bool | None:
     x, n, dim = bound["input"], bound.get("n", 1), bound.get("dim", -1)
     if n != 1 or not isinstance(x, Value) or {"prepend", "append"} & bound.keys():
         return False
-    size, stack = x.shape[dim], x.maker
-    parts = stack.bound().get("tensors", ()) if stack is not None and stack.name == "stack" else ()
-    rank = len(x.shape)
-    along = stack is not None and isinstance(parts, tuple | list) and bool(parts) and stack.bound().get("dim", 0) % rank == dim % rank
-    if along and all(isinstance(part, Value) for part in parts):
-        less = [draft.apply("add", torch.add, b, draft.apply("neg", torch.neg, a))
-                for a, b in zip(parts[:-1], parts[1:], strict=True)]  # fmt: skip
-        draft.apply("stack", torch.stack, less, dim, out=call.outputs[0])
-        return None
+    size, rank, stack = x.shape[dim], len(x.shape), x.maker
+    if stack is not None and stack.name == "stack" and stack.bound().get("dim", 0) % rank == dim % rank:
+        parts = stack.bound()["tensors"]
+        if isinstance(parts, tuple | list) and all(isinstance(part, Value) for part in parts):
+            less = [draft.apply("add", torch.add, b, draft.apply("neg", torch.neg, a)) for a, b in pairwise(parts)]
+            draft.apply("stack", torch.stack, less, dim, out=call.outputs[0])
+            return None
     later = draft.view(x, lambda t: t.narrow(dim, 1, size - 1))
     earlier = draft.view(x, lambda t: t.narrow(dim, 0, size - 1))
     draft.apply("add", torch.add, later, draft.apply("neg", torch.neg, earlier), out=call.outputs[0])
@@ -232,7 +231,7 @@ def _sum_scaled(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     whole = call.reading({x: source})
     draft, out = Draft(call), call.outputs[0]
     words = dict(whole.kwargs)
-    if abs(number * count - 1) < 1e-6 and len(whole.args) + len(words) > 1:  # noqa: PLR2004  # a mean, however it is divided
+    if abs(number * count - 1) < 1e-6 and len(whole.args) + len(words) > 1:  # a mean, however it is divided
         draft.apply("mean", torch.mean, *whole.args, out=out, **words)
         return draft.calls
     total = draft.apply("sum", torch.sum, *whole.args, shape=out.shape, **words)
