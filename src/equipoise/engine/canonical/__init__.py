@@ -34,7 +34,7 @@ from equipoise.engine.canonical.several import distribute, join_maxima, join_pro
 from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.canonical.turning import share_views, turn_layers, undo_swaps
-from equipoise.engine.canonical.uncommon import name_extremes, scale_last
+from equipoise.engine.canonical.uncommon import name_extremes, rejoin, scale_last
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import Trace, Value
 
@@ -42,6 +42,7 @@ _MOVING = frozenset({OpKind.VIEW, OpKind.CONCATENATE})
 # Each pass, and what there must be on the tape for it to have anything to do: kinds of operation or names.
 _PASSES: tuple[tuple[Callable[[Tape], None], frozenset[OpKind | str]], ...] = (
     (name_extremes, frozenset({"sort", "kthvalue", "aminmax", "var_mean", "std_mean"})),
+    (rejoin, frozenset({"cat"})),
     (multiply_and_add, frozenset({"sum", "mean"})),
     (scale_last, frozenset({"sum", "neg"})),
     (unstack, frozenset({"stack", "cat"})),

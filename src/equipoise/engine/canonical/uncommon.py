@@ -121,9 +121,26 @@ def _bilinear(call: OpCall, draft: Draft) -> bool | None:
     return None
 
 
+def _power_average(call: OpCall, draft: Draft) -> bool | None:
+    """``lp_pool``: the root of a sum of powers; of order 1 a sum."""
+    bound = _bound(call, "input norm_type kernel_size stride ceil_mode")
+    x, order, kernel, stride = bound["input"], bound["norm_type"], bound["kernel_size"], bound.get("stride")
+    d, out = int(call.name[len("lp_pool")]), call.outputs[0]
+    count = kernel**d if isinstance(kernel, int) else math.prod(kernel)
+    word, function = f"avg_pool{d}d", (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[d - 1]
+    powers = x if order == 1 else draft.apply("pow", torch.pow, x, order)
+    mean = draft.apply(word, function, powers, kernel, stride, 0, bool(bound.get("ceil_mode", False)))
+    if order == 1:
+        draft.apply("mul", torch.mul, mean, count, out=out)
+    else:
+        draft.apply("pow", torch.pow, draft.apply("mul", torch.mul, mean, count), 1 / order, out=out)
+    return None
+
+
 UNCOMMON: dict[str, Callable[[OpCall, Draft], bool | None]] = {
     "nansum": _without_nan, "nanmean": _without_nan, "norm": _largest, "linalg_vector_norm": _vector_norm,
     "index_add": _added_at, "fold": _folded, "kron": _copied, "diff": _differences, "bilinear": _bilinear,
+    "lp_pool1d": _power_average, "lp_pool2d": _power_average, "lp_pool3d": _power_average,
 }  # fmt: skip
 
 
@@ -141,6 +158,31 @@ def name_extremes(tape: Tape) -> None:
 
     tape.each(change)
     tape.drop_unread()
+
+
+def rejoin(tape: Tape) -> None:
+    """Write what was split and concatenated again, in order, as itself: no matter along which axis."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        parts = call.bound().get("tensors", ()) if call.name == "cat" else ()
+        split = parts[0].producer if isinstance(parts, tuple | list) and parts and isinstance(parts[0], Value) else None
+        if split is None or split.kind is not OpKind.VIEW or tuple(parts) != split.outputs or len(parts) < 2:
+            return None
+        source, axis = split.inputs[0], call.bound().get("dim", 0)
+        if split.name not in _SPLITTING or source.shape != call.outputs[0].shape:
+            return None
+        given = split.kwargs.get("dim", split.args[2] if len(split.args) > 2 else 0)
+        if given % len(source.shape) != axis % len(source.shape):
+            return None
+        draft = Draft(call)
+        draft.apply("alias", torch.Tensor.clone, source, out=call.outputs[0])
+        return draft.calls
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+_SPLITTING = frozenset({"split", "chunk", "split_with_sizes", "tensor_split", "unsafe_split", "unsafe_chunk"})
 
 
 def _unread(value: Value, tape: Tape) -> bool:
