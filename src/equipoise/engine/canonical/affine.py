@@ -72,8 +72,8 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if found is None:
         return None
     scale, shift = (constant.to(tape.trace.logits.device) for constant in found)
-    learnt = any(isinstance(item, Tensor) and item.dim() for part in chain for inner in (part.members or (part,))
-                 for item in (*inner.args, *inner.kwargs.values()))  # fmt: skip
+    named = any(part.name == "batch_norm" for item in chain for part in (item.members or (item,)))
+    learnt = named or scale.numel() > 1 or shift.numel() > 1  # one number for all entries is no weight of a layer
     operation = AFFINE if learnt else replace(AFFINE, kind=OpKind.MULTIPLY)
     members = tuple(part for item in chain for part in (item.members or (item,)))
     return [OpCall(affine, operation, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
@@ -162,7 +162,7 @@ def _only_numbers(chain: Sequence[OpCall]) -> bool:
         part.kind is OpKind.IDENTITY
         or (
             part.name in ("mul", "div", "neg")
-            and not any(isinstance(item, Tensor) and item.dim() for item in part.args)
+            and not any(isinstance(item, Tensor) and item.numel() > 1 for item in part.args)
         )
         for part in parts
     )
@@ -211,7 +211,7 @@ def chain_adds_only(chain: Sequence[OpCall]) -> bool:
 
 def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     """A layer and the shift of its channels that follows, as a layer with a bias."""
-    if call.name != "affine" or call.kind is not OpKind.NORM:
+    if call.name != "affine":
         return None
     source = call.inputs[0]
     layer = source.producer

@@ -288,5 +288,4 @@ def _numbers_only(call: OpCall) -> bool:
 
 
 def _is_weight(item: object) -> bool:
-    shape = getattr(item, "shape", None)
-    return shape is not None and not isinstance(item, Value) and len(shape) > 0
+    return isinstance(item, torch.Tensor) and item.numel() > 1

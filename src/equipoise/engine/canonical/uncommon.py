@@ -137,9 +137,25 @@ def _power_average(call: OpCall, draft: Draft) -> bool | None:
     return None
 
 
+def _scaled_by_kernel(call: OpCall, draft: Draft) -> bool | None:
+    """A grouped convolution whose kernel is one number of the signal's for each channel scales the channels."""
+    bound = call.bound()
+    x, weight = bound["input"], bound["weight"]
+    if not isinstance(weight, Value) or not isinstance(x, Value) or bound.get("bias") is not None:
+        return False
+    alone = math.prod(weight.shape) == bound.get("groups", 1) == x.shape[1] and call.outputs[0].shape == x.shape
+    if not alone:
+        return False
+    rank = len(x.shape)
+    factor = draft.view(weight, lambda t: t.reshape(1, -1, *[1] * (rank - 2)))
+    draft.apply("mul", torch.mul, x, factor, out=call.outputs[0])
+    return None
+
+
 UNCOMMON: dict[str, Callable[[OpCall, Draft], bool | None]] = {
     "nansum": _without_nan, "nanmean": _without_nan, "norm": _largest, "linalg_vector_norm": _vector_norm,
     "index_add": _added_at, "fold": _folded, "kron": _copied, "diff": _differences, "bilinear": _bilinear,
+    "conv1d": _scaled_by_kernel, "conv2d": _scaled_by_kernel, "conv3d": _scaled_by_kernel,
     "lp_pool1d": _power_average, "lp_pool2d": _power_average, "lp_pool3d": _power_average,
 }  # fmt: skip
 
