@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.canonical.patches import distinct, places
-from equipoise.engine.canonical.pointwise import is_affine
+from equipoise.engine.canonical.pointwise import is_affine, is_weight
 from equipoise.engine.canonical.tape import Draft, Tape, members_between
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value, region
@@ -72,8 +72,9 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if found is None:
         return None
     scale, shift = (constant.to(tape.trace.logits.device) for constant in found)
-    named = any(part.name == "batch_norm" for item in chain for part in (item.members or (item,)))
-    learnt = named or scale.numel() > 1 or shift.numel() > 1  # one number for all entries is no weight of a layer
+    learnt = any(
+        part.name == "batch_norm" or _has_weights(part) for item in chain for part in (item.members or (item,))
+    )
     operation = AFFINE if learnt else replace(AFFINE, kind=OpKind.MULTIPLY)
     members = tuple(part for item in chain for part in (item.members or (item,)))
     return [OpCall(affine, operation, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
@@ -155,15 +156,15 @@ def _scales(call: OpCall) -> bool:
     return call.inputs[0].shape == call.outputs[0].shape and not call.before and is_affine(call)
 
 
+def _has_weights(call: OpCall) -> bool:
+    return any(is_weight(item, call.inputs[0]) for item in (*call.args, *call.kwargs.values()))
+
+
 def _only_numbers(chain: Sequence[OpCall]) -> bool:
     """Whether calls do nothing but multiply by numbers."""
     parts = [part for call in chain for part in (call.members or (call,))]
     return all(
-        part.kind is OpKind.IDENTITY
-        or (
-            part.name in ("mul", "div", "neg")
-            and not any(isinstance(item, Tensor) and item.numel() > 1 for item in part.args)
-        )
+        part.kind is OpKind.IDENTITY or (part.name in ("mul", "div", "neg") and not _has_weights(part))
         for part in parts
     )
 
@@ -222,16 +223,30 @@ def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     bias = per_channel(shift, source)
     bound = layer.bound()
-    if bias is None:
-        return None
     known = bound.get("bias")
+    if bias is None:
+        return None if known is None else _bias_in_shift(call, layer, known)
     whole = bias.to(bound["weight"].dtype) if known is None else known + bias.to(known.dtype)
+    return [replace(_with_bias(layer, whole), outputs=call.outputs)]
+
+
+def _with_bias(layer: OpCall, bias: Tensor | None) -> OpCall:
     args, kwargs = layer.args, dict(layer.kwargs)
     if "bias" in kwargs or len(args) < 3:
-        kwargs["bias"] = whole
+        kwargs["bias"] = bias
     else:
-        args = (*args[:2], whole, *args[3:])
-    return [replace(layer, args=args, kwargs=kwargs, outputs=call.outputs)]
+        args = (*args[:2], bias, *args[3:])
+    return replace(layer, args=args, kwargs=kwargs)
+
+
+def _bias_in_shift(call: OpCall, layer: OpCall, bias: Tensor) -> Sequence[OpCall]:
+    """A layer with a bias and a shift that differs from position to position: all of the shift in one place."""
+    plain, y = _with_bias(layer, None), replace(call.inputs[0], tensor=None, maker=None)
+    plain.outputs = (y,)
+    y.producer = plain
+    source, scale, shift = call.args
+    shift = shift + bias.to(shift).reshape(-1, *[1] * (len(source.shape) - 2))
+    return [plain, replace(call, args=(y, scale, shift), inputs=(y,), kwargs={}, members=())]
 
 
 def per_channel(constant: Tensor, value: Value) -> Tensor | None:

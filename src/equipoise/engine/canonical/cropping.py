@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equipoise.engine.canonical.affine import AFFINE, affine, compressed
-from equipoise.engine.canonical.patches import places, source_of_views
+from equipoise.engine.canonical.patches import axes_of, places, source_of_views
 from equipoise.engine.canonical.pools import window_pool
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import OpKind, per_dimension
@@ -253,7 +253,7 @@ def trim_kernels(tape: Tape) -> None:
         if call.kind is not OpKind.LINEAR or call.name not in ("conv1d", "conv2d", "conv3d") or call.members:
             return None
         weight = call.bound().get("weight")
-        if not isinstance(weight, Tensor) or weight.numel() == 0:
+        if not isinstance(weight, Tensor) or weight.numel() == 0 or bool(weight[0].all()):  # as good as always
             return None
         return _without_rim(call, weight) or _without_blocks(call, weight)
 
@@ -263,7 +263,7 @@ def trim_kernels(tape: Tape) -> None:
 def _without_rim(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
     first = weight[0, 0]
     axes = range(first.dim())
-    if all(bool(first.select(i, 0).any() & first.select(i, -1).any()) for i in axes):  # as good as always
+    if all(bool(first.select(i, 0).any() & first.select(i, -1).any()) for i in axes):
         return None
     sides = sides_of(call)
     if sides is None:
@@ -285,7 +285,7 @@ def _without_rim(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
 
 
 def _without_blocks(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
-    if call.bound().get("groups", 1) != 1 or bool(weight[0].flatten(1).any(1).all()):  # as good as always
+    if call.bound().get("groups", 1) != 1 or bool(weight[0].flatten(1).any(1).all()):
         return None
     used = weight.flatten(2).any(2)
     outputs, inputs = used.shape
@@ -309,22 +309,32 @@ def constant_channels(tape: Tape) -> None:
         if call.kind is not OpKind.LINEAR or "transpose" in call.name or call.members or len(call.inputs) != 1:
             return None
         cat, bound = call.inputs[0].producer, call.bound()
-        if cat is None or cat.name != "cat" or cat.members or cat.bound().get("dim", 0) != 1:
+        order = None if cat is None else axes_of(cat)
+        cat = cat.inputs[0].producer if cat is not None and order is not None else cat
+        if cat is None or cat.name != "cat" or cat.members:
             return None
-        parts = cat.bound().get("tensors", ())
+        rank, parts = len(call.inputs[0].shape), cat.bound().get("tensors", ())
+        order = tuple(range(rank)) if order is None else order
+        if cat.bound().get("dim", 0) % rank != order[1]:
+            return None
         signals = [part for part in parts if isinstance(part, Value)] if isinstance(parts, tuple | list) else []
         if not signals or len(signals) == len(parts) or bound.get("groups", 1) != 1:
             return None
         if call.name == "linear" and len(call.inputs[0].shape) != 2:  # (n, c)
             return None
-        return _without_constants(call, bound, parts)
+        return _without_constants(call, bound, parts, order)
 
     tape.each(change)
     tape.drop_unread()
 
 
-def _without_constants(call: OpCall, bound: dict[str, Any], parts: Sequence[Any]) -> Sequence[OpCall]:
-    weight, out = bound["weight"], call.outputs[0]
+def _without_constants(
+    call: OpCall, bound: dict[str, Any], parts: Sequence[Any], order: tuple[int, ...]
+) -> Sequence[OpCall]:
+    weight, out, draft = bound["weight"], call.outputs[0], Draft(call)
+    if order != tuple(range(len(order))):
+        parts = [draft.apply("permute", torch.permute, part, order) if isinstance(part, Value) else part.permute(order)
+                 for part in parts]  # fmt: skip
     filled, kept, first = [], [], 0
     for part in parts:
         size = part.shape[1]
@@ -338,7 +348,6 @@ def _without_constants(call: OpCall, bound: dict[str, Any], parts: Sequence[Any]
         whole = torch.cat(filled, 1)
         whole = whole[:1] if bool((whole == whole[:1]).all()) else whole
         shift = compressed(call.run(whole)[0])  # the layer's own bias with it
-    draft = Draft(call)
     signals = [part for part in parts if isinstance(part, Value)]
     x = signals[0] if len(signals) == 1 else draft.apply("cat", torch.cat, signals, 1)
     changed = call.reading({call.inputs[0]: x})

@@ -284,8 +284,12 @@ def _by_numbers(call: OpCall) -> bool:
 
 def _numbers_only(call: OpCall) -> bool:
     items = (*call.args, *call.kwargs.values())
-    return call.name != "batch_norm" and not any(_is_weight(item) for item in items)
+    return call.name != "batch_norm" and not any(is_weight(item, call.inputs[0]) for item in items)
 
 
-def _is_weight(item: object) -> bool:
-    return isinstance(item, torch.Tensor) and item.numel() > 1
+def is_weight(item: object, signal: Value) -> bool:
+    """Whether a constant has an entry for each channel; one number for all entries is none, whatever its shape."""
+    if not isinstance(item, torch.Tensor):
+        return False
+    of_one_channel = signal.shape[1:2] == (1,) and item.dim() >= max(len(signal.shape) - 1, 1)
+    return item.numel() > 1 or of_one_channel

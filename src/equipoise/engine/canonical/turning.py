@@ -97,38 +97,46 @@ def turn_layers(tape: Tape) -> None:
     def change(call: OpCall) -> Sequence[OpCall] | None:
         _note_undone(call, same, tape)
         if same.keys().isdisjoint(call.inputs):
-            return _earlier(call, tape)
+            return _before_all(call, tape)
         read = call.reading(same)
-        return _earlier(read, tape) or [read]
+        return _before_all(read, tape) or [read]
 
     tape.each(change)
     tape.drop_unread()
 
 
+def _before_all(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
+    """A call before all swaps and turns in front of it."""
+    first = _earlier(call, tape)
+    return None if first is None else [*(_before_all(first[0], tape) or first[:1]), *first[1:]]
+
+
 def _earlier(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
-    if len(call.inputs) != 1 or len(call.outputs) != 1 or call.members:
+    view = call.inputs[0].producer if len(call.inputs) == len(call.outputs) == 1 and not call.members else None
+    if view is None or not tape.inner(call.inputs[0]):
         return None
-    x = call.inputs[0]
-    view = x.producer
-    if view is None or not tape.inner(x) or view.inputs[0].shape[:2] != x.shape[:2]:
+    x, order, turned = call.inputs[0], axes_of(view), _turned(view)
+    of_numbers = _of_numbers(call) and call.outputs[0].shape == x.shape
+    if of_numbers and (order is not None or turned is not None):
+        return _before(call, view)
+    if view.inputs[0].shape[:2] != x.shape[:2]:
         return None
-    order, turned = axes_of(view), _turned(view)
-    linear = call.kind is OpKind.LINEAR
     if order is not None and order[:2] == (0, 1):
-        if linear:
-            return _swapped_layer(call, view, order)
-    elif turned is None or turned[0] < 2:  # positions begin at axis 2
-        return None
-    elif linear:
-        return _turned_layer(call, view, turned) if _can_turn(call, turned) else None
-    alone = call.name == "batch_norm" or (_of_numbers(call) and call.outputs[0].shape == x.shape)
-    return _before(call, view) if alone else None
+        return _swapped_layer(call, view, order) if call.kind is OpKind.LINEAR else _normed(call, view)
+    if turned is not None and turned[0] >= 2:  # positions begin at axis 2
+        return _turned_layer(call, view, turned) if call.kind is OpKind.LINEAR else _normed(call, view)
+    return None
+
+
+def _normed(call: OpCall, view: OpCall) -> Sequence[OpCall] | None:
+    return _before(call, view) if call.name == "batch_norm" else None
 
 
 def _of_numbers(call: OpCall) -> bool:
     items = (*call.args, *call.kwargs.values())
     pointwise = call.operation is not None and call.operation.pointwise and call.kind is not OpKind.IDENTITY
-    return pointwise and not any(isinstance(item, Tensor) and item.dim() for item in items)
+    rank = len(call.outputs[0].shape)
+    return pointwise and not any(isinstance(item, Tensor) and (item.numel() > 1 or item.dim() > rank) for item in items)
 
 
 def _before(call: OpCall, view: OpCall) -> Sequence[OpCall]:
@@ -174,7 +182,7 @@ def _can_turn(call: OpCall, turned: Sequence[int]) -> bool:
 
 def _turned_layer(call: OpCall, view: OpCall, turned: Sequence[int]) -> Sequence[OpCall] | None:
     kernel = call.bound().get("weight")
-    if not isinstance(kernel, Tensor):
+    if not isinstance(kernel, Tensor) or not _can_turn(call, turned):
         return None
     made = _before(call, view)
     made[0].args = tuple(kernel.flip(*turned) if item is kernel else item for item in made[0].args)
