@@ -199,7 +199,9 @@ def _on_map(term: Tensor, step: Step) -> Tensor:
 
 def _unfolded(term: Tensor, n: int) -> Tensor:
     """A layer's term, its rows of one image (frames folded into the batch) as the first axis of positions."""
-    return term if term.shape[1] == n else term.unflatten(1, (n, -1)).transpose(2, 3)
+    if term.shape[1] == n:
+        return term
+    return term.reshape(len(term), n, -1, *term.shape[2:]).transpose(2, 3)
 
 
 def _unit_range(value: Tensor, n: int) -> Tensor:

@@ -64,7 +64,7 @@ def sides_of(call: OpCall) -> Sides | None:
         if found is None or len(found[0]) != d:
             return None
         kernel, stride, padding = found
-        return Sides(kernel, stride, *(_added(side, padding) for side in outer), (1,) * d)
+        return Sides(kernel, stride, _added(outer[0], padding), _added(outer[1], padding), (1,) * d)
     if call.name != f"conv{d}d" or len(call.inputs[0].shape) != d + 2:
         return None
     bound = call.bound()

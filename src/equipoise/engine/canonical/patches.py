@@ -160,7 +160,7 @@ def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -
         def arranged(t: Tensor) -> Tensor:
             t = t.flatten(2)
             t = t if straight else t.index_select(2, order.to(t.device))
-            return (t if folded == 1 else t.unflatten(2, (folded, -1)).transpose(1, 2)).reshape(shape)
+            return (t if folded == 1 else t.reshape(*t.shape[:2], folded, -1).transpose(1, 2)).reshape(shape)
 
         draft.view(y, arranged, out)
     return draft.calls

@@ -217,19 +217,18 @@ def _kth(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
 
 def _one_of_two(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     draft, x = Draft(call), call.inputs[0]
+    keeps = bool(call.kwargs.get("keepdim", False))
     if call.name == "aminmax":
         dim = call.kwargs.get("dim")
-        dims = list(range(len(x.shape))) if dim is None else [dim]
+        over = list(range(len(x.shape))) if dim is None else [dim]
         for name, out in zip(("amin", "amax"), call.outputs, strict=True):
             if not _unread(out, tape):
-                draft.apply(name, getattr(torch, name), x, dims, bool(call.kwargs.get("keepdim", False)), out=out)
+                draft.apply(name, getattr(torch, name), x, over, keeps, out=out)
         return draft.calls
-    if not _unread(call.outputs[0], tape):
+    dims: Any = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else None)
+    if not _unread(call.outputs[0], tape) or isinstance(dims, bool) or not isinstance(dims, int | tuple | list):
         return None
-    dims = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else None)
-    if not isinstance(dims, int | tuple | list):
-        return None
-    draft.apply("mean", torch.mean, x, dims, bool(call.kwargs.get("keepdim", False)), out=call.outputs[1])
+    draft.apply("mean", torch.mean, x, dims, keeps, out=call.outputs[1])
     return draft.calls
 
 
@@ -304,7 +303,8 @@ def _negated(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     if not all(_unread(value, tape) for value in least.outputs[1:]):
         return None
-    views, value = [], least.inputs[0]
+    views: list[OpCall] = []
+    value = least.inputs[0]
     while tape.inner(value) and value.producer is not None and value.producer.kind is OpKind.VIEW:
         if len(value.producer.inputs) != 1 or len(value.producer.outputs) != 1:
             return None
