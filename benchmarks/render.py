@@ -44,6 +44,7 @@ def page(results: Results) -> str:
     """The page as Markdown."""
     lines = [_HEAD, *table(results)]
     sections = {"ae_cost": _ae_cost, "authors_loop": _authors_loop, "whole_runs": _whole_runs, "start_up": _start_up}
+    sections["against_commit"] = _against_commit
     for name, section in sections.items():
         if name in results:
             lines += ["", *section(results[name])]
@@ -181,6 +182,20 @@ def _start_up(data: Result) -> Iterator[str]:
         ),
     )
     yield from ["", "`list models` asks torchvision and timm for their names, and torchvision loads torch's compiler."]
+
+
+def _against_commit(data: Result) -> Iterator[str]:
+    yield from [f"## Against commit {data['against']}", ""]
+    yield "AE of one image: CPU seconds of two workers in turn, one for each source tree. Bringing the tape to the"
+    yield "canonical vocabulary is part of it, once for each trace."
+    yield from ["", taken(data), ""]
+    yield from _table(
+        "| network | before | now | now / before |",
+        (
+            f"| {name} | {written(one['before'], 3)} | {written(one['now'], 3)} | {written(one['now / before'], 3)} |"
+            for name, one in data["models"].items()
+        ),
+    )
 
 
 def _gpu(data: Result) -> Iterator[str]:

@@ -27,18 +27,21 @@ what `torch.export` makes of each function, too, and networks of random blocks i
 no rule for a function at all refuses its every spelling, which the tables do not show.
 
 {tables}
-
-Not reached yet: spellings that some methods explain differently, without a word.
-
-| function | spelling | methods |
-|---|---|---|
 {different}
-
 Not the same network, so not promised:
 
 | one | other | because |
 |---|---|---|
 {not_asked}"""
+
+
+NOT_REACHED = """
+Not reached yet: spellings that some methods explain differently, without a word.
+
+| function | spelling | methods |
+|---|---|---|
+{}
+"""
 
 
 def section() -> str:
@@ -51,7 +54,7 @@ def section() -> str:
         for spelling, methods in found.items()
     ]
     return TEXT.format(
-        different="\n".join(different),
+        different=NOT_REACHED.format("\n".join(different)) if different else "",
         functions=len(FAMILIES),
         spellings=len(PAIRS),
         tables="\n\n".join(table(title) for title in titles),

@@ -44,6 +44,9 @@ NOT_ASKED = (
         "a batch norm", "the same scale and shift inside the weights of its convolution", "these are other weights"
     ),
     NotAsked("a batch norm", "a depthwise 1x1 convolution", "it is a layer of weights that mixes nothing"),
+    NotAsked(
+        "a number", "a scale or shift for each channel, all of them equal", "these are weights, as a batch norm's"
+    ),
     NotAsked("`maximum(a, b)`", "`relu(a - b) + b`", "the difference is a signal of its own"),
     NotAsked(
         "a max pool with equal maxima, explained by torch's own gradient (`gradient`, integrated gradients, ...)",

@@ -442,6 +442,8 @@ CONTEXT = Family(
         "bmm": lambda f, x, y, v: x + f(torch.bmm(v.softmax(2), y.transpose(1, 2)).squeeze(1))[:, :, None, None],
         "einsum": lambda f, x, y, v: x + f(torch.einsum("ncp,np->nc", y, v.softmax(2)[:, 0]))[:, :, None, None],
         "exp / sum": lambda f, x, y, v: x + f((y * (v.exp() / v.exp().sum(2, True))).sum(2))[:, :, None, None],
+        "exp less the maximum / sum": lambda f, x, y, v: x + f(
+            (y * ((e := (v - v.amax(2, True)).exp()) / e.sum(2, True))).sum(2))[:, :, None, None],
         "sum, then divided": lambda f, x, y, v: x + f((y * v.exp()).sum(2) / v.exp().sum(2))[:, :, None, None],
     },
 )  # fmt: skip

@@ -104,6 +104,10 @@ POINT = Family(
         "bias in two halves": lambda x, w, b: F.conv2d(x, w[:, :, None, None], b / 2) + (b / 2)[:, None, None],
         "bias as a channel of ones": lambda x, w, b: F.conv2d(
             torch.cat([x, torch.ones_like(x[:, :1])], 1), torch.cat([w, b[:, None]], 1)[:, :, None, None]),
+        "bias as a first channel of ones": lambda x, w, b: F.conv2d(
+            torch.cat([x.new_ones(len(x), 1, 8, 10), x], 1), torch.cat([b[:, None], w], 1)[:, :, None, None]),
+        "bias as a feature of ones, linear": lambda x, w, b: _first(F.linear(
+            torch.cat([_last(x), torch.ones_like(_last(x)[..., :1])], -1), torch.cat([w, b[:, None]], 1))),
         "aten.convolution.default": lambda x, w, b: torch.ops.aten.convolution.default(
             x, w[:, :, None, None], b, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),  # aten's order
         "aten.linear.default": lambda x, w, b: _first(torch.ops.aten.linear.default(_last(x), w, b)),
@@ -155,6 +159,11 @@ CONV = Family(
         "conv3d, depth 1": lambda x, w, b: F.conv3d(x[:, :, None], w[:, :, None], b, padding=(0, 1, 1))[:, :, 0],
         "transposed and turned": lambda x, w, b: F.conv_transpose2d(x, w.flip(2, 3).transpose(0, 1), b, padding=1),
         "axes swapped": lambda x, w, b: F.conv2d(x.transpose(2, 3), w.transpose(2, 3), b, padding=1).transpose(2, 3),
+        "turned by 180 degrees": lambda x, w, b: F.conv2d(x.flip(2, 3), w.flip(2, 3), b, padding=1).flip(2, 3),
+        "axes swapped, flipped": lambda x, w, b: F.conv2d(
+            x.transpose(2, 3).flip(3), w.transpose(2, 3).flip(3), b, padding=1).flip(3).transpose(2, 3),
+        "larger kernel of zeros, to one side": lambda x, w, b: F.conv2d(
+            F.pad(x, (1, 2, 1, 2)), F.pad(w, (0, 1, 0, 1)), b),
         "flipped": lambda x, w, b: F.conv2d(x.flip(3), w.flip(3), b, padding=1).flip(3),
         "bias afterwards": lambda x, w, b: F.conv2d(x, w, padding=1) + b.view(1, -1, 1, 1),
         "bias, add_": lambda x, w, b: F.conv2d(x, w, padding=1).add_(b[:, None, None]),
@@ -328,6 +337,55 @@ LINE_CONV = Family(
 )  # fmt: skip
 
 
+STRIDED = Family(
+    "3x3 convolution, stride 2", SECTION, build=lambda: Weights(conv=nn.Conv2d(8, 8, 3)), given=_three, frame=LAYER,
+    base=lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1),
+    spellings={
+        "stride 1, then every other": lambda x, w, b: F.conv2d(x, w, b, padding=1)[:, :, ::2, ::2],
+        "stride 1, index_select": lambda x, w, b: F.conv2d(x, w, b, padding=1).index_select(
+            2, torch.arange(0, 8, 2)).index_select(3, torch.arange(0, 10, 2)),
+        "one more to the left": lambda x, w, b: F.conv2d(
+            F.pad(x, (3, 1, 1, 1)), w, b, stride=2)[..., 1:],
+        "axes swapped": lambda x, w, b: F.conv2d(
+            x.transpose(2, 3), w.transpose(2, 3), b, stride=2, padding=1).transpose(2, 3),
+    },
+)  # fmt: skip
+
+OVERLAPPING = Family(
+    "transposed convolution (windows overlap)", SECTION, build=lambda: Weights(conv=nn.Conv2d(8, 8, 3)), given=_three,
+    frame=LAYER,
+    base=lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1),
+    spellings={
+        "zeros between, convolution": lambda x, w, b: F.conv2d(
+            _spread(x), w.flip(2, 3).transpose(0, 1), b, padding=1),
+        "sliced": lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, output_padding=1)[:, :, 1:-1, 1:-1],
+        "conv_transpose3d, depth 1": lambda x, w, b: F.conv_transpose3d(
+            x[:, :, None], w[:, :, None], b, stride=(1, 2, 2), padding=(0, 1, 1), output_padding=(0, 1, 1))[:, :, 0],
+    },
+)  # fmt: skip
+
+
+def _placed(p, x):
+    h, w = x.shape[2:]
+    places = torch.stack(torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij"))
+    return x, places.to(x).expand(len(x), -1, -1, -1), p.conv.weight, p.conv.bias
+
+
+COORDINATES = Family(
+    "coordinates beside the signal (CoordConv)", SECTION, build=lambda: Weights(conv=nn.Conv2d(10, 8, 3)),
+    given=_placed, frame=LAYER,
+    base=lambda x, c, w, b: F.conv2d(torch.cat([x, c], 1), w, b, padding=1),
+    spellings={
+        "coordinates first": lambda x, c, w, b: F.conv2d(
+            torch.cat([c, x], 1), torch.cat([w[:, 8:], w[:, :8]], 1), b, padding=1),
+        "around the signal": lambda x, c, w, b: F.conv2d(
+            torch.cat([c[:, :1], x, c[:, 1:]], 1), torch.cat([w[:, 8:9], w[:, :8], w[:, 9:]], 1), b, padding=1),
+        "added afterwards": lambda x, c, w, b: F.conv2d(x, w[:, :8], b, padding=1) + F.conv2d(c, w[:, 8:], padding=1),
+        "of one image": lambda x, c, w, b: F.conv2d(x, w[:, :8], padding=1) + F.conv2d(c[:1], w[:, 8:], b, padding=1),
+    },
+)  # fmt: skip
+
+
 def _dense(p, x):
     return x, p.l.weight, p.l.bias
 
@@ -371,4 +429,5 @@ CLASSIFIER = Family(
 )  # fmt: skip
 
 
-LAYERS = (POINT, PLAIN_POINT, CONV, PATCHES, GROUPS, GROUPED_POINT, DEPTHWISE, UP, LINE_CONV, FULL, CLASSIFIER)
+LAYERS = (POINT, PLAIN_POINT, CONV, STRIDED, PATCHES, GROUPS, GROUPED_POINT, DEPTHWISE, UP, OVERLAPPING, COORDINATES,
+          LINE_CONV, FULL, CLASSIFIER)  # fmt: skip

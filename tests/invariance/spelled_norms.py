@@ -181,6 +181,10 @@ CLIPS = Family(
         "frames first": lambda x, a, b: _planes(x.permute(2, 0, 1, 3, 4).flatten(0, 1), a, b).unflatten(
             0, (4, len(x))).permute(1, 2, 0, 3, 4),
         "frame by frame": lambda x, a, b: torch.stack([_planes(x[:, :, t], a, b) for t in range(4)], 2),
+        "frame by frame, stacked second": lambda x, a, b: torch.stack(
+            [_planes(x[:, :, t], a, b) for t in range(4)], 1).transpose(1, 2),
+        "unbind of frames first": lambda x, a, b: torch.stack(
+            [_planes(frame, a, b) for frame in x.transpose(1, 2).unbind(1)], -3),
         "unbind, stack": lambda x, a, b: torch.stack([_planes(frame, a, b) for frame in x.unbind(2)], dim=2),
     },
 )  # fmt: skip
@@ -233,7 +237,22 @@ def _unwindow(y: Tensor) -> Tensor:
     return y.view(-1, 2, 2, 4, 5, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 8, 10, 8).permute(0, 3, 1, 2)
 
 
+NUMBER = Family(
+    "a learnt number", SECTION, build=lambda: Weights(scale=scale(), shift=scale()), frame=NORM,
+    given=lambda p, x: (x, p.scale, p.shift),
+    base=lambda x, a, b: x * a + b,
+    spellings={
+        "of shape (1,)": lambda x, a, b: x * a.view(1) + b.view(1),
+        "of shape (1, 1, 1)": lambda x, a, b: x * a.view(1, 1, 1) + b.view(1, 1, 1),
+        "b + a * x": lambda x, a, b: b + a * x,
+        "numbers of Python": lambda x, a, b: x * a.item() + b.item(),
+        "addcmul": lambda x, a, b: torch.addcmul(b, x, a),
+        "channels last": lambda x, a, b: (x.movedim(1, -1) * a.view(1) + b.view(1)).movedim(-1, 1),
+    },
+)  # fmt: skip
+
 NORMS = (
+    NUMBER,
     BATCH_NORM,
     CONV_BATCH_NORM,
     LAYER_NORM,

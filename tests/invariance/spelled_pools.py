@@ -170,6 +170,8 @@ RECTIFIED_WINNER = Family(
         "maximum of ReLUs": lambda a, b: torch.maximum(F.relu(a), F.relu(b)),
         "clamp": lambda a, b: torch.max(a, b).clamp(min=0),
         "with zeros": lambda a, b: torch.stack([a, b, torch.zeros_like(a)]).amax(0),
+        "zeros first": lambda a, b: torch.stack([torch.zeros_like(a), a, b], -1).max(-1).values,
+        "one ReLU": lambda a, b: torch.maximum(a, F.relu(b)),
     },
 )  # fmt: skip
 

@@ -156,6 +156,7 @@ DIFFERENCE = _family("difference of two branches", lambda a, b: a - b, {
     "out=": lambda a, b: torch.sub(a, b, out=torch.empty_like(a)),
     "stack times signs": lambda a, b: (torch.stack([a, b], 1) * a.new_tensor([1, -1]).view(2, 1, 1, 1)).sum(1),
     "diff": lambda a, b: torch.stack([b, a]).diff(dim=0)[0],
+    "diff, second axis": lambda a, b: torch.diff(torch.stack([b, a], 1), dim=1)[:, 0],
 })  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from equipoise._typing import Float, Shaped
 from equipoise.errors import RuleNotApplicableError
 
 _SMALLEST, _LARGEST = 1e-12, 1e12
+_ROUNDED = 1e-6
 
 
 def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -27,6 +28,18 @@ def no_zeros(denominator: Tensor) -> Tensor:
 def no_zeros_(denominator: Tensor) -> Tensor:
     """The same in place for a ``denominator`` that is nowhere negative; what is negative also becomes infinity."""
     return torch.threshold_(denominator, 0.0, torch.inf)
+
+
+def without_rounding(x: Tensor, n: int) -> Tensor:
+    """``x`` ``(m, ...)``, zero where it is a millionth of its image's largest value or less: what rounding left there.
+
+    A smooth activation's tail is zero in one spelling of it and almost zero in another.
+    """
+    if x.numel() == 0:
+        return x
+    size = x.abs()
+    least = _ROUNDED * per_sample(size.unsqueeze(0), n).amax(-1)
+    return x * (size > over_samples(least, size.unsqueeze(0))[0])
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:

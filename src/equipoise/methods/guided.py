@@ -115,6 +115,7 @@ class FullGrad(Propagation):
                 "full gradients add one map per layer and image, but this network folds frames into the batch; "
                 "use integrated_gradients, or a class activation map"
             )
+        biases = [_unfolded(term, trace.n) for term in biases]
         spatial = [pixels, *(term for term in biases if term.dim() == dims + 3)]
         maps = [resize(_unit_range(term.abs(), trace.n).sum(2, keepdim=True), size) for term in spatial]
         return torch.stack(maps).sum(0)
@@ -178,6 +179,13 @@ def _on_map(term: Tensor, step: Step) -> Tensor:
     moved = torch.empty_like(flat)
     moved[..., (found.flatten() - 1).to(flat.device)] = flat
     return moved.reshape(len(term), *source.shape)
+
+
+def _unfolded(term: Tensor, n: int) -> Tensor:
+    """A layer's term, its rows of one image (frames folded into the batch) as the first axis of positions."""
+    if term.shape[1] == n:
+        return term
+    return term.reshape(len(term), n, -1, *term.shape[2:]).transpose(2, 3)
 
 
 def _unit_range(value: Tensor, n: int) -> Tensor:

@@ -116,7 +116,9 @@ def _whole(value: Value) -> bool:
     source = source_of_views(value)
     # A layer whose channels come last is one whose channels come first, and a view of it.
     own = source.maker is None and source.producer is not None
-    return source is value or (own and math.prod(value.shape) == math.prod(source.shape))
+    return source is value or (
+        own and math.prod(value.shape) == math.prod(source.shape) and positions(value) == positions(source)
+    )
 
 
 def _ranks_of_layers(trace: Trace) -> dict[Value, frozenset[int]]:

@@ -107,7 +107,7 @@ class RAP(_FromTheScores):
         exact: dict[OpKind, Rule] = {**signed, OpKind.NORM: NonzeroPass()} if self.reference else {}
         composite = Composite(
             "rap",
-            {**STRUCTURE, **exact, OpKind.LINEAR: RelativeAttribution()},
+            {**STRUCTURE, **exact, OpKind.LINEAR: RelativeAttribution(exact=self.reference)},
             (
                 Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),
                 Special(OpKind.LINEAR, makes_scores, Magnitude())
@@ -198,13 +198,14 @@ class AGF(_FromTheScores):
         """See `Propagation`."""
         if targets.members is None or targets.others is None:
             raise TargetError("AGF starts from one class's logit; the target is a function of the logits")
-        masked = Beside(MaskedValue(share_ties=not self.reference), share_ties=not self.reference)
+        ties = not self.reference
+        masked = Beside(MaskedValue(share_ties=ties, exact=self.reference), share_ties=ties)
         rules = {kind: Beside(rule) for kind, rule in STRUCTURE.items()}
         rules.update(dict.fromkeys((OpKind.ACTIVATION, OpKind.MAX_POOL, OpKind.MAXIMUM, OpKind.ADD), masked))
         rules[OpKind.AVERAGE_POOL] = Beside(Resampled(MaskedValue()))
         composite = Composite(
             "agf",
-            {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: GuidedFactorization()},
+            {**rules, OpKind.NORM: Beside(Pass()), OpKind.LINEAR: GuidedFactorization(exact=self.reference)},
             (
                 Special(OpKind.LINEAR, reads_pixels, Beside(ZBox(self.bounds))),  # colors may be rescaled below
                 Special(OpKind.LINEAR, is_last, GradientTimesInput()),

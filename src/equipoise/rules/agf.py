@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums
+from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums, without_rounding
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Rule, Step
@@ -26,6 +26,8 @@ from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
 from equipoise.rules.layered import shifted
 from equipoise.rules.pooling import TiedMaximum, Winner
+
+_HELD_BACK = 1e-3  # of its input: less than that is the tail of an activation
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,11 @@ class MaskedValue:
 
     Attributes:
         share_ties: Whether equal maxima of a pool's window share; else torch's winner takes all.
+        exact: Whether an activation's value counts however small it is, as in the authors' code.
     """
 
     share_ties: bool = False
+    exact: bool = False
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
@@ -99,8 +103,20 @@ class MaskedValue:
             return list(Winner()(step, [alive]))
         points = [step.data(i) for i in range(len(step.call.inputs))]
         made = step.run(points)
+        alone = len(points) == 1 and points[0].shape == made[0].shape
+        if step.call.kind is OpKind.ACTIVATION and alone and not self.exact:
+            return [Relevance(self._of_function(step, points[0], made[0], cam))]
         moved = step.vjp([shifted(cam, made[0] * (cam != 0)), *[None] * (len(made) - 1)], points)
         return [None if g is None else Relevance(x * g) for x, g in zip(points, moved, strict=True)]
+
+    def _of_function(self, step: Step, x: Tensor, made: Tensor, cam: Tensor) -> Tensor:
+        """The same for an activation; where it holds its input back, the quotient is rounding, and relevance passes."""
+        made = without_rounding(made, step.n)
+        (moved,) = step.vjp([shifted(cam, made * (cam != 0))], [x])
+        if moved is None:
+            return torch.zeros_like(cam)
+        tail = (made != 0) & (made.abs() <= _HELD_BACK * x.abs())
+        return torch.where(tail, cam, x * moved)
 
     def _of_winners(self, step: Step, cam: Tensor) -> list[Relevance | None]:
         """The same for a maximum: what it makes of its winners is their value, so that they keep their relevance."""
@@ -116,15 +132,22 @@ class GuidedFactorization:
 
     Linear layers fed by a flattened map add the gradient-weighted activation; convolutions with a
     kernel larger than 1x1 add all residuals; every other layer shares plainly.
+
+    Attributes:
+        exact: Whether a neuron counts as reached however little it fires, as in the authors' code; else rounding does
+            not count.
     """
+
+    exact: bool = False
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         arrived = only(relevance)
         if arrived.gradient is None:
             raise RuleNotApplicableError("the gradient does not travel beside the relevance")
-        layer, x = step.linear_map(), step.data()
         cam, n = arrived.value, step.n
+        layer, x = step.linear_map(), step.data()
+        x = x if self.exact else without_rounding(x, n)
         gradient = layer.adjoint(arrived.gradient)
         C = x.abs() * self._shared(cam, layer, layer(x.abs(), layer.weight.abs()))
         if layer.geometry is None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums
+from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums, without_rounding
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Layered, layer_of
@@ -26,9 +26,14 @@ class RelativeAttribution(Layered):
 
     A convolution sends negative relevance by the lowering contributions, a linear layer by the
     raising ones; so do the authors. Signed inputs take part as ``(-x)+`` with ``-w``.
+
+    Attributes:
+        exact: Whether a neuron counts as reached however little it fires, as in the authors' code; else rounding does
+            not count.
     """
 
     fold: bool = False
+    exact: bool = False
     in_portions: ClassVar[bool] = False  # the shift is over the whole image
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
@@ -38,6 +43,7 @@ class RelativeAttribution(Layered):
     def of_images(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor, n: int) -> Tensor:
         """See `Layered`."""
         del bias
+        x = x if self.exact else without_rounding(x, n)  # the shift counts the neurons that are reached
         C = self._half(x.clamp(min=0), layer, layer.weight, R)
         if bool((x < 0).any()):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)

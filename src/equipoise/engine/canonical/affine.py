@@ -6,15 +6,17 @@ shift is the layer's bias. Where a view stands between a layer and its affine ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from equipoise.engine.canonical.patches import distinct, places
-from equipoise.engine.canonical.pointwise import is_affine
-from equipoise.engine.canonical.tape import Draft, Tape
+from equipoise.engine.canonical.pointwise import is_affine, is_weight
+from equipoise.engine.canonical.tape import Draft, Tape, members_between
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value, region
 
@@ -70,8 +72,9 @@ def _chain(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     if found is None:
         return None
     scale, shift = (constant.to(tape.trace.logits.device) for constant in found)
-    learnt = any(isinstance(item, Tensor) and item.dim() for part in chain for inner in (part.members or (part,))
-                 for item in (*inner.args, *inner.kwargs.values()))  # fmt: skip
+    learnt = any(
+        part.name == "batch_norm" or _has_weights(part) for item in chain for part in (item.members or (item,))
+    )
     operation = AFFINE if learnt else replace(AFFINE, kind=OpKind.MULTIPLY)
     members = tuple(part for item in chain for part in (item.members or (item,)))
     return [OpCall(affine, operation, (source, scale, shift), {}, (source,), call.site, (out,), members=members)]
@@ -89,21 +92,79 @@ def _after_bias(chain: list[OpCall]) -> list[OpCall]:
     return chain
 
 
+def gather_affine(tape: Tape) -> None:
+    """Write what was scaled and shifted part by part, such as an image color by color, as one affine map."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        out = call.outputs[0]
+        following = tape.readers(out)
+        if call.name not in _JOINING or len(call.outputs) != 1:
+            return None
+        if tape.inner(out) and following[0].name in (*_JOINING, "getitem", "select") and len(following[0].outputs) == 1:
+            return None  # the last of them writes it
+        source = _scaled_source(out)
+        if source is None or source.shape != out.shape:
+            return None
+        members = members_between(out, [source])
+        if not any(part.name == "affine" for part in members):
+            return None
+        run = region(tuple(members), (source,), out)
+        shape = (1, *source.shape[1:]) if source.shape[0] == tape.n else source.shape
+        numbers = torch.arange(1, math.prod(shape) + 1, dtype=torch.float64).reshape(shape).expand(source.shape)
+        with suppress(RuntimeError, TypeError, ValueError), torch.no_grad():
+            shift, there = run(torch.zeros_like(numbers)).cpu(), run(numbers).cpu()
+            scale = run(torch.ones_like(numbers)).cpu() - shift
+            if torch.allclose(there, numbers * scale + shift, rtol=1e-9):
+                return _as_affine(call, source, scale, shift, tape)
+        return None
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _as_affine(call: OpCall, source: Value, scale: Tensor, shift: Tensor, tape: Tape) -> Sequence[OpCall]:
+    device, out = tape.trace.logits.device, call.outputs
+    constants = [compressed(constant).to(source.dtype).to(device) for constant in (scale, shift)]
+    return [OpCall(affine, AFFINE, (source, *constants), {}, (source,), call.site, out)]
+
+
+_JOINING = frozenset({"cat", "stack", "setitem", "overwrite", "copy", "slice_scatter", "select_scatter", "index_copy"})
+
+
+def _scaled_source(value: Value) -> Value | None:
+    """The one value whose entries, moved and scaled by constants, ``value`` holds."""
+    pending, seen, found = [value], set(), set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        call = current.producer
+        moves = call is not None and call.kind in (OpKind.VIEW, OpKind.IDENTITY, OpKind.CONCATENATE)
+        if call is None or not (moves or call.name == "affine"):
+            found.add(current)
+        elif any(source.discrete for source in call.inputs):
+            return None
+        else:
+            pending.extend(call.inputs)
+    return found.pop() if len(found) == 1 else None
+
+
 def _scales(call: OpCall) -> bool:
     if call.operation is None or not call.operation.pointwise or len(call.inputs) != 1 or len(call.outputs) != 1:
         return False
     return call.inputs[0].shape == call.outputs[0].shape and not call.before and is_affine(call)
 
 
+def _has_weights(call: OpCall) -> bool:
+    return any(is_weight(item, call.inputs[0]) for item in (*call.args, *call.kwargs.values()))
+
+
 def _only_numbers(chain: Sequence[OpCall]) -> bool:
     """Whether calls do nothing but multiply by numbers."""
     parts = [part for call in chain for part in (call.members or (call,))]
     return all(
-        part.kind is OpKind.IDENTITY
-        or (
-            part.name in ("mul", "div", "neg")
-            and not any(isinstance(item, Tensor) and item.dim() for item in part.args)
-        )
+        part.kind is OpKind.IDENTITY or (part.name in ("mul", "div", "neg") and not _has_weights(part))
         for part in parts
     )
 
@@ -151,7 +212,7 @@ def chain_adds_only(chain: Sequence[OpCall]) -> bool:
 
 def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     """A layer and the shift of its channels that follows, as a layer with a bias."""
-    if call.name != "affine" or call.kind is not OpKind.NORM:
+    if call.name != "affine":
         return None
     source = call.inputs[0]
     layer = source.producer
@@ -162,16 +223,30 @@ def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
         return None
     bias = per_channel(shift, source)
     bound = layer.bound()
-    if bias is None:
-        return None
     known = bound.get("bias")
+    if bias is None:
+        return None if known is None else _bias_in_shift(call, layer, known)
     whole = bias.to(bound["weight"].dtype) if known is None else known + bias.to(known.dtype)
+    return [replace(_with_bias(layer, whole), outputs=call.outputs)]
+
+
+def _with_bias(layer: OpCall, bias: Tensor | None) -> OpCall:
     args, kwargs = layer.args, dict(layer.kwargs)
     if "bias" in kwargs or len(args) < 3:
-        kwargs["bias"] = whole
+        kwargs["bias"] = bias
     else:
-        args = (*args[:2], whole, *args[3:])
-    return [replace(layer, args=args, kwargs=kwargs, outputs=call.outputs)]
+        args = (*args[:2], bias, *args[3:])
+    return replace(layer, args=args, kwargs=kwargs)
+
+
+def _bias_in_shift(call: OpCall, layer: OpCall, bias: Tensor) -> Sequence[OpCall]:
+    """A layer with a bias and a shift that differs from position to position: all of the shift in one place."""
+    plain, y = _with_bias(layer, None), replace(call.inputs[0], tensor=None, maker=None)
+    plain.outputs = (y,)
+    y.producer = plain
+    source, scale, shift = call.args
+    shift = shift + bias.to(shift).reshape(-1, *[1] * (len(source.shape) - 2))
+    return [plain, replace(call, args=(y, scale, shift), inputs=(y,), kwargs={}, members=())]
 
 
 def per_channel(constant: Tensor, value: Value) -> Tensor | None:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equipoise.engine.canonical.patches import axes_of
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
@@ -166,25 +167,66 @@ def _product(draft: Draft, a: Any, b: Any, labels: tuple[Sequence[int], ...], ou
     """Write the product of two operands with these labels: of a signal and a constant, or of two signals."""
     left, right, result = (tuple(part) for part in labels)
     if isinstance(a, Value) and isinstance(b, Value):
-        everything = set(left) | set(right)
-        if everything == set(result):
-            _entrywise(draft, (a, b), (left, right), result, out)
-        elif _weighs(a, left, b, right) or _weighs(b, right, a, left):
-            whole = tuple(label for label in (*left, *right[::1]) if label in everything)
-            whole = tuple(dict.fromkeys(whole))
-            sizes = dict(zip((*left, *right), (*a.shape, *b.shape), strict=True))
-            sizes.update({label: max(x.shape[own.index(label)] for x, own in ((a, left), (b, right)) if label in own)
-                          for label in everything})  # fmt: skip
-            product = Value(out.index - 1 / 4096, tuple(sizes[label] for label in whole), out.dtype, None, pixels=False)
-            _entrywise(draft, (a, b), (left, right), whole, product)
-            product.producer = draft.calls[-1]
-            _of_one(draft, product, whole, result, out)
-        else:
-            draft.apply(replace(_PRODUCT, name=draft.call.name), _summed, a, b, (left, right, result), out=out)
+        _of_two(draft, _Factor(a, left), _Factor(b, right), result, out)
     elif isinstance(a, Value):
         contract(draft, a, b, Axes(left, right, result), out)
     else:
         contract(draft, b, a, Axes(right, left, result), out)
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """A signal and the labels of its axes."""
+
+    value: Value
+    labels: tuple[int, ...]
+
+    def plain(self) -> _Factor:
+        """The signal before its axes were swapped, and without axes of size 1 that stand for no image."""
+        value, labels = self.value, self.labels
+        while value.maker is not None and (order := axes_of(value.maker)) is not None:
+            value = value.maker.inputs[0]
+            labels = tuple(labels[order.index(axis)] for axis in range(len(order)))
+        return _Factor(value, labels)
+
+    def thin(self, draft: Draft) -> _Factor:
+        """Without axes of size 1, the first excepted."""
+        gone = [axis for axis, size in enumerate(self.value.shape) if axis and size == 1]
+        if not gone:
+            return self
+        kept = tuple(label for axis, label in enumerate(self.labels) if axis not in gone)
+        return _Factor(draft.view(self.value, lambda t: t.squeeze(gone)), kept)
+
+
+def _of_two(draft: Draft, one: _Factor, other: _Factor, result: tuple[int, ...], out: Value) -> None:
+    """A product of two signals: without a sum a multiplication, with one that weighs entries its sum."""
+    if set(one.labels) | set(other.labels) == set(result):
+        _entrywise(draft, (one.value, other.value), (one.labels, other.labels), result, out)
+        return
+    wide = {label for part in (one, other) for label, size in zip(part.labels, part.value.shape, strict=True)
+            if size > 1}  # fmt: skip
+    outer = wide <= set(result)  # what is summed has size 1
+    weighs = [_weighs(a.value, a.labels, b.value, b.labels) for a, b in ((one, other), (other, one))]
+    if not outer and not any(weighs):
+        labels = (one.labels, other.labels, result)
+        draft.apply(replace(_PRODUCT, name=draft.call.name), _summed, one.value, other.value, labels, out=out)
+        return
+    larger, smaller = (one, other) if weighs[0] or outer else (other, one)
+    larger, smaller = (part.plain().thin(draft) for part in (larger, smaller))
+    whole = tuple(dict.fromkeys((*larger.labels, *smaller.labels)))
+    labelled = [pair for part in (smaller, larger) for pair in zip(part.labels, part.value.shape, strict=True)]
+    sizes = {label: size for label, size in labelled if size > 1}
+    product = Value(out.index - 1 / 4096, tuple(sizes.get(label, 1) for label in whole), out.dtype, None, pixels=False)
+    _entrywise(draft, (larger.value, smaller.value), (larger.labels, smaller.labels), whole, product)
+    product.producer = draft.calls[-1]
+    left = tuple(label for label in result if label in whole)
+    y = out if left == result and not outer else None
+    summed = Value(out.index - 1 / 8192, tuple(sizes.get(label, 1) for label in left), out.dtype, None, pixels=False)
+    _of_one(draft, product, whole, left, summed if y is None else y)
+    if y is None:
+        summed.producer = draft.calls[-1]
+        shape = out.shape
+        draft.view(summed, lambda t: t.reshape(shape), out)
 
 
 def _summed(a: Tensor, b: Tensor, labels: tuple[tuple[int, ...], ...]) -> Tensor:
@@ -200,10 +242,9 @@ def _weighs(a: Value, left: Sequence[int], b: Value, right: Sequence[int]) -> bo
 
 
 def _entrywise(
-    draft: Draft, pair: tuple[Value, Value], labels: tuple[tuple[int, ...], tuple[int, ...]],
-    result: tuple[int, ...], out: Value,
-) -> None:  # fmt: skip
-    """A product of two signals without a sum is a multiplication of broadcast axes."""
+    draft: Draft, pair: Sequence[Value], labels: Sequence[tuple[int, ...]], result: tuple[int, ...], out: Value
+) -> None:
+    """A product of signals without a sum is a multiplication of broadcast axes."""
 
     def arranged(value: Value, own: tuple[int, ...]) -> Value:
         if own == result:
@@ -219,8 +260,13 @@ def _entrywise(
 
         return draft.view(value, move)
 
-    a, b = (arranged(value, own) for value, own in zip(pair, labels, strict=True))
-    draft.apply("mul", operator.mul, a, b, out=out)
+    if len(set(pair)) == 1 and len(set(labels)) == 1:
+        draft.apply("square", torch.square, arranged(pair[0], labels[0]), out=out)
+        return
+    parts = [arranged(value, own) for value, own in zip(pair, labels, strict=True)]
+    for part in parts[1:-1]:
+        parts[0] = draft.apply("mul", operator.mul, parts[0], part)
+    draft.apply("mul", operator.mul, parts[0], parts[-1], out=out)
 
 
 def _rank(item: Any) -> int:
@@ -244,6 +290,11 @@ def _matmul(call: OpCall, draft: Draft) -> bool | None:
         bound.get("input", bound.get("mat1", bound.get("self"))),
         bound.get("other", bound.get("mat2", bound.get("vec"))),
     )
+    diagonal = a.maker if isinstance(a, Value) and isinstance(b, Value) else None
+    if diagonal is not None and diagonal.name == "diag_embed" and len(diagonal.args) + len(diagonal.kwargs) == 1:
+        rows = draft.view(diagonal.inputs[0], lambda t: t.unsqueeze(-1))
+        draft.apply("mul", operator.mul, b, rows, out=call.outputs[0])
+        return None
     labels = _matrix_labels(a, b)
     if call.name == "inner":
         rank = _rank(b)
@@ -313,6 +364,9 @@ def _einsum(call: OpCall, draft: Draft) -> bool | None:
     constants = [i for i in range(len(flat)) if i not in signals]
     if len(signals) == 1 and not constants:
         _of_one(draft, flat[0], labels[0], result, call.outputs[0])
+        return None
+    if len(signals) > 1 and not constants and {label for own in labels for label in own} == set(result):
+        _entrywise(draft, flat, labels, result, call.outputs[0])
         return None
     if len(signals) > 2 or (len(signals) == 2 and constants):
         return False

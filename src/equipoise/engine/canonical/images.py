@@ -170,8 +170,9 @@ def _reduced(call: OpCall, rank: int, layout: Layout, out: Value) -> Layout | No
     if call.name == "topk":
         dims = -1 if dims is None else dims
         return layout if dims % rank != layout.axis else _LOST
-    if dims is None:
-        dims = call.args[1] if len(call.args) > 1 and isinstance(call.args[1], int | tuple | list) else None
+    if dims is None:  # a norm's order comes before its axes
+        place = 2 if call.name in ("norm", "linalg_vector_norm") else 1
+        dims = call.args[place] if len(call.args) > place and isinstance(call.args[place], int | tuple | list) else None
     if dims is None or isinstance(dims, Tensor) or dims in ((), []):
         return _LOST
     axes = {dims % rank} if isinstance(dims, int) else {int(dim) % rank for dim in dims}

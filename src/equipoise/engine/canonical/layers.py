@@ -18,10 +18,11 @@ from torch import Tensor
 
 from equipoise.engine.canonical.patches import as_convolution, places, source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape
-from equipoise.engine.operations import OpKind
+from equipoise.engine.operations import OPERATIONS, OpKind
 from equipoise.engine.trace import OpCall, Value
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def lay_out(tape: Tape) -> None:
@@ -136,18 +137,17 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     """A convolution of a map that was given axes of size 1, as one of fewer dimensions."""
     x, weight, out = bound["input"], bound["weight"], call.outputs[0]
     made = x.producer
-    if made is None or made.kind is not OpKind.VIEW or "transpose" in call.name or d < 2 or call.before:
+    if made is None or made.kind is not OpKind.VIEW or d < 2 or call.before:
         return None
     source = source_of_views(x)
-    numbers = {
-        name: _numbers(bound.get(name, default), d)
-        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
-    }
+    transposed = "transpose" in call.name
+    words = ("stride", "padding", "output_padding" if transposed else "dilation")
+    numbers = {name: _numbers(bound.get(name, int(name in ("stride", "dilation"))), d) for name in words}
     if any(given is None for given in numbers.values()) or len(source.shape) >= len(x.shape):
         return None
     padding = numbers["padding"] or ()
-    thin = [i for i in range(d) if x.shape[2 + i] == weight.shape[2 + i] == 1 and not padding[i]]
-    thin = thin[: d - 1]
+    alone = [x.shape[2 + i] == weight.shape[2 + i] == out.shape[2 + i] == 1 and not padding[i] for i in range(d)]
+    thin = [i for i in range(d) if alone[i]][: d - 1]
     if not thin:
         return None
     kept = [i for i in range(d) if i not in thin]
@@ -155,15 +155,40 @@ def _without_thin_axes(call: OpCall, bound: dict[str, Any], d: int) -> Sequence[
     kernel = weight.squeeze(axes)
     draft = Draft(call)
     flat = draft.view(x, lambda t: t.squeeze(axes))
-    options = [
-        [given[i] for i in kept] for given in (numbers[name] or () for name in ("stride", "padding", "dilation"))
-    ]
-    size = (x.shape[0], len(weight), *[out.shape[2 + i] for i in kept])
-    y = draft.apply(f"conv{len(kept)}d", _CONVOLUTIONS[len(kept)], flat, kernel, bound.get("bias"), *options,
-                    bound.get("groups", 1), shape=size)  # fmt: skip
+    options: list[Any] = [[given[i] for i in kept] for given in (numbers[name] or () for name in words)]
+    groups = bound.get("groups", 1)
+    size = (x.shape[0], out.shape[1], *[out.shape[2 + i] for i in kept])
+    if transposed:
+        dilation = _numbers(bound.get("dilation", 1), d) or ()
+        options += [groups, [dilation[i] for i in kept]]
+        function, name = _TRANSPOSED[len(kept)], f"conv_transpose{len(kept)}d"
+    else:
+        options += [groups]
+        function, name = _CONVOLUTIONS[len(kept)], f"conv{len(kept)}d"
+    y = draft.apply(name, function, flat, kernel, bound.get("bias"), *options, shape=size)
     shape = out.shape
     draft.view(y, lambda t: t.reshape(shape), out)
     return draft.calls
+
+
+def name_averages(tape: Tape) -> None:
+    """Name a matrix along one axis whose rows are weights that add up to 1, as of an interpolation, an average."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.kind is not OpKind.LINEAR or "transpose" in call.name or call.members or call.before:
+            return None
+        bound = call.bound()
+        weight = bound.get("weight")
+        if not isinstance(weight, Tensor) or bound.get("bias") is not None or bound.get("groups", 1) != 1:
+            return None
+        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or bool((weight[0] < 0).any()):
+            return None
+        rows = weight.flatten(1).sum(1) - 1
+        if bool((weight < 0).any()) or bool((rows.abs() > 1e-5).any()):
+            return None
+        return [replace(call, operation=replace(OPERATIONS["mean"], name="resample"))]
+
+    tape.each(change)
 
 
 def _numbers(given: Any, d: int) -> tuple[int, ...] | None:

@@ -52,6 +52,21 @@ def places(value: Value, source: Value, n: int) -> Tensor | None:
     return found[: max(found.shape[0] // max(n, 1), 1)].round().long()
 
 
+SWAPS = frozenset({"permute", "transpose", "movedim", "swapaxes", "swapdims", "moveaxis"})
+
+
+def axes_of(call: OpCall) -> tuple[int, ...] | None:
+    """Which axis of what it shows each axis of a swap of axes is; ``None`` for any other call."""
+    if call.name not in SWAPS or len(call.inputs) != 1 or len(call.outputs) != 1:
+        return None
+    shape = tuple(range(2, 2 + len(call.inputs[0].shape)))
+    try:
+        moved = call.run(torch.empty(shape, device="meta"))[0]
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return None
+    return tuple(size - 2 for size in moved.shape) if sorted(moved.shape) == list(shape) else None
+
+
 def swaps_axes(call: OpCall, source: Value) -> bool:
     """Whether a call does nothing to ``source`` but give its axes another order: no position becomes a channel."""
     return call.name in ("movedim", "permute", "transpose") and not call.members and call.inputs == (source,)
@@ -75,6 +90,8 @@ def as_convolution(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     x: Value = bound["input"]
     if math.prod(x.shape) == math.prod(source.shape) and x.shape[1] == source.shape[1]:
         return _on_source(call, source, bound, tape)
+    if x.shape[0] != tape.n:
+        return None
     more = math.prod(x.shape) > math.prod(source.shape)
     deeper = x.shape[1] > source.shape[1] and math.prod(x.shape[2:]) < math.prod(source.shape[2:])
     found = places(x, source, tape.n) if more or deeper else None
@@ -98,9 +115,12 @@ def _map_behind(call: OpCall, tape: Tape) -> Value | None:
     if call.before or not _alone(bound):
         return None
     source = source_of_views(x)
-    if x.shape[1:2] != source.shape[1:2] and x.producer is not None and swaps_axes(x.producer, source):
-        return None
-    rows = source.shape[:1] == x.shape[:1] == (tape.n,)
+    view = x.producer
+    if view is not None and swaps_axes(view, source):
+        order = axes_of(view)
+        if x.shape[1:2] != source.shape[1:2] or (order is not None and order[:2] == (0, 1)):
+            return None
+    rows = source.shape[0] == tape.n and len(x.shape) > 2 and x.shape[0] % max(tape.n, 1) == 0
     return source if source is not x and rows and len(source.shape) in (3, 4, 5) else None
 
 
@@ -119,7 +139,8 @@ def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -
     if found is None or not bool((found > 0).all()):
         return None
     channels, positions = source.shape[1], math.prod(source.shape[2:])
-    flat = found[0].reshape(channels, -1) - 1
+    folded = len(found)  # rows of an image: windows or frames
+    flat = found.transpose(0, 1).reshape(channels, -1) - 1
     order = flat[0]
     if not bool((flat == order + torch.arange(channels).unsqueeze(1) * positions).all()):
         return None
@@ -138,7 +159,8 @@ def _on_source(call: OpCall, source: Value, bound: dict[str, Any], tape: Tape) -
 
         def arranged(t: Tensor) -> Tensor:
             t = t.flatten(2)
-            return (t if straight else t.index_select(2, order.to(t.device))).reshape(shape)
+            t = t if straight else t.index_select(2, order.to(t.device))
+            return (t if folded == 1 else t.reshape(*t.shape[:2], folded, -1).transpose(1, 2)).reshape(shape)
 
         draft.view(y, arranged, out)
     return draft.calls

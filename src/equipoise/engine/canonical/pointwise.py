@@ -7,13 +7,16 @@ activation. Where the way also leads over statistics of ``x``, such as a mean or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from equipoise.engine.canonical.tape import Tape, joined, members_between
 from equipoise.engine.functions import behavior, rising
-from equipoise.engine.operations import Operation, OpKind
-from equipoise.engine.trace import OpCall, Value
+from equipoise.engine.operations import OPERATIONS, Operation, OpKind
+from equipoise.engine.trace import OpCall, Value, region
 
 _LINEAR_WORDS = frozenset({"add", "sub", "rsub", "neg", "mul", "div", "lerp", "addcmul", "addcdiv", "batch_norm"})
 _STATISTICS = frozenset({
@@ -50,6 +53,30 @@ def expand_last(tape: Tape) -> None:
     tape.drop_unread()
 
 
+def slice_first(tape: Tape) -> None:
+    """Apply functions of one signal to the entries that are then chosen of it, not to all."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.name not in _CHOOSING or len(call.inputs) != 1 or len(call.outputs) != 1 or call.members:
+            return None
+        signal, out = call.inputs[0], call.outputs[0]
+        maker = signal.producer
+        if maker is None or not tape.inner(signal) or not _by_numbers(maker) or maker.kind is OpKind.IDENTITY:
+            return None
+        if is_affine(maker) or math.prod(out.shape) >= math.prod(signal.shape):
+            return None
+        source = maker.inputs[0]
+        few = replace(out, index=out.index - 1 / 4096, dtype=source.dtype, tensor=None, maker=None)
+        first, last = call.reading({signal: source}), maker.reading({source: few})
+        first.outputs, last.outputs = (few,), (out,)
+        few.producer = first
+        return [first, last]
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+_CHOOSING = frozenset({"getitem", "narrow", "slice", "index_select"})
 _EXPANDING = frozenset({"expand", "broadcast_to", "expand_as"})
 
 
@@ -144,7 +171,22 @@ def _activation(call: OpCall, source: Value) -> OpCall:
 
 def _normalization(call: OpCall, source: Value) -> OpCall:
     members = members_between(call.outputs[0], [source])
+    if "exp" in {member.name for member in members} and (dim := _softmax_axis(members, source, call.outputs[0])):
+        softmax, dims = OPERATIONS["softmax"], {"dim": dim}
+        return OpCall(torch.softmax, softmax, (source,), dims, (source,), call.site, call.outputs)
     return joined(call, members, [source], Operation(_name(members), OpKind.NORM, ("input",)))
+
+
+def _softmax_axis(members: Sequence[OpCall], source: Value, out: Value) -> int | None:
+    """The axis of the softmax that calls are; ``None`` if they are none."""
+    x = torch.linspace(-2, 2, math.prod(source.shape), dtype=torch.float64).sin().reshape(source.shape)
+    try:
+        with torch.no_grad():
+            made = region(tuple(members), (source,), out)(x)
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    axes = range(1, x.dim())
+    return next((axis for axis in axes if torch.allclose(made, x.softmax(axis), rtol=1e-9, atol=0)), None)
 
 
 def _name(members: Sequence[OpCall]) -> str:
@@ -242,9 +284,12 @@ def _by_numbers(call: OpCall) -> bool:
 
 def _numbers_only(call: OpCall) -> bool:
     items = (*call.args, *call.kwargs.values())
-    return call.name != "batch_norm" and not any(_is_weight(item) for item in items)
+    return call.name != "batch_norm" and not any(is_weight(item, call.inputs[0]) for item in items)
 
 
-def _is_weight(item: object) -> bool:
-    shape = getattr(item, "shape", None)
-    return shape is not None and not isinstance(item, Value) and len(shape) > 0
+def is_weight(item: object, signal: Value) -> bool:
+    """Whether a constant has an entry for each channel; one number for all entries is none, whatever its shape."""
+    if not isinstance(item, torch.Tensor):
+        return False
+    of_one_channel = signal.shape[1:2] == (1,) and item.dim() >= max(len(signal.shape) - 1, 1)
+    return item.numel() > 1 or of_one_channel

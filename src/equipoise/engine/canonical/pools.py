@@ -100,7 +100,7 @@ def _resizes(call: OpCall) -> bool:
 def _pool_kind(call: OpCall) -> str | None:
     if call.members or len(call.inputs) != 1 or call.before:
         return None
-    if call.kind is OpKind.AVERAGE_POOL and call.name not in ("interpolate", "upsample"):
+    if call.kind is OpKind.AVERAGE_POOL and call.name not in ("interpolate", "upsample", "resample"):
         return "mean"
     if call.kind is not OpKind.MAX_POOL:
         return None

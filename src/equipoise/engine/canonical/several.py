@@ -17,6 +17,7 @@ from torch import Tensor
 
 from equipoise.engine.canonical.patches import source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape, joined, members_between, through_identity
+from equipoise.engine.functions import behavior
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
 
@@ -31,28 +32,29 @@ def unstack(tape: Tape) -> None:
 
 
 def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
-    words = {"sum": "add", "mean": "add", "amax": "maximum", "amin": "minimum", "max": "maximum", "min": "minimum"}
+    words = {"sum": "add", "mean": "add", "amax": "maximum", "amin": "minimum", "max": "maximum", "min": "minimum",
+             "prod": "mul"}  # fmt: skip
     if call.name not in words or len(call.inputs) != 1 or call.members:
         return None
     stack = call.inputs[0].producer
     if stack is not None and stack.kind is OpKind.VIEW:
         return _unreshaped(call, stack)
-    if stack is None or stack.name != "stack" or len(stack.inputs) != len(_parts(stack)) or len(stack.inputs) < 2:
+    if stack is None or stack.name != "stack" or len(_parts(stack)) < 2:
         return None
-    bound = call.bound()
-    rank = len(call.inputs[0].shape)
-    dims = bound.get("dim", bound.get("axis"))
-    if dims is None or isinstance(dims, Tensor):
+    signals = [part for part in _parts(stack) if isinstance(part, Value)]
+    constants = [part for part in _parts(stack) if isinstance(part, Tensor)]
+    once = len(set(signals)) == len(signals) and len(signals) + len(constants) == len(_parts(stack))
+    if not once or not _reduces(call, stack):
         return None
-    axes = [dims] if isinstance(dims, int) else list(dims)
-    along = stack.bound().get("dim", 0)
-    if len(axes) != 1 or axes[0] % rank != along % rank or bound.get("keepdim", False):
-        return None
-    parts = _parts(stack)
     draft = Draft(call)
     out = call.outputs[0]
     word = words[call.name]
-    if word != "add":
+    if constants:
+        return _with_constants(draft, word, signals, constants, out)
+    parts = signals
+    if word == "mul":
+        draft.apply(_PRODUCT, _folded(operator.mul), *parts, out=out)
+    elif word != "add":
         draft.apply(word, _folded(getattr(torch, word)), *parts, out=out)
     elif call.name == "mean":
         total = draft.apply(_SUM, _folded(operator.add), *parts, shape=out.shape)
@@ -60,6 +62,32 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     else:
         draft.apply(_SUM, _folded(operator.add), *parts, out=out)
     return None if len(call.outputs) > 1 and word == "add" else draft.calls
+
+
+def _reduces(call: OpCall, stack: OpCall) -> bool:
+    """Whether a reduction is over the axis along which signals were stacked, and drops it."""
+    bound = call.bound() if call.operation else dict(zip(("input", "dim"), call.args, strict=False)) | call.kwargs
+    rank = len(call.inputs[0].shape)
+    dims = bound.get("dim", bound.get("axis"))
+    if dims is None or isinstance(dims, Tensor) or bound.get("keepdim", False):
+        return False
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    return len(axes) == 1 and axes[0] % rank == stack.bound().get("dim", 0) % rank
+
+
+def _with_constants(
+    draft: Draft, word: str, signals: Sequence[Value], constants: Sequence[Tensor], out: Value
+) -> Sequence[OpCall] | None:
+    """The largest or smallest of signals and constants that are the same everywhere: of the signals, then clamped."""
+    if word not in ("maximum", "minimum") or any(bool((c != c.flatten()[0]).any()) for c in constants):
+        return None
+    function = getattr(torch, word)
+    numbers = torch.stack([constant.flatten()[0] for constant in constants])
+    bound = numbers.amax() if word == "maximum" else numbers.amin()
+    x = signals[0] if len(signals) == 1 else draft.apply(word, _folded(function), *signals)
+    clamp = Operation("clamp", OpKind.ACTIVATION, ("input",), pointwise=True)
+    draft.apply(clamp, function, x, bound, out=out)
+    return draft.calls
 
 
 def _unreshaped(call: OpCall, view: OpCall) -> Sequence[OpCall] | None:
@@ -334,6 +362,42 @@ def _factors(tape: Tape, value: Value, call: OpCall) -> list[Value]:
     if not _is_product(maker) or (maker.name == "div" and len(maker.inputs) > 1):
         return [value]
     return [factor for source in maker.inputs for factor in _factors(tape, source, maker)]
+
+
+def rectify_last(tape: Tape) -> None:
+    """Write the maximum of rectified signals as the rectified maximum of the signals."""
+
+    def change(call: OpCall) -> Sequence[OpCall] | None:
+        if call.name != "maximum" or len(call.inputs) < 2 or call.members:
+            return None
+        sources = [_rectified(tape, value) for value in call.inputs]
+        if not any(sources):
+            return None
+        parts = [source or value for source, value in zip(sources, call.inputs, strict=True)]
+        if len(set(parts)) != len(parts):
+            return None
+        draft = Draft(call)
+        largest = draft.apply("maximum", _folded(torch.maximum), *parts)
+        draft.apply("relu", torch.relu, largest, out=call.outputs[0])
+        return draft.calls
+
+    tape.each(change)
+    tape.drop_unread()
+
+
+def _rectified(tape: Tape, value: Value) -> Value | None:
+    """What a plain ReLU, however it is written, made ``value`` of; ``None`` if nothing like it did."""
+    maker = value.producer
+    if maker is None or maker.kind is not OpKind.ACTIVATION or len(maker.inputs) != 1 or not tape.inner(value):
+        return None
+    if maker.inputs[0].shape != value.shape or behavior(maker) != "rectifier":
+        return None
+    points = torch.linspace(-8, 8, 33, dtype=torch.float64)
+    try:
+        made = maker.run(points)[0]
+    except (RuntimeError, IndexError):
+        return None
+    return maker.inputs[0] if torch.equal(made, points.clamp(min=0)) else None
 
 
 def join_maxima(tape: Tape) -> None:

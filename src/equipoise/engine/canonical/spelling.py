@@ -17,6 +17,7 @@ from torch import Tensor
 
 from equipoise.engine.canonical.contraction import MATRIX_PRODUCTS
 from equipoise.engine.canonical.tape import Draft
+from equipoise.engine.canonical.uncommon import UNCOMMON
 from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_operator
 from equipoise.engine.trace import OpCall, Value
 
@@ -101,15 +102,32 @@ def _masked_fill(call: OpCall, draft: Draft) -> bool | None:
 
 
 def _assigned(call: OpCall, draft: Draft) -> bool | None:
-    """``x[mask] = number`` chooses entry by entry."""
+    """``x[mask] = number`` and ``x[mask] = y[mask]`` choose entry by entry."""
     x, mask, value = call.args[:3]
-    if not isinstance(x, Value) or getattr(mask, "dtype", None) is not torch.bool or isinstance(value, Value):
+    if not isinstance(x, Value) or getattr(mask, "dtype", None) is not torch.bool or tuple(mask.shape) != x.shape:
         return False
-    if tuple(mask.shape) != x.shape or (isinstance(value, Tensor) and value.dim()):
+    if isinstance(value, Value):
+        picked, whole = value.maker, isinstance(mask, Value)
+        if not whole or picked is None or picked.name != "getitem" or not _same_mask(picked.args[1], mask):
+            return False
+        y = picked.args[0]
+        return isinstance(y, Value) and y.shape == x.shape and _choice(draft, mask, y, x, call.outputs[0])
+    if isinstance(value, Tensor) and value.dim():
         return False
     filled = Operation("masked_fill", OpKind.SELECT, ("input", "mask", "value"), pointwise=True)
     draft.apply(filled, torch.masked_fill, x, mask, value, out=call.outputs[0])
     return None
+
+
+def _same_mask(a: Any, b: Value) -> bool:
+    """Whether two comparisons are the same."""
+    one, other = a.maker if isinstance(a, Value) else None, b.maker
+    if a is b:
+        return True
+    if one is None or other is None or one.kind is not OpKind.MASK or one.name != other.name:
+        return False
+    return one.inputs == other.inputs and len(one.args) == len(other.args) and all(
+        i is j for i, j in zip(one.args, other.args, strict=True))  # fmt: skip
 
 
 def _padded(call: OpCall, draft: Draft) -> bool | None:
@@ -178,18 +196,59 @@ def _where(call: OpCall, draft: Draft) -> bool | None:
         bound = dict(zip(("input", "condition", "other"), call.args, strict=False)) | call.kwargs
     test = bound["condition"]
     if not isinstance(test, Value):
-        return _fixed_choice(call, draft, test, bound["input"], bound["other"])
+        by_channel = _choice_of_channels(call, draft, test, (bound["input"], bound["other"]))
+        return None if by_channel else _fixed_choice(call, draft, test, bound["input"], bound["other"])
+    return _choice(draft, test, bound.get("input", bound.get("self")), bound.get("other"), call.outputs[0])
+
+
+def _choice_of_channels(call: OpCall, draft: Draft, test: Any, pair: tuple[Any, Any]) -> list[OpCall] | None:
+    """A choice between two signals, fixed for each channel, as the concatenation that it is."""
+    shape = call.outputs[0].shape
+    if not all(isinstance(part, Value) and part.shape == shape for part in pair) or not isinstance(test, Tensor):
+        return None
+    size = (*[1] * (len(shape) - test.dim()), *test.shape)
+    if size != (1, *shape[1:2], *[1] * (len(shape) - 2)):
+        return None
+    runs: list[tuple[bool, int]] = []
+    for chosen in test.flatten().tolist():
+        if runs and runs[-1][0] == chosen:
+            runs[-1] = (chosen, runs[-1][1] + 1)
+        else:
+            runs.append((chosen, 1))
+    if not 1 < len(runs) <= _MOST_RUNS:
+        return None
+    parts, first = [], 0
+    for chosen, count in runs:
+        index = (slice(None), slice(first, first + count))
+        parts.append(draft.apply("getitem", operator.getitem, pair[0] if chosen else pair[1], index))
+        first += count
+    draft.apply("cat", torch.cat, parts, 1, out=call.outputs[0])
+    return draft.calls
+
+
+_MOST_RUNS = 16
+
+
+def _choice(draft: Draft, test: Value, a: Any, b: Any, out: Value) -> bool | None:
+    """``where(test, a, b)``, if that is the larger or the smaller of the two."""
     maker = test.maker
     if maker is None or maker.name not in _LARGER_FIRST or len(maker.args) < 2:
         return False
-    a, b = (bound.get("input", bound.get("self")), bound.get("other"))
-    pair = [maker.args[0], maker.args[1]]
-    if not (isinstance(a, Value) and isinstance(b, Value)) or {id(a), id(b)} != {id(item) for item in pair}:
+    if not (isinstance(a, Value) and isinstance(b, Value)):
         return False
-    larger = _LARGER_FIRST[maker.name] == (a is pair[0])
+    pair = [_before_copies(item) for item in maker.args[:2]]
+    if {id(_before_copies(a)), id(_before_copies(b))} != {id(item) for item in pair}:
+        return False
+    larger = _LARGER_FIRST[maker.name] == (_before_copies(a) is pair[0])
     name = "maximum" if larger else "minimum"
-    draft.apply(name, getattr(torch, name), a, b, out=call.outputs[0])
+    draft.apply(name, getattr(torch, name), a, b, out=out)
     return None
+
+
+def _before_copies(item: Any) -> Any:
+    while isinstance(item, Value) and item.maker is not None and item.maker.name in ("clone", "contiguous", "alias"):
+        item = item.maker.inputs[0]
+    return item
 
 
 _LARGER_FIRST = {"gt": True, "ge": True, "lt": False, "le": False}
@@ -259,6 +318,6 @@ _SPELLERS: dict[str, Speller] = {
     "minimum": _larger, "div": _quotient, "batch_norm": _batch_norm,
     "convolution": _convolution, "glu": _glu, "mul": _product, "masked_fill": _masked_fill,
     "instance_norm": _normalized, "setitem": _assigned, "constant_pad_nd": _padded,
-    **MATRIX_PRODUCTS,
+    **MATRIX_PRODUCTS, **UNCOMMON,
 }  # fmt: skip
-assert set(_SPELLERS) - {"convolution", "glu", "constant_pad_nd"} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word
+assert set(_SPELLERS) - {"convolution", "glu", "constant_pad_nd", *UNCOMMON} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -71,20 +71,26 @@ class Tape:
         ends = value is self.trace.output or value in self.trace.barriers
         return not ends and value.producer is not None and len(self.readers(value)) == 1
 
+    def substitute(self, same: Mapping[Value, Value]) -> None:
+        """Let every call read other values in place of some that are the same; what nothing reads then is dropped."""
+        if not same:
+            return
+        changed = [call if same.keys().isdisjoint(call.inputs) else call.reading(same) for call in self.calls]
+        self.set(changed)
+        self.drop_unread()
+
     def drop_unread(self) -> None:
-        """Drop calls that were replaced: nothing reads what they make, though something once did."""
+        """Drop calls that were replaced: nothing reads what they make, though something once read some of it."""
         read = {value for call in self.trace.recorded for value in call.inputs}
         while True:
             kept = [
                 call
                 for call in self.calls
                 if any(
-                    self.readers(value)
-                    or value is self.trace.output
-                    or value in self.trace.barriers
-                    or (value.maker is not None and value not in read)
+                    self.readers(value) or value is self.trace.output or value in self.trace.barriers
                     for value in call.outputs
                 )
+                or all(value.maker is not None and value not in read for value in call.outputs)
             ]
             if len(kept) == len(self.calls):
                 return
