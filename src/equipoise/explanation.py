@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import records, viz
+from equipoise.answers import ClassScore
 from equipoise.errors import OptionError, TargetError
 from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
 from equipoise.models.description import Said
-from equipoise.view import ClassScore, PhotoSource, Top, View, listed, parse_target
+from equipoise.view import PhotoSource, View
+from equipoise.wanted import Top, listed, parse_target
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.answers import ScoreOf
     from equipoise.engine import Trace
-    from equipoise.network import BoundMethod, ScoreOf
+    from equipoise.network import BoundMethod, Network
 
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
@@ -35,7 +38,7 @@ CELL: Final = 480
 """Longer side of a picture in a montage, in pixels."""
 
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
-_MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum")  # of a spec, for a record
+_MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum", "task", "activation")  # of a spec, for a record
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -273,9 +276,16 @@ def explain(
     bound = network.bind(method, **options)
     view = View.of(image, network)
     explanation = Explanation.of(view, bound, view.targets(wanted))
-    if several is not None or any(isinstance(one, Top) and one.count > 1 for one in wanted):
+    if several is not None or any(_several(one, network) for one in wanted):
         return explanation
     return explanation.select(0)
+
+
+def _several(target: object, network: Network) -> bool:
+    """Whether a target may mean several classes of a photo."""
+    if not isinstance(target, Top):
+        return False
+    return network.spec.task == "multi-label" if target.count is None else target.count > 1
 
 
 def label(score: ClassScore) -> str:
@@ -285,7 +295,9 @@ def label(score: ClassScore) -> str:
 
 def sureness(score: ClassScore) -> str:
     """How sure the network is, for a person: the probability, or the score where there is none."""
-    return f"score {score.logit:.4g}" if score.probability is None else f"{100 * score.probability:.1f} %"
+    if score.probability is not None:
+        return f"{100 * score.probability:.1f} % {score.unit}".rstrip()
+    return f"{score.logit:.4g} {score.unit}" if score.unit else f"score {score.logit:.4g}"
 
 
 def named(score: ClassScore) -> str:

@@ -10,12 +10,21 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError, WeightsError
+from equipoise.answers import dense_task
+from equipoise.engine.outputs import raw_output
+from equipoise.errors import (
+    EquipoiseError,
+    NetworkError,
+    NoScoresError,
+    OptionError,
+    UnsupportedModelError,
+    WeightsError,
+)
 from equipoise.models.description import Said, read_description
 from equipoise.models.own import (
     as_binary,
@@ -38,7 +47,6 @@ if TYPE_CHECKING:
     from equipoise.models.array_preprocessing import ArrayPreprocessing
     from equipoise.models.own_preprocessing import OwnPreprocessing
     from equipoise.models.preprocessing import Preprocessing
-    from equipoise.models.spec import Task
 
 Model: TypeAlias = "str | nn.Module | tuple[nn.Module, ModelSpec] | Network"
 """Whatever a network is given as."""
@@ -321,12 +329,34 @@ def alone(module: nn.Module, name: str, said: Said) -> Network:
         scores, squashing = tried(module, network.black(), said.output)
     except NetworkError as error:
         raise _other_channels(network, error) from error
-    spec, unsaid = spec_of(module, scores.shape[1], preprocessing, name=name)
+    except NoScoresError as error:
+        spec, unsaid, assumed["task"] = _dense(network, said, error)
+    else:
+        spec, unsaid = spec_of(module, scores.shape[1], preprocessing, name=name)
+        if said.activation is None:
+            spec, assumed["activation"] = _found_out(spec, squashing, said)
     assumed["classes"] = f"{unsaid} (classes= sets them)"
-    if said.task is None and said.activation is None:
-        spec, assumed["activation"] = _found_out(spec, squashing, said)
     known = {key: note for key, note in assumed.items() if note}
     return described(replace(network, spec=spec, assumed=known), replace(said, preprocess=None, changes={}))
+
+
+def _dense(network: Network, said: Said, error: NoScoresError) -> tuple[ModelSpec, str | None, str]:
+    """The description of a network that gives a class for each pixel, or boxes, and notes on its classes and task.
+
+    Raises:
+        NoScoresError: If it gives neither.
+    """
+    raw = raw_output(error.result) if said.output is None else error.result
+    task = dense_task(raw)
+    if task is None:
+        raise error
+    count = raw.shape[1] if isinstance(raw, Tensor) else 0
+    spec, unsaid = spec_of(network.module, count, network.spec.preprocessing, name=network.name)
+    note = {
+        "segmentation": "the network gives a class for each pixel; a class is explained where it is the highest",
+        "detection": "the network gives boxes; a box is explained by its score, and a class by its best box",
+    }[task]
+    return replace(spec, task=task), unsaid, note if said.task is None else ""
 
 
 def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
@@ -339,20 +369,20 @@ def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
 
 def _found_out(spec: ModelSpec, squashing: str | None, said: Said) -> tuple[ModelSpec, str]:
     """What a network's last operation says of its outputs, and a note."""
+    note = ""
+    if squashing is not None:
+        spec = replace(spec, activation="none")
+        note = f"the network ends in a {squashing}, so its outputs are taken as they are"
+    if said.task is not None:
+        return spec, note
     if spec.task != "classification":  # it says so itself
         return spec, f"the outputs are taken for {spec.task}, as the network's config says"
-    if squashing == "softmax":
-        return replace(spec, activation="none"), "the network ends in a softmax, so its outputs are taken as they are"
-    if squashing == "sigmoid":
-        task: Task = "multi-label"
-        if spec.outputs == 1:
-            spec, task = as_binary(spec)[0], "binary"
-        return replace(spec, task=task, activation="none"), (
-            f"the network ends in a sigmoid, so its outputs are taken as they are ({task})"
-        )
+    if squashing == "sigmoid" and spec.outputs > 1:
+        return replace(spec, task="multi-label"), f"{note} (multi-label)"
     if spec.outputs == 1 and (said.classes is None or len(said.classes) != 2):
-        return as_binary(spec)
-    return spec, ""
+        binary, why = as_binary(spec)
+        return binary, f"{note} (binary)" if note else why
+    return spec, note
 
 
 def _stamp(name: str) -> Hashable:

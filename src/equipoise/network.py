@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from equipoise import records
+from equipoise.answers import Answers, ScoreOf, answers_of
 from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
 from equipoise.errors import ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, make_method
 from equipoise.methods.propagation import Propagation
+from equipoise.methods.reading import Look, Reading
 from equipoise.methods.registering import layer_name
 from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.own_preprocessing import OwnPreprocessing
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from equipoise.methods import Attributor
     from equipoise.models import ModelSpec, Preprocessing
 
-ScoreOf: TypeAlias = "int | ClassGroup | Callable[[Tensor], Tensor]"
-"""One explained score: of a class, of a group of classes, or any function of the logits ``(n, C)``."""
+DENSE: Final = frozenset({"segmentation", "detection"})
+"""Tasks whose scores are read off an output that is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +98,39 @@ class Network:
         pixels = torch.zeros(1, preprocessing.channels, *preprocessing.space)
         return like_weights(preprocessing.normalize(pixels), self.module)
 
+    @property
+    def reads(self) -> Output:
+        """The option ``output`` of methods: how the class scores are read off the network's result."""
+        dense = self.spec.task in DENSE and not isinstance(self.output, Reading)
+        return Reading(self.output) if dense else self.output
+
     def logits(self, inputs: Tensor) -> Tensor:
         """What the network says, as `logits_of`."""
-        return logits_of(self.module, inputs, self.output)
+        return logits_of(self.module, inputs, self.reads)
+
+    def answers(self, inputs: Tensor) -> Answers:
+        """What the network says of one photo, in the words of its task.
+
+        Args:
+            inputs: ``(1, c, h, w)``.
+
+        Raises:
+            EquipoiseError: As `logits_of`.
+        """
+        reads = self.reads
+        if not isinstance(reads, Reading):
+            return answers_of(self.spec, self.logits(inputs)[0])
+        look = Look(reads.output)
+        scores = logits_of(self.module, inputs, look)
+        return answers_of(self.spec, scores[0], _on_cpu(look.raw))
+
+    def certainty(self, inputs: Tensor, index: int) -> Tensor:
+        """The probability of a class, or its score where there is none: ``(n,)``, float32 on the CPU."""
+        if isinstance(self.reads, Reading):
+            found = [self.answers(one[None]).one(index) for one in inputs]
+        else:
+            found = [answers_of(self.spec, scores).one(index) for scores in self.logits(inputs)]
+        return torch.tensor([one.logit if one.probability is None else one.probability for one in found])
 
     def bind(self, method: Any, **options: Any) -> BoundMethod:
         """Bind a method, by name or any callable ``(model, inputs, target) -> Tensor``.
@@ -111,8 +143,8 @@ class Network:
             UnknownOptionError: If the method does not take one of the options.
             OptionError: If an option is outside its range.
         """
-        if self.output is not None:
-            options.setdefault("output", self.output)
+        if self.reads is not None:
+            options.setdefault("output", self.reads)
         named = isinstance(method, str)
         if named:
             known = records.method_options(method)
@@ -136,6 +168,16 @@ def like_weights(inputs: Tensor, module: nn.Module) -> Tensor:
     """``inputs`` on the device and in the dtype of a module's weights."""
     dtypes = (weight.dtype for weight in module.parameters() if weight.is_floating_point())
     return inputs.to(device_of(module), next(dtypes, inputs.dtype))
+
+
+def _on_cpu(raw: Any) -> Any:
+    """A raw output, detached, on the CPU, in float32."""
+    if isinstance(raw, Tensor):
+        found = raw.detach().cpu()
+        return found.float() if found.is_floating_point() else found
+    if isinstance(raw, list | tuple):
+        return [_on_cpu(one) for one in raw]
+    return {key: _on_cpu(one) for key, one in raw.items()} if isinstance(raw, dict) else raw
 
 
 def logits_of(module: nn.Module, inputs: Tensor, output: Output = None) -> Tensor:
@@ -225,7 +267,8 @@ class BoundMethod:
         """
         if self.together:
             target, method = _as_one(scores, inputs.device), self.attributor
-            if trace is not None and isinstance(method, Propagation):
+            known = all(isinstance(one, int | ClassGroup) for one in scores)  # others may read more than the trace has
+            if trace is not None and known and isinstance(method, Propagation):
                 found: Any = method.attribute_trace(trace, target)[0]
             else:
                 found = method.attribute(inputs, target)[0]

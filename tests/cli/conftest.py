@@ -1,5 +1,6 @@
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -22,6 +23,9 @@ def fakes(monkeypatch):
         return fake_net.model()
 
     monkeypatch.setattr(models, "load_model", load_model)
+    spec = fake_net.model()[1]
+    known = SimpleNamespace(classes=len(spec.classes), preprocessing=spec.preprocessing)
+    monkeypatch.setattr("equipoise.models.zoo.find", lambda _: known)
     fake_methods = {"share": fake_net.InputTimesWeight, "coarse": fake_net.CoarseMap}
     monkeypatch.setattr(METHODS, "_entries", fake_methods)
     monkeypatch.setattr(METHODS, "_aliases", {})

@@ -61,6 +61,8 @@ def test_record(fakes, tmp_path):
         "source": "fake",
         "weights": "pretrained",
         "weights_checksum": "ab" * 32,
+        "task": "classification",
+        "activation": None,
         "preprocessing": {
             "resize": [40, 40],
             "crop": [32, 32],

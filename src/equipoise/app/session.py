@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from equipoise.answers import ClassScore
 from equipoise.app.networks import SharedNetwork, Stop
 from equipoise.errors import ImageError
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
 from equipoise.methods.propagation import Propagation
 from equipoise.records import to_json
-from equipoise.view import ClassScore, Top, View, parse_target
+from equipoise.view import View
+from equipoise.wanted import Top, parse_target
 
 if TYPE_CHECKING:
     from equipoise.engine import OpKind, Trace
@@ -91,7 +93,8 @@ class Session:
             TargetError: If an index is no class.
         """
         found = self.view.targets([parse_target(one, self.network.spec) for one in wanted] or [Top()])
-        return [index for index in found if isinstance(index, int)]
+        named = [self.view.score(one).index for one in found]
+        return [index for index in named if index is not None]
 
     def explain(self, index: int, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
         """The explanation of one class, from memory if it was made before.
@@ -106,7 +109,9 @@ class Session:
             bound = self.network.bind(method, **options)
             started = time.perf_counter()
             with self.network.work(self.stop):
-                explanation = Explanation.of(self.view, bound, [index], self._trace_for(bound)).select(0)
+                explanation = Explanation.of(
+                    self.view, bound, [self.view.answers.target(index)], self._trace_for(bound)
+                ).select(0)
             return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
         return self.remember(to_json([method, options, index]), make)

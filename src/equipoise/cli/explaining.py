@@ -13,7 +13,8 @@ from equipoise.cli.results import Results
 from equipoise.errors import EquipoiseError, ImageError, MissingPackageError
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
-from equipoise.view import Top, View
+from equipoise.view import View
+from equipoise.wanted import Top
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from equipoise.cli.request import ExplainRequest
     from equipoise.network import BoundMethod, Network
-    from equipoise.view import PhotoTarget
+    from equipoise.wanted import PhotoTarget
 
 
 def explain_photos(request: ExplainRequest) -> int:
@@ -42,7 +43,7 @@ def explain_photos(request: ExplainRequest) -> int:
             bound = _bound(network, asked.options, console)
             for note in network.notes:
                 console.note(f"note: {note}")
-            each = len(bound) * sum(one.count if isinstance(one, Top) else 1 for one in targets)
+            each = len(bound) * sum((one.count or 1) if isinstance(one, Top) else 1 for one in targets)
             pictures = len(asked.photos) * each
             results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=network.notes)
             for photo in asked.photos:

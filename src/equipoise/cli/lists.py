@@ -61,7 +61,7 @@ def print_layers(model: str, weights: str | None, output_of: str | None = None) 
 
     network = load_network(model, weights, output=read_output(output_of))
     with torch.no_grad():
-        rows = list_layers(network.module, network.black(), network.output)  # any photo: only the shapes are shown
+        rows = list_layers(network.module, network.black(), network.reads)  # any photo: only the shapes are shown
     if not rows:
         sys.stderr.write(f"equipoise: {model} has no layers with names, as no exported program has\n")
         return 0

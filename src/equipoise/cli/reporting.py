@@ -14,8 +14,8 @@ from equipoise.images import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from equipoise.answers import ClassScore
     from equipoise.explanation import Explanation
-    from equipoise.view import ClassScore
 
 _HEADS = ("photo", "class", "probability", "method", "positive ratio", "sum")
 _SHOWN = 640  # pixels: overlays are drawn at this side and then shrunk, not at the photo's full size

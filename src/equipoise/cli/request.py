@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._registry import nearest
-from equipoise.errors import EquipoiseError, LayerError, OptionError, UnknownOptionError
+from equipoise.errors import LayerError, OptionError, UnknownOptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from equipoise.cli.photos import PhotoFile
-    from equipoise.models import ModelSpec
     from equipoise.network import Network
-    from equipoise.view import PhotoTarget
+    from equipoise.wanted import PhotoTarget
 
 _WORDS = {"true": True, "false": False, "none": None}
 
@@ -87,6 +86,8 @@ class Asked:
         request = self.request
         network = load_network(request.model, request.weights, request.device, self.output, **self.said)
         check_layer(request.layer, network.module, request.model)
+        from equipoise.wanted import read_targets  # noqa: PLC0415  # loads torch
+
         return network, read_targets(request.targets, network.spec)
 
 
@@ -302,34 +303,3 @@ def check_layer(layer: str | None, module: nn.Module, model: str) -> None:
     near = nearest(layer, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see: equipoise list layers --model {model}"
     raise LayerError(f"{model} has no layer called {layer!r}; {hint}")
-
-
-def read_targets(texts: Sequence[str], spec: ModelSpec) -> list[PhotoTarget]:
-    """Targets by rank, index or name, separated by commas; a name may hold commas itself.
-
-    Raises:
-        EquipoiseError: If one is no class of the network; an unknown name's text lists the nearest ones.
-    """
-    targets = [target for text in texts for target in _split_targets(text, spec)]
-    if not targets:
-        raise OptionError("--target names no class")
-    return targets
-
-
-def _split_targets(text: str, spec: ModelSpec) -> list[PhotoTarget]:
-    """The longest run of parts that is a class goes first: "tabby, tabby cat" is one, "tabby,281" two."""
-    from equipoise.view import parse_target  # noqa: PLC0415  # loads torch
-
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    targets: list[PhotoTarget] = []
-    while parts:
-        for count in range(len(parts), 0, -1):
-            try:
-                targets.append(parse_target(", ".join(parts[:count]), spec))
-            except EquipoiseError:
-                if count == 1:
-                    raise
-            else:
-                parts = parts[count:]
-                break
-    return targets

@@ -187,7 +187,7 @@ class Subject:
     def _middle(self) -> str:
         """The place half-way between the pixels and the last feature map."""
         with torch.no_grad():
-            rows = list_layers(self.module, self.network.black())
+            rows = list_layers(self.module, self.network.black(), self.network.reads)
         names = [row.name for row in rows]
         return names[len(names) // 2]
 

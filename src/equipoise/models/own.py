@@ -91,6 +91,8 @@ def unknown(name: str, preprocessing: Preprocessing | OwnPreprocessing | ArrayPr
 
 def unnamed(spec: ModelSpec) -> str | None:
     """A note on classes that have numbers for names; ``None`` if they have names."""
+    if not spec.classes:
+        return "no class names were given, so a box's class is called by its label"
     if not is_numbered(spec.classes):
         return None
     last = len(spec.classes) - 1
@@ -131,7 +133,7 @@ def retold(spec: ModelSpec, said: Said) -> tuple[ModelSpec, bool]:
     outputs = spec.outputs
     task = _task(spec, said, outputs)
     activation = said.activation
-    if activation is None and task == spec.task:
+    if activation is None and (task == spec.task or spec.activation == "none"):  # none: it was found out
         activation = spec.activation
     if activation == "softmax" and outputs == 1:
         raise OptionError(f"the softmax of the one output of {spec.name} is always 1; say sigmoid, or none")
@@ -173,7 +175,7 @@ def _numbered(task: Task, outputs: int) -> list[str]:
 def _checked(classes: Sequence[str], spec: ModelSpec, count: int) -> Sequence[str]:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise OptionError(f"classes are a list of names, one per output, not {classes!r}")
-    if len(classes) != count:
+    if len(classes) != count and spec.task != "detection":  # whose boxes have labels of any number
         has = "has one output of two classes" if count != spec.outputs else f"has {count} outputs"
         raise OptionError(f"{len(classes)} class names for {spec.name}, which {has}")
     return classes

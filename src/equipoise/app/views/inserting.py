@@ -67,7 +67,7 @@ def curves(
     normalize = session.network.pictures.normalize
 
     def score(images: Tensor, _numbers: Tensor) -> Tensor:
-        return session.network.logits(normalize(images)).softmax(1)[:, index]
+        return session.network.certainty(normalize(images), index)
 
     found: dict[str, tuple[float, ...]] = {}
 

@@ -178,5 +178,6 @@ class Answer:
         right = torch.isin(named, torch.tensor(self._label, dtype=named.dtype)).double()
         if not self._label:
             right.fill_(float("nan"))
-        probability = logits.double().softmax(1)[:, self._members].sum(1)
+        sure = self._subject.spec.probabilities(logits.double())
+        probability = (logits.double() if sure is None else sure)[:, self._members].sum(1)
         return torch.stack([right, (named == self._top).double(), probability], dim=1)
