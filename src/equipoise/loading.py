@@ -15,7 +15,14 @@ from torch import nn
 from equipoise import models
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise.errors import EquipoiseError, NetworkError, OptionError, UnsupportedModelError, WeightsError
+from equipoise.errors import (
+    EquipoiseError,
+    NetworkError,
+    OptionError,
+    UnknownNameError,
+    UnsupportedModelError,
+    WeightsError,
+)
 from equipoise.models.description import Said, read_description
 from equipoise.models.own import (
     as_binary,
@@ -241,7 +248,10 @@ def _assumed(weights: Weights, spec: ModelSpec) -> dict[str, str]:
     """What is assumed of a registered architecture of other classes or channels than the name's own."""
     from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
 
-    entry = find(f"{spec.source}/{spec.architecture}")
+    try:
+        entry = find(f"{spec.source}/{spec.architecture}")
+    except UnknownNameError:
+        return {}  # of a source that is not registered, which says all that there is to say
     others, channels = len(spec.classes) != entry.classes, getattr(spec.preprocessing, "channels", 3)
     assumed: dict[str, str] = {}
     if weights is None and others:
