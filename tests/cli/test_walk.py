@@ -14,7 +14,10 @@ from equipoise.methods.base import Method
 PACKAGE = Path(engine.__file__).parents[1]
 ROOT = PACKAGE.parents[1]
 LONGEST = 20
-BEHIND_THE_FRONT_DOOR = ("engine/", "models/zoo", "models/bundled", "models/sources", "models/checkpoints")
+BEHIND_THE_FRONT_DOOR = (
+    "engine/", "models/zoo", "models/bundled", "models/sources", "models/checkpoints", "models/wrappings",
+    "models/arguments",
+)  # fmt: skip
 
 
 def walked(arguments):
