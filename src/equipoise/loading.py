@@ -22,6 +22,7 @@ from equipoise.errors import (
     NetworkError,
     NoScoresError,
     OptionError,
+    UnknownNameError,
     UnsupportedModelError,
     WeightsError,
 )
@@ -249,7 +250,10 @@ def _assumed(weights: Weights, spec: ModelSpec) -> dict[str, str]:
     """What is assumed of a registered architecture of other classes or channels than the name's own."""
     from equipoise.models.zoo import find  # noqa: PLC0415  # loads torchvision and timm
 
-    entry = find(f"{spec.source}/{spec.architecture}")
+    try:
+        entry = find(f"{spec.source}/{spec.architecture}")
+    except UnknownNameError:
+        return {}  # of a source that is not registered, which says all that there is to say
     others, channels = len(spec.classes) != entry.classes, getattr(spec.preprocessing, "channels", 3)
     assumed: dict[str, str] = {}
     if weights is None and others:
