@@ -268,12 +268,28 @@ def _before_view(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     source, constants = view.inputs[0], _constants(call)
     if constants is None or not _behind_layer(source):
         return None
-    pulled = [_pulled_back(constant, moved, source, tape.n) for constant in constants]
-    if pulled[0] is None or pulled[1] is None:
-        return None
+    views = [view]
+    while True:
+        pulled = [_pulled_back(constant, moved, source, tape.n) for constant in constants]
+        if all(part is not None for part in pulled):
+            return _views_of_affine(call, source, pulled, views)
+        maker = source.producer  # between two views the channels may lie where no constant has a place
+        if maker is None or not _rearranges(maker) or not tape.inner(maker.inputs[0]):
+            return None
+        views.insert(0, maker)
+        source = maker.inputs[0]
+
+
+def _views_of_affine(
+    call: OpCall, source: Value, constants: Sequence[Tensor | None], views: Sequence[OpCall]
+) -> Sequence[OpCall]:
     draft = Draft(call)
-    scaled = draft.apply(AFFINE, affine, source, *pulled, shape=source.shape)
-    draft.calls.append(replace(view.reading({source: scaled}), outputs=call.outputs))
+    x = draft.apply(AFFINE, affine, source, *constants, shape=source.shape)
+    for number, view in enumerate(views, start=1):
+        changed = view.reading({view.inputs[0]: x})
+        x = replace(view.outputs[0], tensor=None, maker=None, producer=changed)
+        changed.outputs = call.outputs if number == len(views) else (x,)
+        draft.calls.append(changed)
     return draft.calls
 
 
