@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from equipoise.models import ModelSpec
     from equipoise.network import Network, ScoreOf
 
-PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]"
+PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 """A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``."""
 
 Wanted: TypeAlias = "int | str | Top | ClassGroup | Callable[[Tensor], Tensor] | None"

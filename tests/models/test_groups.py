@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from timm.data import ImageNetInfo
 
 from equipoise import models
@@ -14,7 +15,7 @@ from equipoise._vocabularies import COCO, VOC, VOC_TO_COCO
 from equipoise.models.categories import category_groups
 from equipoise.models.groups import COCO_GROUPS, GROUPS, VOC_GROUPS, imagenet_group
 from equipoise.models.labels import imagenet_classes
-from equipoise.view import Top, View, parse_target
+from equipoise.view import Photo, Top, View, parse_target
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +38,8 @@ def test_a_group_is_its_highest_class_in_the_photo():
     assert target == Top(1, imagenet_group("dog"))
     logits = torch.zeros(1000)
     logits[[3, 243, 282]] = torch.tensor([9.0, 5.0, 7.0])
-    view = View(network=None, photo=None, inputs=None, logits=logits, box=None)
+    photo = Photo(Image.new("RGB", (4, 4)), None, "")
+    view = View(None, photo, torch.zeros(1, 3, 4, 4), logits, (0.0, 0.0, 4.0, 4.0))
     assert view.targets([target, parse_target("cat", spec), Top(1)]) == [243, 282, 3]
 
 

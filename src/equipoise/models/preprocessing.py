@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
@@ -56,6 +56,7 @@ def _border(preprocessing: Preprocessing, height: int, width: int) -> Size:
     return round(height / ratio), round(width / ratio)
 
 
+@runtime_checkable
 class Preset(Protocol):
     """What `Preprocessing` reads of a preset of torchvision."""
 

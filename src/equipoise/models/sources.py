@@ -8,7 +8,7 @@ number of classes, checks) is in `equipoise.models.zoo`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from equipoise._registry import Registry
 
@@ -66,6 +66,7 @@ class ModelEntry:
         return f"{self.base}.{self.tag}" if self.tag else self.base
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where networks come from."""
 
