@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from equipoise.wanted import BestOf, InPhoto, PhotoTarget, Top, on_device
 if TYPE_CHECKING:
     from equipoise.network import Network
 
-PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]"
+PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 """A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``."""
 
 MAX_ASPECT: Final = 200

@@ -4,19 +4,21 @@ import json
 import re
 import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from timm.data import ImageNetInfo
 
 from equipoise import models
 from equipoise._vocabularies import COCO, VOC, VOC_TO_COCO
 from equipoise.answers import Answers
+from equipoise.models import ModelSpec, Preprocessing
 from equipoise.models.categories import category_groups
 from equipoise.models.groups import COCO_GROUPS, GROUPS, VOC_GROUPS, imagenet_group
 from equipoise.models.labels import imagenet_classes
-from equipoise.view import View
+from equipoise.network import Network
+from equipoise.view import Photo, View
 from equipoise.wanted import Top, parse_target
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +37,14 @@ def test_the_ranges_end_where_the_families_end():
 
 
 def test_a_group_is_its_highest_class_in_the_photo():
-    spec = type(
-        "Spec",
-        (),
-        {"classes": imagenet_classes(), "name": "any", "group": staticmethod(imagenet_group), "task": "classification"},
-    )
+    spec = ModelSpec("any", "own", "any", imagenet_classes(), Preprocessing(), "own", "")
     target = parse_target("dog", spec)
     assert target == Top(1, imagenet_group("dog"))
     logits = torch.zeros(1000)
     logits[[3, 243, 282]] = torch.tensor([9.0, 5.0, 7.0])
-    view = View(network=SimpleNamespace(device="cpu"), photo=None, inputs=None, answers=Answers(spec, logits), box=None)
+    photo = Photo(Image.new("RGB", (4, 4)), None, "")
+    network = Network(torch.nn.Identity(), spec)
+    view = View(network, photo, torch.zeros(1, 3, 4, 4), Answers(spec, logits), (0.0, 0.0, 4.0, 4.0))
     assert view.targets([target, parse_target("cat", spec), Top(1)]) == [243, 282, 3]
 
 

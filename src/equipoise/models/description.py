@@ -47,7 +47,7 @@ from typing import Any, Final, TypeAlias, get_args
 from equipoise._registry import nearest
 from equipoise.errors import DescriptionError
 from equipoise.models.preprocessing import CROP_MODES, ColorOrder
-from equipoise.models.spec import ACTIVATIONS, Activation, Task
+from equipoise.models.spec import ACTIVATIONS, Activation
 
 _KEYS: Final = (
     "architecture", "weights", "num_classes", "in_chans", "classes", "output", "task", "activation", "threshold",
@@ -82,10 +82,10 @@ class Said:
         changes: Fields of `Preprocessing`.
     """
 
-    classes: Sequence[str] | None = None
+    classes: Any = None  # as a user gave them: `retold` refuses what cannot be
     output: Output = None
-    task: Task | None = None
-    activation: Activation | None = None
+    task: str | None = None
+    activation: str | None = None
     threshold: float | None = None
     unit: str | None = None
     examples: Path | None = None

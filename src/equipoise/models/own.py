@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.models.spec import ModelSpec
+from equipoise.models.spec import ModelSpec, check_activation, check_task
 
 if TYPE_CHECKING:
     from equipoise.models.description import Said
@@ -132,7 +132,7 @@ def retold(spec: ModelSpec, said: Said) -> tuple[ModelSpec, bool]:
     """
     outputs = spec.outputs
     task = _task(spec, said, outputs)
-    activation = said.activation
+    activation = check_activation(said.activation)
     if activation is None and (task == spec.task or spec.activation == "none"):  # none: it was found out
         activation = spec.activation
     if activation == "softmax" and outputs == 1:
@@ -155,7 +155,7 @@ def _task(spec: ModelSpec, said: Said, outputs: int) -> Task:
     if said.task == "binary" and outputs != 1:
         raise OptionError(f"a binary network has one output, and {spec.name} has {outputs}; say classification")
     if said.task is not None:
-        return said.task
+        return check_task(said.task)
     if outputs == 1 and said.activation == "none":
         return "regression"
     if outputs == 1 and (said.activation == "sigmoid" or (said.classes is not None and len(said.classes) == 2)):
@@ -172,13 +172,13 @@ def _numbered(task: Task, outputs: int) -> list[str]:
     return [word] if outputs == 1 and word == "value" else [f"{word} {index}" for index in range(outputs)]
 
 
-def _checked(classes: Sequence[str], spec: ModelSpec, count: int) -> Sequence[str]:
+def _checked(classes: Any, spec: ModelSpec, count: int) -> Sequence[str]:
     if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
         raise OptionError(f"classes are a list of names, one per output, not {classes!r}")
     if len(classes) != count and spec.task != "detection":  # whose boxes have labels of any number
         has = "has one output of two classes" if count != spec.outputs else f"has {count} outputs"
         raise OptionError(f"{len(classes)} class names for {spec.name}, which {has}")
-    return classes
+    return tuple(classes)
 
 
 def changed(spec: ModelSpec, changes: Mapping[str, Any]) -> Preprocessing | ArrayPreprocessing:

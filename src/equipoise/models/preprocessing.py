@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,7 @@ def _border(preprocessing: Preprocessing, height: int, width: int) -> Size:
     return round(height / ratio), round(width / ratio)
 
 
+@runtime_checkable
 class Preset(Protocol):
     """What `Preprocessing` reads of a preset of torchvision."""
 

@@ -8,7 +8,7 @@ number of classes, checks) is in `equipoise.models.zoo`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from equipoise._registry import Registry
 from equipoise.errors import OptionError
@@ -88,6 +88,7 @@ def without_shapes(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in arguments.items() if key not in {"num_classes", "in_chans"}}
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where networks come from."""
 

@@ -42,6 +42,33 @@ ACTIVATIONS: Final[dict[Task, Activation]] = {
 }
 """The usual activation of each task."""
 
+def check_task(task: str) -> Task:
+    """``task``, if there is such.
+
+    Raises:
+        OptionError: If there is none.
+    """
+    for known in ACTIVATIONS:
+        if task == known:
+            return known
+    raise OptionError(f"task is {task!r}; choose from {', '.join(ACTIVATIONS)}")
+
+
+def check_activation(activation: str | None) -> Activation | None:
+    """``activation``, if there is such.
+
+    Raises:
+        OptionError: If there is none.
+    """
+    if activation is None:
+        return None
+    for known in get_args(Activation):
+        if activation == known:
+            found: Activation = known
+            return found
+    raise OptionError(f"activation is {activation!r}; choose from {', '.join(get_args(Activation))}")
+
+
 _UNSURE: Final = frozenset({"regression", "embedding"})  # tasks whose outputs are no probabilities in any way
 
 
@@ -87,10 +114,8 @@ class ModelSpec:
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.task not in ACTIVATIONS:
-            raise OptionError(f"task is {self.task!r}; choose from {', '.join(ACTIVATIONS)}")
-        if self.activation not in (None, *get_args(Activation)):
-            raise OptionError(f"activation is {self.activation!r}; choose from {', '.join(get_args(Activation))}")
+        check_task(self.task)
+        check_activation(self.activation)
         if not 0 <= self.threshold <= 1:
             raise OptionError(f"threshold is {self.threshold}; it has to be between 0 and 1")
         if self.task == "binary" and len(self.classes) != 2:
