@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from equipoise.app.networks import Loader, Networks
 from equipoise.errors import ImageError, MissingPackageError, OptionError
 from equipoise.images import find_images, one_line
+from equipoise.loading import load
 from equipoise.samples import SAMPLES, sample_path
 
 if TYPE_CHECKING:
@@ -76,7 +78,12 @@ LAST_PORT: Final = 65535
 
 
 def start(
-    models: Sequence[str], *, host: str = "127.0.0.1", port: int | None = None, examples: str | None = None
+    models: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    examples: str | None = None,
+    loader: Loader = load,
 ) -> Served:
     """Start the page.
 
@@ -85,6 +92,7 @@ def start(
         host: Address to listen on; the default is reached from this machine alone.
         port: 0 or ``None``: a free one from 7860 on.
         examples: Folder of photos to offer.
+        loader: Loads a network by its name.
 
     Raises:
         MissingPackageError: If gradio 6 is not installed.
@@ -100,14 +108,14 @@ def start(
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     try:
-        blocks, look = _page(models, photos, folder)
+        blocks, look = _page(Networks(models, loader), photos, folder)
         return Served(_launch(blocks, look, (host, port), [*photos, folder / "made"]), folder, blocks)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _page(models: Sequence[str], photos: tuple[Path, ...], folder: Path) -> tuple[Any, dict[str, Any]]:
+def _page(networks: Networks, photos: tuple[Path, ...], folder: Path) -> tuple[Any, dict[str, Any]]:
     """The page, and how it looks."""
     try:
         import gradio as gr  # noqa: PLC0415  # the app extra
@@ -116,10 +124,8 @@ def _page(models: Sequence[str], photos: tuple[Path, ...], folder: Path) -> tupl
     if int(gr.__version__.split(".")[0]) < 6:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
     from equipoise.app.controls import PageContent, text_of  # noqa: PLC0415  # they import gradio
-    from equipoise.app.networks import Networks  # noqa: PLC0415  # loads torch
     from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
-    networks = Networks(models)
     networks[networks.names[0]]  # now, and not while the first visitor waits
     blocks = Page(PageContent(networks, photos, folder / "made")).blocks
     theme = gr.themes.Base(
@@ -148,13 +154,13 @@ def _launch(blocks: Any, look: dict[str, Any], place: tuple[str, int | None], al
     return str(address)
 
 
-def serve(models: Sequence[str], *, host: str, port: int | None, examples: str | None) -> int:
+def serve(models: Sequence[str], *, host: str, port: int | None, examples: str | None, loader: Loader = load) -> int:
     """Start the page, say where it is, and wait for Ctrl-C; the exit status.
 
     Raises:
         EquipoiseError: As `start`.
     """
-    served = start(models, host=host, port=port, examples=examples)
+    served = start(models, host=host, port=port, examples=examples, loader=loader)
     try:
         print(f"The page is at {served.address} (Ctrl-C ends it)", flush=True)  # for a person
         served.wait()

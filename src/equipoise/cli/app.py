@@ -7,10 +7,50 @@ from typing import Annotated, Any, cast
 import typer
 
 from equipoise.cli import MENDABLE
-from equipoise.cli.request import ExplainRequest
+from equipoise.cli.request import ExplainRequest, NetworkRequest
 from equipoise.errors import OptionError
 
 Job = Callable[[], int]
+
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The network: a name (equipoise list models), package.module:build, a file mynet.toml, hf:FOLDER, a .pt2",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[,NAME...]", help="Networks, each as of equipoise explain"),
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict, however wrapped.")
+]
+OutputOf = Annotated[
+    str | None,
+    typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
+]
+Size = Annotated[str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")]
+Mean = Annotated[str | None, typer.Option(metavar="A,B,C", help="Mean of each channel, for pixels between 0 and 1.")]
+Std = Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each channel, likewise.")]
+InChans = Annotated[int | None, typer.Option(metavar="N", help="How many channels the network takes.")]
+Activation = Annotated[
+    str | None,
+    typer.Option(metavar="softmax|sigmoid|none", help="What makes probabilities of the outputs; none: they are some."),
+]
+TaskOf = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="What the outputs are: classification, multi-label, binary, regression, embedding, segmentation, "
+        "detection",
+    ),
+]
 
 app = typer.Typer(
     name="equipoise",
@@ -71,16 +111,8 @@ def _root(
 def explain(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Photos, or folders of photos.")],
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="The network, by name (equipoise list models), as package.module:build, or a file mynet.toml",
-        ),
-    ] = "efficientnet_lite0",
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict.")
-    ] = None,
+    model: Model = "efficientnet_lite0",
+    weights: Weights = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,21 +141,14 @@ def explain(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
     output: Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")] = "equipoise-out",
-    output_of: Annotated[
-        str | None,
-        typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Mean of each color, for pixels between 0 and 1.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each color, likewise.")] = None,
+    output_of: OutputOf = None,
+    classes: Classes = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    in_chans: InChans = None,
+    activation: Activation = None,
+    task: TaskOf = None,
     report: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also write one HTML page with everything, such as out.html.")
     ] = None,
@@ -135,8 +160,7 @@ def explain(
     """Explain photos: write heat maps, overlays, raw numbers and records, and print the classes."""
     request = ExplainRequest(
         images=tuple(images),
-        model=model,
-        weights=weights,
+        network=NetworkRequest(model, weights, output_of, classes, size, mean, std, in_chans, activation, task),
         methods=tuple(method or ["ae"]),
         targets=tuple(target or ["top"]),
         gamma=gamma,
@@ -147,11 +171,6 @@ def explain(
         report=report,
         recursive=recursive,
         as_json=as_json,
-        output_of=output_of,
-        classes=classes,
-        size=size,
-        mean=mean,
-        std=std,
     )
 
     def run() -> int:
@@ -184,10 +203,16 @@ def reproduce(
         list[str] | None,
         typer.Option(metavar="NAME[,NAME...]", help="Other data sets; see: equipoise list datasets"),
     ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,NAME...]", help="Other networks, by name or as package.module:function"),
-    ] = None,
+    model: Models = None,
+    weights: Weights = None,
+    classes: Classes = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    in_chans: InChans = None,
+    activation: Activation = None,
+    task: TaskOf = None,
+    output_of: OutputOf = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -220,6 +245,7 @@ def reproduce(
                 data=data,
                 datasets=tuple(dataset or ()),
                 models=tuple(model or ()),
+                said=NetworkRequest("", weights, output_of, classes, size, mean, std, in_chans, activation, task),
                 methods=tuple(method or ()),
                 options=tuple(option or ()),
                 limit=limit,
@@ -265,13 +291,16 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Where to listen; the default is reached from this machine alone.")
     ] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(metavar="N", help="The port  [default: the first free from 7860]")] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[,NAME...]",
-            help="The networks to offer, by name or as package.module:build  [default: efficientnet_lite0]",
-        ),
-    ] = None,
+    model: Models = None,
+    weights: Weights = None,
+    classes: Classes = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    in_chans: InChans = None,
+    activation: Activation = None,
+    task: TaskOf = None,
+    output_of: OutputOf = None,
     examples: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Photos to offer  [default: those of installed packages]")
     ] = None,
@@ -279,12 +308,10 @@ def serve(
     """Open a page on this machine on which a photo is explained, compared and tested."""
 
     def run() -> int:
-        from equipoise.app import server  # noqa: PLC0415  # loads torch
-        from equipoise.cli.request import find_own_modules  # noqa: PLC0415  # as above
+        from equipoise.cli.serving import serve_page  # noqa: PLC0415  # loads torch
 
-        find_own_modules()
-        names = [part.strip() for text in model or ["efficientnet_lite0"] for part in text.split(",") if part.strip()]
-        return server.serve(names, host=host, port=port, examples=examples)
+        said = NetworkRequest("", weights, output_of, classes, size, mean, std, in_chans, activation, task)
+        return serve_page(model or ["efficientnet_lite0"], said, host=host, port=port, examples=examples)
 
     return run
 
@@ -342,24 +369,24 @@ def list_models(
 @listing.command("layers")
 def list_layers(
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="The network, by name (equipoise list models), as package.module:build, or a file mynet.toml",
-        ),
-    ] = "efficientnet_lite0",
-    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of your own.")] = None,
-    output_of: Annotated[
-        str | None,
-        typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
-    ] = None,
+    model: Model = "efficientnet_lite0",
+    weights: Weights = None,
+    classes: Classes = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    in_chans: InChans = None,
+    activation: Activation = None,
+    task: TaskOf = None,
+    output_of: OutputOf = None,
 ) -> Job:
     """Layers where a method can start."""
 
     def run() -> int:
         from equipoise.cli.lists import print_layers  # noqa: PLC0415  # loads torch
 
-        return print_layers(model, weights, output_of)
+        return print_layers(
+            NetworkRequest(model, weights, output_of, classes, size, mean, std, in_chans, activation, task)
+        )
 
     return run

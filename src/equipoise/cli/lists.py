@@ -11,6 +11,8 @@ from equipoise.errors import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from equipoise.cli.request import NetworkRequest
+
 
 def print_methods() -> int:
     """Name, level (pixel or map), whether signed, whether fast or costly, and one line on each method."""
@@ -48,7 +50,7 @@ def print_models(pattern: str | None) -> int:
     return 0
 
 
-def print_layers(model: str, weights: str | None, output_of: str | None = None) -> int:
+def print_layers(asked: NetworkRequest) -> int:
     """Name, kind and output shape of the layers where a method can start; the default is marked.
 
     Raises:
@@ -56,14 +58,13 @@ def print_layers(model: str, weights: str | None, output_of: str | None = None) 
     """
     import torch  # noqa: PLC0415  # takes time
 
-    from equipoise.cli.request import load_network, read_output  # noqa: PLC0415
     from equipoise.methods.layers import list_layers  # noqa: PLC0415
 
-    network = load_network(model, weights, output=read_output(output_of))
+    network = asked.load()
     with torch.no_grad():
         rows = list_layers(network.module, network.black(), network.reads)  # any photo: only the shapes are shown
     if not rows:
-        sys.stderr.write(f"equipoise: {model} has no layers with names, as no exported program has\n")
+        sys.stderr.write(f"equipoise: {asked.model} has no layers with names, as no exported program has\n")
         return 0
     _print_table(
         [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +15,15 @@ from rich.text import Text
 from equipoise._references import is_reference, resolve
 from equipoise._registry import nearest
 from equipoise.cli import MENDABLE
-from equipoise.cli.request import check_device, check_output, find_own_modules, read_value
+from equipoise.cli.request import (
+    NetworkRequest,
+    check_device,
+    check_output,
+    find_own_modules,
+    names_of,
+    one_network,
+    read_value,
+)
 from equipoise.errors import OptionError, UnknownOptionError
 from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run
 from equipoise.experiments.presenting import tables
@@ -45,6 +53,7 @@ class ReproduceRequest:
     photos: bool
     device: str | None
     output: str | None
+    said: NetworkRequest = field(default_factory=NetworkRequest)
 
 
 def reproduce(request: ReproduceRequest) -> int:
@@ -60,6 +69,7 @@ def reproduce(request: ReproduceRequest) -> int:
     recipe = narrowed(_recipe(request.recipe), request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
+    one_network(request.said, list(dict.fromkeys(model for _, model in recipe.pairs)))
     output = check_output(request.output or f"equipoise-out/{recipe.name}")
     plan = Plan(
         recipe=recipe,
@@ -69,6 +79,8 @@ def reproduce(request: ReproduceRequest) -> int:
         resume=request.resume,
         strict=request.strict,
         device=check_device(request.device),
+        weights=request.said.weights,
+        said=request.said.said(),
     )
     if recipe.figure is not None:
         from equipoise.experiments.presenting.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
@@ -110,8 +122,8 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
     """
     from equipoise.datasets import DATASETS  # noqa: PLC0415  # takes time
 
-    datasets = [DATASETS.canonical(name) for name in _parts(request.datasets)]
-    models = _parts(request.models)
+    datasets = [DATASETS.canonical(name) for name in names_of(request.datasets)]
+    models = names_of(request.models)
     pairs = recipe.pairs
     if datasets or models:
         names = datasets or list(dict.fromkeys(name for name, _ in pairs))
@@ -119,7 +131,7 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
         every = list(dict.fromkeys(model for _, model in pairs))
         pairs = tuple((name, model) for name in names for model in models or of_recipe[name] or every)
     protocol = _with_options(recipe.protocol, request.options)
-    methods = _methods(recipe, _parts(request.methods))
+    methods = _methods(recipe, names_of(request.methods))
     return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods)
 
 
@@ -165,10 +177,6 @@ def _with_options(protocol: Protocol, texts: Sequence[str]) -> Protocol:
             raise OptionError(f"{key} is {text!r}; it has to be like {known[key]!r}")
         values[key] = value
     return replace(protocol, **values)
-
-
-def _parts(texts: Sequence[str]) -> list[str]:
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def _print(recipe: Recipe, lines: Sequence[TableRow]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from equipoise.cli.photos import PhotoFile
+    from equipoise.models.description import Said
     from equipoise.network import Network
     from equipoise.wanted import PhotoTarget
 
@@ -29,12 +30,81 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 @dataclass(frozen=True)
+class NetworkRequest:
+    """What a command line says of a network, as typed; ``None`` and nothing: not said."""
+
+    model: str = "efficientnet_lite0"
+    weights: str | None = None
+    output_of: str | None = None
+    classes: str | None = None
+    size: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    in_chans: int | None = None
+    activation: str | None = None
+    task: str | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """The options that were given, ``--model`` aside, as typed."""
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "model"}
+        return [f"--{name.replace('_', '-')}" for name, value in told.items() if value is not None]
+
+    def said(self, option: str | None = None) -> Said:
+        """What is said, read and checked.
+
+        Args:
+            option: What the option ``output`` of the methods says; ``--output-of`` counts first.
+
+        Raises:
+            OptionError: If a list holds no numbers, or there is no such activation or task.
+            DescriptionError: If the file of classes is absent, or a value cannot be.
+        """
+        from equipoise.models.description import Said, read_changes, read_classes  # noqa: PLC0415  # loads torch
+        from equipoise.models.spec import check_activation, check_task  # noqa: PLC0415  # as above
+
+        if self.in_chans is not None and self.in_chans < 1:
+            raise OptionError(f"--in-chans is {self.in_chans}; a network takes at least one channel")
+        table = {
+            key: _numbers(key, text)
+            for key, text in (("size", self.size), ("mean", self.mean), ("std", self.std))
+            if text is not None
+        }
+        return Said(
+            classes=None if self.classes is None else read_classes(Path(self.classes)),
+            output=read_output(self.output_of, option),
+            task=None if self.task is None else check_task(self.task),
+            activation=check_activation(self.activation),
+            arguments={} if self.in_chans is None else {"in_chans": self.in_chans},
+            changes=read_changes(table, Path("the command line")) if table else {},
+        )
+
+    def load(self, device: str | None = None, option: str | None = None) -> Network:
+        """The network; modules of the user's own are looked for where the command was typed.
+
+        Raises:
+            EquipoiseError: As `said` and `equipoise.loading.load`.
+        """
+        from equipoise.loading import load  # noqa: PLC0415  # loads torch
+
+        find_own_modules()
+        return load(self.model, weights=self.weights, device=device, said=self.said(option))
+
+
+def _numbers(key: str, text: str) -> Any:
+    """The numbers of an option; of ``--size`` one alone as it is."""
+    values = [read_value(part, None) for part in text.split(",")]
+    if not all(type(value) in {int, float} for value in values):
+        raise OptionError(f"--{key} is {text!r}; give numbers, separated by commas")
+    return values[0] if key == "size" and len(values) == 1 else values
+
+
+@dataclass(frozen=True)
 class ExplainRequest:
     """The command line of ``equipoise explain``, as typed."""
 
     images: tuple[str, ...]
-    model: str
-    weights: str | None
+    network: NetworkRequest
     methods: tuple[str, ...]
     targets: tuple[str, ...]
     gamma: float | None
@@ -45,11 +115,6 @@ class ExplainRequest:
     report: str | None
     recursive: bool
     as_json: bool
-    output_of: str | None = None
-    classes: str | None = None
-    size: str | None = None
-    mean: str | None = None
-    std: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +124,7 @@ class Asked:
     Attributes:
         request: As typed.
         options: Of each method, by its name.
-        output: Which part of the network's result is the logits.
-        said: Of the network: ``classes``, and ``changes`` of its preprocessing.
+        output: What the option ``output`` says, as typed.
         folder: Where the files go; it is not made yet.
         page: Where the report goes.
         photos: What is explained.
@@ -69,8 +133,7 @@ class Asked:
 
     request: ExplainRequest
     options: Mapping[str, Mapping[str, Any]]
-    output: int | str | None
-    said: Mapping[str, Any]
+    output: str | None
     folder: Path
     page: Path | None
     photos: Sequence[PhotoFile]
@@ -84,8 +147,8 @@ class Asked:
             EquipoiseError: If a target is no class of it; and as `equipoise.loading.load`.
         """
         request = self.request
-        network = load_network(request.model, request.weights, request.device, self.output, **self.said)
-        check_layer(request.layer, network.module, request.model)
+        network = request.network.load(request.device, self.output)
+        check_layer(request.layer, network.module, request.network.model)
         from equipoise.wanted import read_targets  # noqa: PLC0415  # loads torch
 
         return network, read_targets(request.targets, network.spec)
@@ -101,12 +164,13 @@ def check(request: ExplainRequest) -> Asked:
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 
     options = read_options(request, read_methods(request.methods))
-    output = read_output(request.output_of, request.options)
+    output = _pairs(request.options).get("output")
+    request.network.said(output)  # whatever is wrong is said before anything is loaded
     check_device(request.device)
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     photos, problems = collect(request.images, recursive=request.recursive)
-    return Asked(request, options, output, read_said(request), folder, page, photos, problems)
+    return Asked(request, options, output, folder, page, photos, problems)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
@@ -168,44 +232,23 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def load_network(
-    model: str,
-    weights: str | None = None,
-    device: str | None = None,
-    output: int | str | None = None,
-    **said: Any,
-) -> Network:
-    """The network of a command line; modules of the user's own are looked for where the command was typed.
+def names_of(texts: Sequence[str]) -> list[str]:
+    """Names that are separated by commas, or given one by one."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def one_network(said: NetworkRequest, names: Sequence[str]) -> None:
+    """Refuse options that say something of one network where there are several.
 
     Raises:
-        EquipoiseError: As `equipoise.loading.load`.
+        OptionError: If there are.
     """
-    from equipoise.loading import load  # noqa: PLC0415  # loads torch
-
-    find_own_modules()
-    return load(model, weights=weights, device=device, output=output, **said)
-
-
-def read_said(request: ExplainRequest) -> dict[str, Any]:
-    """What a command line says of its network in place of what is known: class names and preprocessing.
-
-    Raises:
-        OptionError: If a list holds no numbers.
-        DescriptionError: If the file of classes is absent, or a value cannot be.
-    """
-    if request.classes is request.size is request.mean is request.std is None:
-        return {}
-    from equipoise.models.description import read_changes, read_classes  # noqa: PLC0415  # loads torch
-
-    table: dict[str, Any] = {}
-    for key, text in (("size", request.size), ("mean", request.mean), ("std", request.std)):
-        if text is not None:
-            values = [read_value(part, None) for part in text.split(",")]
-            if not all(type(value) in {int, float} for value in values):
-                raise OptionError(f"--{key} is {text!r}; give numbers, separated by commas")
-            table[key] = values[0] if key == "size" and len(values) == 1 else values
-    classes = None if request.classes is None else read_classes(Path(request.classes))
-    return {"classes": classes, "changes": read_changes(table, Path("the command line"))}
+    if said.options and len(names) != 1:
+        count = f"{len(names)} are named" if names else "none is named"
+        raise OptionError(
+            f"{', '.join(said.options)} say something of one --model, and {count}; a description, mynet.toml, says it "
+            "of each"
+        )
 
 
 def find_own_modules() -> None:
@@ -214,13 +257,13 @@ def find_own_modules() -> None:
         sys.path.insert(0, here)
 
 
-def read_output(output_of: str | None, options: Sequence[str] = ()) -> int | str | None:
-    """The index or the key that ``--output-of``, or the option ``output``, names.
+def read_output(output_of: str | None, option: str | None = None) -> int | str | None:
+    """The index or the key that ``--output-of``, or else the option ``output``, names.
 
     Raises:
         OptionError: If it is empty.
     """
-    text = _pairs(options).get("output") if output_of is None else output_of
+    text = option if output_of is None else output_of
     if text is None:
         return None
     text = text.strip()

@@ -22,6 +22,7 @@ from equipoise.metrics import smooth
 from equipoise.models import Preprocessing
 from equipoise.models.categories import category_groups
 from equipoise.models.checkpoints import state_checksum
+from equipoise.records import to_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from equipoise.datasets import DataSet
     from equipoise.experiments.model.method_run import MethodRun
     from equipoise.models import ModelSpec
+    from equipoise.models.description import Said
     from equipoise.network import BoundMethod, Network
 
 READOUTS: Registry[Callable[[Tensor], Tensor]] = Registry("readout")
@@ -112,6 +114,15 @@ class Subject:
 
     network: Network
     checksum: str
+
+    @property
+    def identity(self) -> str:
+        """What results depend on: its weights, what it is shown, what its outputs are."""
+        spec = self.spec
+        told = [spec.preprocessing.describe(), spec.task, spec.activation, spec.threshold, spec.classes]
+        picked = self.network.output
+        output = getattr(picked, "__qualname__", picked) if callable(picked) else picked
+        return to_json([self.checksum, told, output], indent=None)
 
     @property
     def name(self) -> str:
@@ -218,10 +229,12 @@ class Lab:
 
     Args:
         device: Where they go; ``None``: the CPU.
+        weights: A file for each; ``None``: their own.
+        said: What is said of each in place of what is known.
     """
 
-    def __init__(self, device: str | None = None) -> None:
-        self._device = device
+    def __init__(self, device: str | None = None, weights: str | None = None, said: Said | None = None) -> None:
+        self._device, self._weights, self._said = device, weights, said
         self._held: Subject | None = None
         self.checksums: dict[str, str] = {}
         """SHA-256 of the weights of every network loaded so far."""
@@ -232,7 +245,8 @@ class Lab:
         Raises:
             EquipoiseError: If there is no such network, or its weights cannot be had.
         """
-        fetch(name)
+        if self._weights is None:
+            fetch(name)
 
     def subject(self, name: str) -> Subject:
         """The network behind a name, or behind ``"package.module:build"``; see `equipoise.loading.load`.
@@ -242,7 +256,7 @@ class Lab:
         """
         if self._held is None or self._held.name != name:
             self._held = None  # the old one goes before the new one comes
-            network = load(name, device=self._device)
+            network = load(name, weights=self._weights, device=self._device, said=self._said)
             network.check()
             self._held = Subject(network, state_checksum(network.module))
             self.checksums[name] = self._held.checksum

@@ -27,6 +27,7 @@ from equipoise.experiments.running.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
 from equipoise.images import one_line
 from equipoise.metrics.catalog import CATALOG
+from equipoise.models.description import Said
 
 if TYPE_CHECKING:
     from equipoise.datasets import DataSet, Sample
@@ -64,6 +65,8 @@ class Plan:
         resume: Go on with what is in ``output``.
         strict: End at the first missing or broken file.
         device: Where the networks run.
+        weights: A file for the network, if there is one alone; ``None``: its own.
+        said: What is said of it in place of what is known.
     """
 
     recipe: Recipe
@@ -73,6 +76,8 @@ class Plan:
     resume: bool = False
     strict: bool = False
     device: str | None = None
+    weights: str | None = None
+    said: Said = field(default_factory=Said)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def run(plan: Plan, observer: Observer | None = None) -> Run:
 class _Runner:
     def __init__(self, plan: Plan, observer: Observer) -> None:
         self.plan, self.recipe, self.observer = plan, plan.recipe, observer
-        self.lab = Lab(plan.device)
+        self.lab = Lab(plan.device, plan.weights, plan.said)
         self.notes: list[str] = list(plan.recipe.notes)
         self.problems: list[str] = []
 
@@ -273,7 +278,7 @@ class _Runner:
             except EquipoiseError as error:
                 self._leave_out(block, one.label, error)
         self.observer.begin(f"{data.name}, {model}", len(units))
-        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.checksum)
+        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.identity)
         methods = {
             one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
             for one in self.recipe.methods
@@ -433,7 +438,7 @@ class _Remembered(Confidence):
         self._observer.begin(f"what {subject.name} is sure of", len(samples))
         for count, sample in enumerate(samples, start=1):
             try:
-                key = digest("confidence", subject.checksum, sample.sha256())
+                key = digest("confidence", subject.identity, sample.sha256())
                 if key not in self._memo:
                     inputs = subject.spec.preprocess(sample.image())[None]
                     sure, top = subject.forward(inputs)[0].softmax(0).max(0)
