@@ -321,7 +321,7 @@ def alone(module: nn.Module, name: str, said: Said) -> Network:
     preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing
     if said.preprocess is None:
         preprocessing, note = found_preprocessing(module)
-        assumed["preprocessing"] = f"{note} (preprocess= sets it)"
+        assumed["preprocessing"] = f"{note} (preprocess=, or --size, --mean and --std, or a description, sets it)"
     else:
         preprocessing = as_preprocessing(said.preprocess)
     network = Network(module, unknown(name, preprocessing), name, said.output, assumed)
@@ -339,7 +339,7 @@ def alone(module: nn.Module, name: str, said: Said) -> Network:
         spec, unsaid = spec_of(module, scores.shape[1], preprocessing, name=name)
         if said.activation is None:
             spec, assumed["activation"] = _found_out(spec, squashing, said)
-    assumed["classes"] = f"{unsaid} (classes= sets them)"
+    assumed["classes"] = f"{unsaid} (classes=, or --classes, or a description, sets them)"
     known = {key: note for key, note in assumed.items() if note}
     return described(replace(network, spec=spec, assumed=known), replace(said, preprocess=None, changes={}))
 

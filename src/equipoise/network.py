@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equipoise import records
 from equipoise.answers import Answers, ScoreOf, answers_of
 from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
-from equipoise.errors import ShapeError, UnsupportedModelError
+from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, make_method
 from equipoise.methods.propagation import Propagation
 from equipoise.methods.reading import Look, Reading
@@ -146,6 +146,11 @@ class Network:
         if self.reads is not None:
             options.setdefault("output", self.reads)
         named = isinstance(method, str)
+        if not named and not callable(method):
+            kind = type(method).__name__
+            raise OptionError(
+                f"a method is one name, or a callable (model, inputs, target), not {kind}; ask one by one"
+            )
         if named:
             known = records.method_options(method)
             if "input_bounds" in known and options.get("profile", known.get("profile")) != "reference":

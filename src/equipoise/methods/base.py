@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry, nearest
 from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module, run
 from equipoise.engine.outputs import Output, check_output_option, pick_output
-from equipoise.errors import NoScoresError, ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.errors import NoScoresError, OptionError, ShapeError, UnknownOptionError, UnsupportedModelError
 from equipoise.methods.reading import Look, Reading, areas, detected, functions_of, only_column
 from equipoise.methods.registering import MethodRegistry
 from equipoise.methods.scores import is_detections
@@ -138,6 +138,10 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     if not isinstance(model, nn.Module):
         raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     if not isinstance(method, str):
+        given: object = method
+        if not callable(given):
+            kind = type(given).__name__
+            raise OptionError(f"a method is one name, or a callable (model, inputs, target), not {kind}")
         if "output" in options:
             model = Picked(model, check_output_option(options.pop("output")))
         return _Function(method, model, options)

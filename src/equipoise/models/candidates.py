@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from equipoise.models.checkpoints import count_channels, count_classes
 from equipoise.models.construction import skeleton
+from equipoise.models.every_source import SOURCES
 from equipoise.models.families import cnn_families, representative
-from equipoise.models.sources import SOURCES
 from equipoise.models.wrappings import COUNTERS, StateDict, bare, below
 
 if TYPE_CHECKING:
