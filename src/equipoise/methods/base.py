@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equipoise._registry import Registry, nearest
 from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module, run
 from equipoise.engine.outputs import Output, check_output_option, pick_output
-from equipoise.errors import NoScoresError, ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.errors import NoScoresError, OptionError, ShapeError, UnknownOptionError, UnsupportedModelError
 from equipoise.methods.reading import Look, Reading, areas, detected, functions_of, only_column
 from equipoise.methods.registering import MethodRegistry
 from equipoise.methods.scores import is_detections
@@ -247,19 +247,25 @@ class _Function:
         return result.detach()
 
 
-def heatmap(attribution: Tensor) -> Tensor:
+def heatmap(attribution: Tensor, *, dims: int = 2) -> Tensor:
     """Sum an attribution over its channels.
 
     Args:
         attribution: ``(..., c, h, w)``, as `attribute` returns it.
+        dims: How many dimensions a map has: 2 of images; 1 of signals ``(..., c, l)``, 3 of volumes
+            ``(..., c, d, h, w)``.
 
     Returns:
-        ``(..., h, w)``: the relevance of each pixel; the total is kept.
+        ``(..., h, w)``, or ``(..., l)``, ``(..., d, h, w)``: the relevance of each pixel; the total is kept.
 
     Raises:
         ShapeError: If there is no channel dimension.
+        OptionError: If ``dims`` is no whole number from 1 on.
     """
-    if not isinstance(attribution, torch.Tensor) or attribution.dim() < 3:
+    if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
+        raise OptionError(f"dims is {dims!r}; a map has 1 (signals), 2 (images) or 3 dimensions (volumes)")
+    if not isinstance(attribution, torch.Tensor) or attribution.dim() <= dims:
         found = tuple(attribution.shape) if isinstance(attribution, torch.Tensor) else type(attribution).__name__
-        raise ShapeError(f"an attribution has shape (..., c, h, w), not {found}")
-    return attribution.sum(dim=-3)
+        space = {1: "l", 2: "h, w", 3: "d, h, w"}.get(dims, f"{dims} dimensions")
+        raise ShapeError(f"an attribution has shape (..., c, {space}), not {found}")
+    return attribution.sum(dim=-1 - dims)
