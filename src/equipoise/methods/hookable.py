@@ -82,7 +82,7 @@ def called(model: nn.Module, image: Tensor, output: Output) -> Counter[str]:
     """How often one forward pass calls each module that captum has a rule for."""
     seen: Counter[str] = Counter()
     handles = [
-        module.register_forward_hook(lambda *_, name=name: seen.update([name]))  # type: ignore[misc]  # of any call
+        module.register_forward_hook(lambda *_, name=name: seen.update([name]))
         for name, module in model.named_modules()
         if type(module) in _KNOWN
     ]

@@ -79,7 +79,7 @@ def attribute_each(
         TargetError: If there are more or fewer targets than images.
     """
     network = python_module(model)
-    pairs: dict[Which, Any] = dict(inputs) if isinstance(inputs, Mapping) else dict(enumerate(inputs))
+    pairs: dict[Which, Any] = dict(_pairs(inputs))
     _check_rows(pairs)
     if wrt is not None:
         return _one(explain, network, inputs, _checked(pairs, wrt), target)
