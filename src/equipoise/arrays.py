@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ _TO_TORCH: Final = {"uint32": "int64", "uint64": "int64", "longdouble": "float64
 _PLAIN: Final = (0.0, 1.0)
 
 
+@runtime_checkable
 class Takes(Protocol):
     """What is asked of a network's preprocessing: `Preprocessing` and `ArrayPreprocessing` have it."""
 

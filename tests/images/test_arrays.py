@@ -118,7 +118,8 @@ class TestDicom:
             return holder
 
         frames = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
-        path = dicom(tmp_path / "a.dcm", frames, PerFrameFunctionalGroupsSequence=[group(2), group(3)])
+        path = dicom(tmp_path / "a.dcm", frames, RescaleSlope=5, RescaleIntercept=0,
+                     PerFrameFunctionalGroupsSequence=[group(2), group(3)])  # fmt: skip
         right = frames * np.array([2.0, 3.0]).reshape(2, 1, 1) + 1
         np.testing.assert_array_equal(read_array(path).numpy(), right)
 
@@ -264,6 +265,8 @@ def test_values_outside_the_range_are_refused():
         ImageError, match=r"from -1000 to 500, and the network takes 0 to 1; set preprocessing.value_range"
     ):
         as_channels(scan, pictures(1))
+    with pytest.raises(ImageError, match=r"from 0\.5 to 2, and"):
+        as_channels(torch.tensor([[0.5, 2.0]]), pictures(1))
     with pytest.raises(ImageError, match="from -1000 to 500"):
         as_channels(scan.to(torch.int16), pictures(1))
     hounsfield = Preprocessing(mean=(0.0,), std=(1.0,), value_range=(-1024.0, 3071.0))

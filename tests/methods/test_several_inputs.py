@@ -208,7 +208,7 @@ def test_the_network_and_the_inputs_stay_as_they_are():
             return self.network(image, depth.mul_(2))
 
     network, inputs = seeded(Writes()), pair()
-    network.train()
+    network.network.one.train()
     kept, modes = [x.clone() for x in inputs], [module.training for module in network.modules()]
     state = {key: one.clone() for key, one in network.state_dict().items()}
     for method in ("ae", "gradient", "rise"):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._registry import nearest
-from equipoise.engine.entrance import aside, native, python_module
+from equipoise.engine.entrance import native, python_module
 from equipoise.errors import NotFiniteError, OptionError, ShapeError, TargetError
 
 Inputs: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
@@ -104,8 +104,7 @@ def _one(explain: Explain, network: nn.Module, inputs: Inputs, which: Which, tar
     opened: Tensor = inputs[which]  # type: ignore[index]  # a place of a tuple or a name of a dict
     parts: list[Map] = []
     for row in range(len(opened)):
-        with aside(opened.device):  # tensors of inference mode cannot be differentiated
-            held = {key: _row(network, one, row) for key, one in _pairs(inputs)}
+        held = {key: _row(network, one, row) for key, one in _pairs(inputs)}
         whole: Inputs = (
             {str(key): one for key, one in held.items()} if isinstance(inputs, Mapping) else (*held.values(),)
         )
@@ -131,7 +130,7 @@ def _row(network: nn.Module, one: Any, row: int) -> Any:
     if not isinstance(one, Tensor) or not one.dim():
         return one
     rows = one[row : row + 1].detach()
-    return (native(network, rows) if rows.is_floating_point() else rows).clone()
+    return native(network, rows) if rows.is_floating_point() else rows
 
 
 def of_image(target: Any, row: int, n: int) -> Any:
