@@ -86,8 +86,17 @@ class Network:
         """
         check_model(python_module(self.module))
 
-    def prepare(self, image: Image.Image) -> Tensor:
-        """A photo as the network takes it: ``(1, c, h, w)``, on its device."""
+    def prepare(self, image: Image.Image | Tensor) -> Tensor:
+        """A photo, or an array ``(c, *space)``, as the network takes it: ``(1, c, *space)``, on its device.
+
+        Raises:
+            ShapeError: If an array does not fit.
+        """
+        if isinstance(image, Tensor):
+            preprocessing = self.spec.preprocessing
+            if isinstance(preprocessing, OwnPreprocessing):
+                raise UnsupportedModelError(f"the preprocessing of {self.spec.name} is a function of a photo")
+            return like_weights(preprocessing.of_array(image).unsqueeze(0), self.module)
         return like_weights(self.spec.preprocess(image).unsqueeze(0), self.module)
 
     def black(self) -> Tensor:
@@ -280,10 +289,12 @@ class BoundMethod:
         else:
             targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
             found = torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
-        if not isinstance(found, Tensor) or found.dim() != 4 or len(found) != len(scores):
+        if not isinstance(found, Tensor) or found.dim() != inputs.dim() or len(found) != len(scores):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            name = self.record["name"]
-            raise ShapeError(f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, h, w)")
+            name, space = self.record["name"], {3: "l", 5: "d, h, w"}.get(inputs.dim(), "h, w")
+            raise ShapeError(
+                f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, {space})"
+            )
         return found.detach()
 
 
