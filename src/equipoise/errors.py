@@ -39,7 +39,7 @@ class NoScoresError(ShapeError):
         result: What it returned, or the part of it that ``output=`` chose.
     """
 
-    def __init__(self, text: str, result: object) -> None:
+    def __init__(self, text: str, result: object = None) -> None:
         super().__init__(text)
         self.result = result
 
