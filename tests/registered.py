@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import equipoise
+from equipoise.methods.propagation import Propagation
 
 CHEAP: dict[str, dict[str, Any]] = {
     "smooth_grad": {"samples": 3}, "integrated_gradients": {"steps": 4}, "occlusion": {"window": 6},
@@ -20,11 +21,7 @@ HOOKS = {"deep_lift", "deep_lift_shap"}
 GRADIENTS = {"gradient", "input_x_gradient", "smooth_grad", "integrated_gradients", "gradient_shap", "deep_lift",
              "deep_lift_shap", "extremal_perturbation"}  # fmt: skip
 """Those that differentiate the network by autograd."""
-TAPE = {
-    "ae", "grad_cam", "grad_cam_plus_plus", "score_cam", "eb", "contrastive_eb", "lrp_composite", "lrp_alpha_beta",
-    "deep_taylor", "contrastive_lrp", "guided_backprop", "full_grad", "rap", "rsp", "agf", "relevance_cam",
-    "deep_lift", "deep_lift_shap",
-}  # fmt: skip
+TAPE = {name for name in EVERY if issubclass(equipoise.METHODS[name], Propagation)} | {"score_cam", *HOOKS}
 """Those that record the forward pass."""
 
 

@@ -1,7 +1,7 @@
 """The methods: each is a starting relevance, a composite of rules and a readout."""
 
-from importlib import import_module as _import_module
-from pkgutil import iter_modules as _iter_modules
+import importlib as _importlib
+import pkgutil as _pkgutil
 
 from equipoise.methods.ae import AttributionEquilibrium as AttributionEquilibrium
 from equipoise.methods.base import METHODS as METHODS
@@ -40,5 +40,5 @@ from equipoise.methods.relevance_cam import RelevanceCAM as RelevanceCAM
 from equipoise.methods.targets import ClassGroup as ClassGroup
 
 # A file in this folder is all that a method needs to be found; the names above are those shown to users.
-for _module in _iter_modules(__path__):
-    _import_module(f"{__name__}.{_module.name}")
+for _module in _pkgutil.iter_modules(__path__):
+    _importlib.import_module(f"{__name__}.{_module.name}")
