@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import equipoise
+from equipoise.methods.propagation import Propagation
 
 CHEAP: dict[str, dict[str, Any]] = {
     "smooth_grad": {"samples": 3}, "integrated_gradients": {"steps": 4}, "occlusion": {"window": 6},
@@ -20,12 +23,33 @@ HOOKS = {"deep_lift", "deep_lift_shap"}
 GRADIENTS = {"gradient", "input_x_gradient", "smooth_grad", "integrated_gradients", "gradient_shap", "deep_lift",
              "deep_lift_shap", "extremal_perturbation"}  # fmt: skip
 """Those that differentiate the network by autograd."""
-TAPE = {
-    "ae", "grad_cam", "grad_cam_plus_plus", "score_cam", "eb", "contrastive_eb", "lrp_composite", "lrp_alpha_beta",
-    "deep_taylor", "contrastive_lrp", "guided_backprop", "full_grad", "rap", "rsp", "agf", "relevance_cam",
-    "deep_lift", "deep_lift_shap",
-}  # fmt: skip
+TAPE = {name for name in EVERY if issubclass(equipoise.METHODS[name], Propagation)} | {"score_cam", *HOOKS}
 """Those that record the forward pass."""
+
+ONE_OF_EACH = ("ae", "gradient", "grad_cam", "lrp_composite", "deep_lift", "occlusion")
+"""The tape, autograd, a map of a layer, a composite of rules, hooks, and forward passes alone."""
+
+
+def spread(methods: Iterable[str], kinds: Iterable[Hashable], each: int = 1, but: Iterable[Any] = ()) -> list[Any]:
+    """Pairs of a method and a kind (of network, of input, ...) for `pytest.mark.parametrize`; most are slow.
+
+    A method goes one of a few ways, and where a kind is read, all that go one way read it alike. So by default every
+    kind is tried by `ONE_OF_EACH`, and every method tries ``each`` of the kinds, neighbors in the list other ones.
+
+    Args:
+        methods: All methods.
+        kinds: All kinds.
+        each: How many kinds every method tries.
+        but: Pairs that are left out.
+    """
+    kinds, left_out = list(kinds), set(but)
+    return [
+        pytest.param(method, kind, marks=() if method in ONE_OF_EACH or asked else pytest.mark.slow)
+        for number, method in enumerate(methods)
+        for place, kind in enumerate(kinds)
+        for asked in [(place - number * each) % len(kinds) < each]
+        if (method, kind) not in left_out
+    ]
 
 
 def explain(method: str, model: nn.Module, x: Tensor, target: Any = 1, **options: Any) -> Any:

@@ -3,7 +3,8 @@
     python tools/method_pages.py
 
 From the texts in tools/texts_*.py, the methods themselves (defaults), benchmarks/results/method_cost.json,
-docs/methods/families.json and classes.json.
+docs/methods/families.json and classes.json. A method without a text has no page, and a page says what was not measured
+yet, so that a new method need not wait for any of it; the slow tests say what is left to do.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from equipoise.records import plain
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "methods"
 TEXTS: dict[str, Text] = texts_propagation.TEXTS | texts_gradient.TEXTS | texts_perturbation.TEXTS
+NOT_YET = "Not measured yet."
 MARK = "<!-- made by tools/method_pages.py; do not edit -->\n"
 
 PAGE = """{mark}# {title}
@@ -118,6 +120,11 @@ def data(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def documented() -> list[str]:
+    """The methods that have a text, and so a page."""
+    return [name for name in METHODS if name in TEXTS]
+
+
 def units(entry: dict[str, Any]) -> float | None:
     """What a method costs on one network; ``None`` if it does not run there."""
     if entry["how"] == "fails":
@@ -133,15 +140,18 @@ def shown(value: float | None) -> str:
 
 
 def costs(name: str) -> dict[str, dict[str, Any]]:
-    """The measured cost of a method by network."""
+    """The measured cost of a method by network; empty if it was not measured yet."""
     models = data(ROOT / "benchmarks" / "results" / "method_cost.json")["models"]
-    return {network: found[name] for network, found in models.items()}
+    return {network: found[name] for network, found in models.items() if name in found}
 
 
 def cost_text(name: str) -> str:
     """The table of the section on cost."""
+    measured = costs(name)
+    if not measured:
+        return NOT_YET
     lines = ["| network | units | how |", "|---|---|---|"]
-    for network, entry in costs(name).items():
+    for network, entry in measured.items():
         how = {"once": "timed once", "fails": "does not run"}.get(entry["how"], "")
         if entry["how"] == "rounds":
             low, high = entry["units"]["quartiles"]
@@ -156,7 +166,9 @@ def cost_text(name: str) -> str:
 
 def families_text(name: str) -> str:
     """Where it runs, in a sentence or a list."""
-    row = data(FOLDER / "families.json")["methods"][name]
+    row = data(FOLDER / "families.json")["methods"].get(name)
+    if row is None:
+        return NOT_YET
     failing = {family: why for family, why in row.items() if why}
     if not failing:
         return f"Runs on a member of each of the {len(row)} [families](families.md)."
@@ -165,14 +177,16 @@ def families_text(name: str) -> str:
 
 
 def median_correlation(name: str) -> float | None:
-    """The middle of the photos' correlations; ``None`` where the method does not run."""
-    found = data(FOLDER / "classes.json")["methods"][name]
+    """The middle of the photos' correlations; ``None`` where the method does not run or was not measured."""
+    found = data(FOLDER / "classes.json")["methods"].get(name)
     return sorted(found["correlation"])[len(found["correlation"]) // 2] if found and found["correlation"] else None
 
 
 def classes_text(name: str) -> str:
     """How much the maps of two classes differ."""
     result = data(FOLDER / "classes.json")
+    if name not in result["methods"]:
+        return NOT_YET
     found, middle = result["methods"][name], median_correlation(name)
     if found is not None and not found["correlation"]:
         return "Not measured, since it runs the network many times."
@@ -225,10 +239,11 @@ def page(name: str) -> str:
 
 
 def index() -> str:
-    """The index: one row per method."""
+    """The index: one row per method that has a page."""
     measured = data(ROOT / "benchmarks" / "results" / "method_cost.json")
     rows = []
-    for name, entry in METHODS.items():
+    for name in documented():
+        entry = METHODS[name]
         numbers = ", ".join(shown(units(found)) for found in costs(name).values())
         middle = median_correlation(name)
         alike = "" if middle is None else f"{middle:.2f}"
@@ -258,7 +273,7 @@ def index() -> str:
 
 def pages() -> dict[str, str]:
     """Every page by its file name."""
-    return {"README.md": index()} | {f"{name}.md": page(name) for name in METHODS}
+    return {"README.md": index()} | {f"{name}.md": page(name) for name in documented()}
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from method_pages import FOLDER, costs, data, median_correlation, shown, units
+from method_pages import FOLDER, costs, data, documented, median_correlation, shown, units
 
 from equipoise.methods import METHODS
 
@@ -92,19 +92,19 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _those(holds: Callable[[str], bool]) -> str:
-    return _listed(name for name in METHODS if holds(name))
+    return _listed(name for name in documented() if holds(name))
 
 
 def worst(name: str) -> float:
-    """The largest cost over the networks where the method runs."""
-    return max(value for found in costs(name).values() if (value := units(found)) is not None)
+    """The largest cost over the networks where the method runs; 0 if it was not measured yet."""
+    return max((value for found in costs(name).values() if (value := units(found)) is not None), default=0.0)
 
 
 def _times() -> str:
     limits = (1, 3, 10, 30, 300, 3000)
     lines, below = [], 0.0
     for limit in limits:
-        names = [name for name in METHODS if below < worst(name) <= limit]
+        names = [name for name in documented() if below < worst(name) <= limit]
         if names:
             row = ", ".join(f"[`{name}`](methods/{name}.md) {shown(worst(name))}" for name in sorted(names, key=worst))
             lines.append(f"| {limit} | {row} |")
@@ -116,11 +116,12 @@ def page() -> str:
     """The page as Markdown."""
     measured = data(FOLDER / "classes.json")
     families = data(FOLDER / "families.json")
-    correlations = {name: value for name in METHODS if (value := median_correlation(name)) is not None}
-    without = [name for name in METHODS if name not in correlations]
+    correlations = {name: value for name in documented() if (value := median_correlation(name)) is not None}
+    without = [name for name in documented() if name not in correlations]
 
-    def everywhere(name: str) -> bool:
-        return not any(families["methods"][name].values())
+    def runs(name: str, *, everywhere: bool) -> bool:
+        row = families["methods"].get(name)  # None: not measured yet
+        return row is not None and everywhere is not any(row.values())
 
     return TEXT.format(
         photos=len(measured["photos"]),
@@ -137,8 +138,8 @@ def page() -> str:
         unsigned=_those(lambda name: not METHODS[name].signed),
         sums="\n".join(f"| [`{name}`](methods/{name}.md) | {what} |" for name, what in SUMS.items()),
         families=len(families["families"]),
-        everywhere=_those(everywhere),
-        somewhere=_those(lambda name: not everywhere(name)),
+        everywhere=_those(lambda name: runs(name, everywhere=True)),
+        somewhere=_those(lambda name: runs(name, everywhere=False)),
         no_gradient=_listed(NO_GRADIENT),
     )
 

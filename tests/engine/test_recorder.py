@@ -356,7 +356,7 @@ def test_threads_share_a_model():
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-def test_memory_does_not_grow_over_200_calls():
+def test_memory_does_not_grow_from_call_to_call():
     model, x = make(Residual, n=1, dtype=torch.float32)
 
     def tensors():
@@ -367,11 +367,11 @@ def test_memory_does_not_grow_over_200_calls():
     for _ in range(3):
         equipoise.attribute(model, x)
     before = tensors()
-    for _ in range(200):
+    for _ in range(60):
         equipoise.attribute(model, x)
     after = tensors()
     assert after[0] <= before[0]
-    assert after[1] <= before[1] + 50
+    assert after[1] <= before[1] + 15  # less than one thing in four calls
 
 
 def test_a_call_knows_its_module_and_line():

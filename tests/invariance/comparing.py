@@ -203,19 +203,20 @@ class Study:
         with torch.no_grad():
             self.logits = self.model(self.images)
 
-    def examine(self, spelling: str, *, alone: Iterable[str] = TOGETHER) -> Row:
+    def examine(self, spelling: str, *, alone: Iterable[str] = TOGETHER, methods: Iterable[str] | None = None) -> Row:
         """Compare one spelling with the base.
 
         Args:
             spelling: Its name.
             alone: The methods that explain an image alone, too.
+            methods: Which of the study's methods are asked; ``None``: all.
         """
-        return self._row(spelling, self.family.network(spelling, self.dtype), alone)
+        return self._row(spelling, self.family.network(spelling, self.dtype), alone, methods)
 
-    def exported(self) -> Row:
+    def exported(self, methods: Iterable[str] = FEW) -> Row:
         """Compare what ``torch.export`` makes of the base spelling: its calls in torch's own small vocabulary."""
         program = torch.export.export(self.model, (self.images,))
-        return self._row(EXPORTED, program.module(), (), FEW)  # others change the batch, which the export fixed
+        return self._row(EXPORTED, program.module(), (), methods)  # others change the batch, which the export fixed
 
     def _row(self, spelling: str, model: nn.Module, alone: Iterable[str], methods: Iterable[str] | None = None) -> Row:
         with torch.no_grad():

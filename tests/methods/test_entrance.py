@@ -17,7 +17,7 @@ from equipoise.errors import (
     ShapeError,
     UnsupportedModelError,
 )
-from registered import CHEAP, EVERY, explain, images, network
+from registered import CHEAP, EVERY, explain, images, network, spread
 
 every = pytest.mark.parametrize("method", EVERY)
 
@@ -108,8 +108,7 @@ TRAINING = {
 }  # fmt: skip
 
 
-@every
-@pytest.mark.parametrize("kind", TRAINING)
+@pytest.mark.parametrize(("method", "kind"), spread(EVERY, TRAINING, each=2))
 def test_train_mode_is_refused_and_changes_no_buffer(method, kind):
     model = network(TRAINING[kind])
     model[1].train()

@@ -21,6 +21,7 @@ from helpers import (
     make,
     relative_error,
 )
+from registered import spread
 
 # Every method of this kind, with options that keep it cheap.
 CHEAP = {
@@ -38,8 +39,7 @@ REFUSES = {
     ("deep_lift", Functional), ("deep_lift_shap", Functional), ("extremal_perturbation", OneDimensional),
     ("extremal_perturbation", ThreeDimensional),
 }  # fmt: skip
-PAIRS = [(method, network) for method in CHEAP for network in NETWORKS if (method, network) not in REFUSES]
-pairs = pytest.mark.parametrize(("method", "network"), PAIRS)
+pairs = pytest.mark.parametrize(("method", "network"), spread(CHEAP, NETWORKS, each=2, but=REFUSES))
 every = pytest.mark.parametrize("method", CHEAP)
 
 

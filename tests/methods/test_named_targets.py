@@ -9,6 +9,7 @@ from equipoise import records, targets
 from equipoise.errors import EquipoiseError, ShapeError, TargetError
 from equipoise.methods.reading import Reading, areas, class_scores
 from equipoise.methods.scores import SCORES
+from registered import spread
 
 CLASSES = 4
 OPTIONS = {
@@ -128,8 +129,7 @@ FROM_A_MAP = {"ae", "grad_cam", "grad_cam_plus_plus", "score_cam", "relevance_ca
 LOUD = ("contrastive LRP contrasts a class", "AGF starts from one class", "does not lead to the contrast layer")
 
 
-@pytest.mark.parametrize("method", equipoise.METHODS.names())
-@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize(("method", "kind"), spread(equipoise.METHODS.names(), DENSE, each=2))
 def test_a_class_for_each_pixel(method, kind):
     """A function of the raw output gets the map of the network that returns its value; or is refused by name."""
     target, value = DENSE[kind]
@@ -244,7 +244,14 @@ def test_a_box_of_torchvisions_detectors_is_explained():
 
     torch.manual_seed(0)
     network = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
-        weights=None, weights_backbone=None, num_classes=3, min_size=64, box_score_thresh=0.0, box_detections_per_img=3
+        weights=None,
+        weights_backbone=None,
+        num_classes=3,
+        min_size=64,
+        box_score_thresh=0.0,
+        box_detections_per_img=3,
+        rpn_pre_nms_top_n_test=20,
+        rpn_post_nms_top_n_test=10,
     ).eval()
     x = torch.rand(1, 3, 64, 64)
     box = network(x)[0]["boxes"][0].tolist()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from equipoise.errors import EquipoiseError, UnsupportedModelError
-from registered import EVERY, GRADIENTS, TAPE, explain, images
+from registered import EVERY, GRADIENTS, TAPE, explain, images, spread
 
 every = pytest.mark.parametrize("method", EVERY)
 
@@ -74,8 +74,7 @@ HIDING = {
 }
 
 
-@every
-@pytest.mark.parametrize("how", HIDING)
+@pytest.mark.parametrize(("method", "how"), spread(EVERY, HIDING, each=2))
 def test_the_map_is_that_of_the_same_function_written_openly(method, how):
     x = images()
     expected = explain(method, Frozen().eval(), x)
@@ -85,8 +84,7 @@ def test_the_map_is_that_of_the_same_function_written_openly(method, how):
     assert torch.is_grad_enabled()
 
 
-@every
-@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "detach"])
+@pytest.mark.parametrize(("method", "how"), spread(EVERY, ["no_grad", "inference_mode", "detach"]))
 def test_nothing_of_it_is_left_and_the_callers_modes_do_not_matter(method, how):
     x = images()
     model = Frozen(HIDING[how]).eval()

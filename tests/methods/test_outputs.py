@@ -10,7 +10,7 @@ from torch import nn
 import equipoise
 from equipoise.engine.outputs import pick_output
 from equipoise.errors import OptionError, ShapeError
-from registered import EVERY, explain, images
+from registered import EVERY, explain, images, spread
 
 every = pytest.mark.parametrize("method", EVERY)
 Fields = namedtuple("Fields", "features logits")  # noqa: PYI024
@@ -77,8 +77,7 @@ REFUSED = {
 }
 
 
-@every
-@pytest.mark.parametrize("kind", TAKEN)
+@pytest.mark.parametrize(("method", "kind"), spread(EVERY, TAKEN, each=2))
 def test_what_is_taken(method, kind):
     wrap, output = TAKEN[kind]
     expected = explain(method, Net(), images())
@@ -87,8 +86,7 @@ def test_what_is_taken(method, kind):
     assert bound.output is output
 
 
-@every
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize(("method", "kind"), spread(EVERY, REFUSED, each=2))
 def test_what_is_refused(method, kind):
     wrap, words = REFUSED[kind]
     with pytest.raises(ShapeError, match=words):

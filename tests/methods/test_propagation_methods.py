@@ -12,6 +12,7 @@ from equipoise.errors import LayerError, OptionError, TargetError, UnknownNameEr
 from equipoise.methods.lrp import COMPOSITES, LayerRules
 from equipoise.methods.propagation import Propagation
 from helpers import NETWORKS, Plain, Residual, golden_image, golden_network, make, relative_error
+from registered import spread
 
 OURS = [name for name, entry in equipoise.METHODS.items() if isinstance(entry, type) and issubclass(entry, Propagation)]
 CONSERVING = {
@@ -25,8 +26,7 @@ def test_the_list_is_what_the_paper_compares():
             "contrastive_eb", "deep_taylor"} <= set(OURS)  # fmt: skip
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("method", OURS)
+@pytest.mark.parametrize(("method", "network"), spread(OURS, NETWORKS, each=2))
 def test_every_method_on_every_network(method, network):
     model, x = make(network, n=2)
     entry = equipoise.METHODS[method]

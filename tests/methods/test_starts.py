@@ -12,6 +12,7 @@ import equipoise
 from equipoise.errors import TargetError
 from equipoise.methods import METHODS
 from equipoise.methods.targets import ClassGroup
+from registered import spread
 
 CLASSES = 4
 SMALL = {
@@ -74,8 +75,7 @@ def alike(a: Tensor, b: Tensor) -> float:
     return min(1.0 if torch.equal(x, y) else float(torch.corrcoef(torch.stack([x, y]))[0, 1]) for x, y in rows)
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize(("method", "head"), spread(METHODS.names(), HEADS, each=2))
 def test_a_constant_added_to_all_logits_turns_no_map_over(method, head):
     x, options = images(), SMALL.get(method, {})
     before = equipoise.attribute(network(head), x, 1, method=method, **options)
@@ -86,7 +86,7 @@ def test_a_constant_added_to_all_logits_turns_no_map_over(method, head):
             assert alike(before, after) > 0.99, (constant, type(model).__name__)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     method=st.sampled_from([name for name in METHODS.names() if hasattr(METHODS[name], "explain_trace")]),
     head=st.sampled_from(sorted(HEADS)),
@@ -143,8 +143,7 @@ ENDS = {
 ON_THE_TAPE = [name for name in METHODS.names() if hasattr(METHODS[name], "explain_trace")]
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("method", ON_THE_TAPE)
+@pytest.mark.parametrize(("method", "end"), spread(ON_THE_TAPE, ENDS))
 def test_relevance_starts_before_a_squashing(method, end):
     x = images()
     squashed = nn.Sequential(*network("linear"), ENDS[end]()).eval()

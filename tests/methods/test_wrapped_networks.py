@@ -10,7 +10,7 @@ from torch import nn
 
 import equipoise
 from equipoise.errors import EquipoiseError, LayerError, NetworkError
-from registered import EVERY, HOOKS, explain, images, network
+from registered import EVERY, HOOKS, explain, images, network, spread
 
 every = pytest.mark.parametrize("method", EVERY)
 LAYERED = [m for m in EVERY if "layer" in inspect.signature(equipoise.METHODS[m]).parameters]
@@ -53,8 +53,7 @@ WRAPPED = {
 }
 
 
-@every
-@pytest.mark.parametrize("how", WRAPPED)
+@pytest.mark.parametrize(("method", "how"), spread(EVERY, WRAPPED, each=2))
 def test_wrapping_changes_no_map(method, how):
     model, x = WRAPPED[how](), images()
     expected = explain(method, network(), x)

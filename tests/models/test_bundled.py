@@ -63,19 +63,23 @@ def test_recognizes_photographs(loaded):
     assert top(loaded, Image.fromarray(data.coffee())) == [loaded[1].class_index("espresso")]
 
 
+# Of all photos 270 are right (88.2 %) when measured; with torch's own padding or epsilon 256 and 264. Of every third
+# 91 of 102; with torch's epsilon 88.
 @pytest.mark.data
-def test_accuracy_on_imagenet_samples(loaded):
-    """270 of 306 right (88.2 %) when measured; with torch's own padding or epsilon 256 and 264."""
+@pytest.mark.parametrize(("which", "least"), [
+    (slice(1, None, 3), 90), pytest.param(slice(None), 267, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_accuracy_on_imagenet_samples(loaded, which, least):
     folder = Path(os.environ.get("EQUIPOISE_DATA", "")) / "imagenet"
     if "EQUIPOISE_DATA" not in os.environ or not folder.is_dir():
         pytest.skip("EQUIPOISE_DATA names no folder with imagenet/")
     right = 0
     manifest = json.loads((folder / "manifest.json").read_text())
-    for record in manifest:
+    for record in manifest[which]:
         with Image.open(folder / record["file"]) as image:
             right += top(loaded, image) == [record["label"]]
     assert len(manifest) == 306
-    assert right >= 267
+    assert right >= least
 
 
 def test_its_own_file_can_be_given(loaded):

@@ -44,10 +44,22 @@ QUICK = (
 )
 TORCHVISION = [f for f in cnn_families() if f.startswith("torchvision/")]
 TIMM = [f for f in cnn_families() if f.startswith("timm/")]
-# Larger networks of blocks that the quick ones have as well.
-LARGE = ("torchvision/vgg11_bn", "torchvision/wide_resnet50_2", "torchvision/efficientnet_v2_s")
-QUICK_NETWORKS = [representative(f) for f in (*TORCHVISION, *QUICK)]
-QUICK_NETWORKS += [name for name in coverage_tool.VARIANTS if name not in LARGE]
+# Larger networks of blocks that the quick ones have as well, which stand behind them.
+LARGE = (
+    "torchvision/convnext_tiny",  # timm/test_convnext
+    "torchvision/efficientnet_b0",  # timm's
+    "torchvision/efficientnet_v2_s",
+    "torchvision/inception_v3",  # torchvision/googlenet
+    "torchvision/mnasnet0_5",  # torchvision/mobilenet_v2
+    "torchvision/mobilenet_v3_large",  # torchvision/mobilenet_v3_small
+    "torchvision/regnet_x_400mf",  # torchvision/regnet_y_400mf, timm/regnetx_002
+    "torchvision/resnext50_32x4d",  # torchvision/resnet18, regnet_y_400mf (groups)
+    "torchvision/vgg11",  # torchvision/alexnet
+    "torchvision/vgg11_bn",
+    "torchvision/wide_resnet50_2",
+)
+_OF_ALL_KINDS = [*(representative(f) for f in (*TORCHVISION, *QUICK)), *coverage_tool.VARIANTS]
+QUICK_NETWORKS = [name for name in _OF_ALL_KINDS if name not in LARGE]
 SLOW_NETWORKS = [*(representative(f) for f in TIMM if f not in QUICK), *LARGE]
 
 
@@ -78,7 +90,7 @@ def test_suite_names_only_families_that_exist() -> None:
     assert set(QUICK) <= set(TIMM)
     networks = {*QUICK_NETWORKS, *SLOW_NETWORKS}
     assert networks == {representative(f) for f in cnn_families()} | set(coverage_tool.VARIANTS)
-    assert set(SIZES) <= networks
+    assert set(SIZES) | set(LARGE) <= networks
 
 
 @pytest.mark.parametrize("name", ["swin_t", "timm/vit_tiny_patch16_224", "timm/mixer_s16_224"])

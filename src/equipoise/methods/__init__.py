@@ -1,5 +1,8 @@
 """The methods: each is a starting relevance, a composite of rules and a readout."""
 
+import importlib as _importlib
+import pkgutil as _pkgutil
+
 from equipoise.methods.ae import AttributionEquilibrium as AttributionEquilibrium
 from equipoise.methods.base import METHODS as METHODS
 from equipoise.methods.base import Attributor as Attributor
@@ -35,3 +38,7 @@ from equipoise.methods.relative import RAP as RAP
 from equipoise.methods.relative import RSP as RSP
 from equipoise.methods.relevance_cam import RelevanceCAM as RelevanceCAM
 from equipoise.methods.targets import ClassGroup as ClassGroup
+
+# A file in this folder is all that a method needs to be found; the names above are those shown to users.
+for _module in _pkgutil.iter_modules(__path__):
+    _importlib.import_module(f"{__name__}.{_module.name}")

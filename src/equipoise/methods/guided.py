@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace, check_images
-from equipoise.engine.canonical import distinct, places, source_of_views
-from equipoise.engine.channels import channel_axis
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
@@ -21,6 +18,7 @@ from equipoise.methods.layers import map_dims
 from equipoise.methods.propagation import Propagation, one_hot
 from equipoise.methods.readouts import map_size, resize
 from equipoise.methods.targets import Targets
+from equipoise.rules.full_grad import BiasTerm
 from equipoise.rules.gradient import GRADIENT, Derivative
 from equipoise.rules.guided import Guided
 
@@ -141,44 +139,9 @@ class _BiasTerms(Composite):
     found: list[Tensor] = field(default_factory=list)
 
     def rule_for(self, step: Step) -> Rule:
-        call = step.call
+        call, derivative = step.call, GRADIENT.rule_for(step)
         biased = call.kind is OpKind.LINEAR or call.kind is OpKind.NORM
-        return _BiasTerm(self.found) if biased and len(call.inputs) == 1 else GRADIENT.rule_for(step)
-
-
-@dataclass(frozen=True)
-class _BiasTerm:
-    found: list[Tensor]
-
-    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
-        arrived = relevance[0]
-        check_images(step.trace, *step.call.outputs)
-        if arrived is not None:
-            (bias,) = step.run([torch.zeros_like(step.data())])
-            bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
-            if bool(bias.any()):
-                self.found.append(_on_map(arrived.value * bias, step))
-        return GRADIENT.rule_for(step)(step, relevance)
-
-
-def _on_map(term: Tensor, step: Step) -> Tensor:
-    """A norm's term ``(k, n, *shape)`` on the map that its input is a view of, such as tokens of a map."""
-    value = step.call.inputs[0]
-    source = source_of_views(value)
-    alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
-    out = step.call.outputs[0]
-    as_it_is = channel_axis(out) == 1 and len(value.shape) >= len(source.shape)
-    if step.call.kind is not OpKind.NORM or as_it_is:
-        return term
-    if source is value or not alike or source.shape[0] != step.n:
-        return term.movedim(1 + channel_axis(out), 2)
-    found = places(value, source, step.n)
-    if found is None or distinct(found) != found.numel():
-        return term
-    flat = per_sample(term, step.n)
-    moved = torch.empty_like(flat)
-    moved[..., (found.flatten() - 1).to(flat.device)] = flat
-    return moved.reshape(len(term), *source.shape)
+        return BiasTerm(self.found, derivative) if biased and len(call.inputs) == 1 else derivative
 
 
 def _unfolded(term: Tensor, n: int) -> Tensor:

@@ -1,0 +1,62 @@
+"""Full gradients (Srinivas & Fleuret 2019, *Full-gradient representation*), the bias terms of Eq. 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equipoise.engine import OpKind, check_images
+from equipoise.engine.canonical import distinct, places, source_of_views
+from equipoise.engine.channels import channel_axis
+from equipoise.engine.numerics import per_sample
+from equipoise.engine.relevance import Relevance
+from equipoise.engine.rule import Rule, Step
+
+
+@dataclass(frozen=True)
+class BiasTerm:
+    """A layer with a bias leaves ``b * gradient`` behind; the gradient itself goes on as it came.
+
+    A layer's bias is what it makes of zeros, so a batch norm has one, too.
+
+    Attributes:
+        found: Where the terms are left, the last layer's first: ``(k, n, c, *positions)``.
+        derivative: How the gradient goes on.
+    """
+
+    found: list[Tensor]
+    derivative: Rule
+
+    def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
+        """See `Rule`."""
+        arrived = relevance[0]
+        check_images(step.trace, *step.call.outputs)
+        if arrived is not None:
+            (bias,) = step.run([torch.zeros_like(step.data())])
+            bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
+            if bool(bias.any()):
+                self.found.append(_on_map(arrived.value * bias, step))
+        return self.derivative(step, relevance)
+
+
+def _on_map(term: Tensor, step: Step) -> Tensor:
+    """A norm's term ``(k, n, *shape)`` on the map that its input is a view of, such as tokens of a map."""
+    value = step.call.inputs[0]
+    source = source_of_views(value)
+    alike = torch.Size(value.shape).numel() == torch.Size(source.shape).numel()
+    out = step.call.outputs[0]
+    as_it_is = channel_axis(out) == 1 and len(value.shape) >= len(source.shape)
+    if step.call.kind is not OpKind.NORM or as_it_is:
+        return term
+    if source is value or not alike or source.shape[0] != step.n:
+        return term.movedim(1 + channel_axis(out), 2)
+    found = places(value, source, step.n)
+    if found is None or distinct(found) != found.numel():
+        return term
+    flat = per_sample(term, step.n)
+    moved = torch.empty_like(flat)
+    moved[..., (found.flatten() - 1).to(flat.device)] = flat
+    return moved.reshape(len(term), *source.shape)
