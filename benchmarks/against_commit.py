@@ -77,6 +77,8 @@ class Worker:
         """End the process."""
         if self.process.stdin is not None:
             self.process.stdin.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.process.wait()
 
 

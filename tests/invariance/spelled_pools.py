@@ -308,6 +308,35 @@ def _lines(size: int, like: Tensor) -> Tensor:
     return F.interpolate(eye[None], scale_factor=2, mode="linear")[0].t()
 
 
+def _chosen(p, x):
+    return x, p.mask
+
+
+CHOSEN = Family(
+    "a sum over fixed positions", MEANS, build=lambda: Weights(mask=nn.Buffer(torch.arange(80).view(8, 10) % 3 > 0)),
+    given=_chosen, frame=HEAD,
+    base=lambda x, m: (x * m.to(x.dtype)).sum((2, 3)),
+    spellings={
+        "a mask": lambda x, m: (x * m).sum((2, 3)),
+        "mask first": lambda x, m: torch.mul(m, x).sum((2, 3)),
+        "mask, expanded": lambda x, m: (x * m.expand_as(x)).sum((-1, -2)),
+        "whole numbers": lambda x, m: (x * m.long()).sum((2, 3)),
+        "bytes": lambda x, m: (x * m.to(torch.uint8)).sum(dim=(2, 3)),
+        "a float32 constant": lambda x, m: (x * m.to(torch.float32)).sum((2, 3)),
+        "a float64 constant": lambda x, m: (x * m.to(torch.float64)).sum((2, 3)).to(x.dtype),
+        "mean times the size": lambda x, m: (x * m).mean((2, 3)) * 80,
+        "flattened": lambda x, m: (x.flatten(2) * m.flatten()).sum(-1),
+        "masked_fill": lambda x, m: x.masked_fill(~m, 0.0).sum((2, 3)),
+        "where": lambda x, m: torch.where(m, x, 0.0).sum((2, 3)),
+        "picked positions": lambda x, m: x[..., m].sum(-1),
+        "picked positions, a mean": lambda x, m: x[:, :, m].mean(2) * 53,
+        "einsum": lambda x, m: torch.einsum("nchw,hw->nc", x, m.to(x.dtype)),
+        "matmul": lambda x, m: x.flatten(2) @ m.flatten().to(x.dtype),
+        "tensordot": lambda x, m: torch.tensordot(x, m.to(x.dtype), 2),
+    },
+)  # fmt: skip
+
+
 POOLS = (*POOL, *OVERLAPPING, *PYRAMID, *GLOBAL, *WINNER, CHOICE, *THREE_WINNERS, RECTIFIED_WINNER, LOSER, AVERAGE,
-         AVERAGE_CELLS, AVERAGE_OVERLAPPING, UP, BILINEAR)  # fmt: skip
+         AVERAGE_CELLS, AVERAGE_OVERLAPPING, UP, BILINEAR, CHOSEN)  # fmt: skip
 assert all(family.frame is not BLOCK or family.out == 8 for family in POOLS)

@@ -70,7 +70,6 @@ REFUSED = {
     "nothing": (lambda f, _y: (f[:, :, None],), "none of it"),
     "empty": (lambda _f, _y: (), "nothing"),
     "text": (lambda _f, _y: "no", "str, not logits"),
-    "a map": (lambda _f, y: y[:, :, None, None], r"\(2, 4, 1, 1\).*output="),
     "whole numbers": (lambda _f, y: y.argmax(1), "int64"),
     "one number": (lambda _f, y: y.mean(), "one row for each image"),
     "squeezed": (lambda _f, y: y[0], "one row for each image"),

@@ -5,18 +5,19 @@ Every method passes here, whether it follows the signal on the tape, by autograd
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakIdKeyDictionary
 
 from equipoise.engine.outputs import Output, pick_output
+from equipoise.engine.remembered import Remembered
 from equipoise.engine.watch import Follow, Watch
 from equipoise.errors import (
     EquipoiseError,
@@ -53,9 +54,9 @@ def check_model(model: nn.Module) -> None:
         UnsupportedModelError: If it is quantized.
         NotFiniteError: If a weight is NaN or infinite.
     """
-    check_mode(model)
-    _check_quantized(model)
-    check_weights(model)
+    modules = list(model.named_modules())
+    _check_modes(modules)
+    _check_weights(modules)
 
 
 def check_mode(model: nn.Module) -> None:
@@ -64,7 +65,11 @@ def check_mode(model: nn.Module) -> None:
     Raises:
         ModelModeError: If a dropout, a normalization with statistics or the like is in train mode.
     """
-    for name, module in model.named_modules():
+    _check_modes(model.named_modules())
+
+
+def _check_modes(modules: Iterable[tuple[str, nn.Module]]) -> None:
+    for name, module in modules:
         if module.training and _moody(module):
             kind = getattr(module, "original_name", type(module).__name__)
             raise ModelModeError(
@@ -89,65 +94,62 @@ def _moody(module: nn.Module) -> bool:
     return False
 
 
-def _check_quantized(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        known = type(module).__module__.startswith(_QUANTIZED)
-        held = [tensor for tensor in module.parameters(recurse=False) if _quantized(tensor)]
-        held += [tensor for tensor in module.buffers(recurse=False) if tensor.is_quantized]
-        if known or held:
-            raise UnsupportedModelError(
-                f"{name or 'the model'} ({type(module).__name__}) is quantized, which no method explains; "
-                "pass the floating-point network it was made from"
-            )
+_SOUND = Remembered()
+"""Weights that were looked at and found sound."""
 
 
-def _quantized(weight: Tensor) -> bool:
-    return weight.is_quantized or not (weight.is_floating_point() or weight.is_complex())
-
-
-_FINITE: WeakIdKeyDictionary = WeakIdKeyDictionary()
-"""Weights that were finite, and their version and address then."""
-
-
-def check_weights(model: nn.Module, *, anew: bool = False) -> None:
-    """Refuse weights that are NaN or infinite; those seen before are looked at again when they have changed.
+def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
+    """Refuse quantized networks, and weights that are NaN or infinite.
 
     Args:
-        model: The network.
-        anew: Whether to look at every weight.
+        modules: Every module of the network, by name.
+        anew: Whether to look again at what was found sound and has not changed.
 
     Raises:
-        NotFiniteError: If one is; the text says which.
+        UnsupportedModelError: If a module or a weight is quantized.
+        NotFiniteError: If a weight is NaN or infinite; the text says which.
     """
-    for module_name, module in model.named_modules():
-        held = [(name, tensor, False) for name, tensor in module.named_parameters(recurse=False)]
-        norm = isinstance(module, nn.modules.batchnorm._NormBase)
+    for name, module in modules:
+        if type(module).__module__.startswith(_QUANTIZED):
+            _refuse_quantized(name, module)
+        for held in (module._parameters, module._buffers):
+            for key, tensor in held.items():
+                if tensor is not None and (anew or tensor not in _SOUND):
+                    _check_weight(name, module, key, tensor)
+
+
+def _check_weight(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:
+    full = f"{module_name}.{name}" if module_name else name
+    if nn.parameter.is_lazy(tensor):
+        raise ModelModeError(f"the weight {full} has no values yet; run the model once, then call model.eval()")
+    parameter = isinstance(tensor, nn.Parameter)
+    numbers = tensor.is_floating_point() or tensor.is_complex()
+    if tensor.is_quantized or (parameter and not numbers):
+        _refuse_quantized(module_name, module)
+    if tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta:
         # a buffer may hold -inf on purpose, as a mask does
-        held += [(name, tensor, not norm) for name, tensor in module.named_buffers(recurse=False)]
-        for name, tensor, may_be_infinite in held:
-            full = f"{module_name}.{name}" if module_name else name
-            if nn.parameter.is_lazy(tensor):
-                raise ModelModeError(f"the weight {full} has no values yet; run the model once, then call model.eval()")
-            if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_meta:
-                continue
-            state = None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
-            if not anew and state is not None and tensor in _FINITE and _FINITE[tensor] == state:
-                continue
-            wrong = _what_is_wrong(tensor, may_be_infinite=may_be_infinite)
-            if wrong is not None:
-                raise NotFiniteError(f"the weight {full} holds {wrong}; no map can be made of it: mend the checkpoint")
-            if state is not None:
-                _FINITE[tensor] = state
+        mask = not parameter and not isinstance(module, nn.modules.batchnorm._NormBase)
+        wrong = _what_is_wrong(tensor, may_be_infinite=mask)
+        if wrong is not None:
+            raise NotFiniteError(f"the weight {full} holds {wrong}; no map can be made of it: mend the checkpoint")
+    _SOUND.add(tensor)
+
+
+def _refuse_quantized(name: str, module: nn.Module) -> None:
+    raise UnsupportedModelError(
+        f"{name or 'the model'} ({type(module).__name__}) is quantized, which no method explains; "
+        "pass the floating-point network it was made from"
+    )
 
 
 def _what_is_wrong(tensor: Tensor, *, may_be_infinite: bool = False) -> str | None:
     if not tensor.numel():
         return None
     with torch.inference_mode(mode=False), torch.no_grad():
-        ends = torch.stack(torch.aminmax(tensor.detach()))  # NaN comes through both
-        if bool(ends.isnan().any()):
-            return "nan"
-        return None if may_be_infinite or bool(ends.isfinite().all()) else "inf"
+        low, high = (float(end) for end in torch.aminmax(tensor.detach()))  # NaN comes through both
+    if math.isnan(low) or math.isnan(high):
+        return "nan"
+    return "inf" if not may_be_infinite and (math.isinf(low) or math.isinf(high)) else None
 
 
 def check_pixels(images: Tensor) -> None:
@@ -164,13 +166,13 @@ def check_pixels(images: Tensor) -> None:
 
 
 def check_scores(model: nn.Module, logits: Tensor) -> None:
-    """Where scores are NaN or infinite, look for such a weight anew: `check_weights` sees no write by ``.data``.
+    """Where scores are NaN or infinite, look for such a weight anew: a first look sees no write by ``.data``.
 
     Raises:
         NotFiniteError: If there is one; the text says which.
     """
     if _what_is_wrong(logits) is not None:
-        check_weights(model, anew=True)
+        _check_weights(model.named_modules(), anew=True)
 
 
 def native(model: nn.Module, images: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ class OpKind(enum.Enum):
     IDENTITY = "identity"
     MATMUL = "matrix product of two signals"
 
+    # There is one of each: enum's own hash is a call of Python for each look into a set, of which there are thousands.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -123,7 +126,10 @@ def plain_name(function: Callable[..., Any]) -> str:
 
 def is_operator(function: Callable[..., Any]) -> bool:
     """Whether a callable is one of `torch.ops`, whose arguments stand in the order of its schema."""
-    return isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket)  # noqa: SLF001  # no public name
+    return isinstance(function, _OPERATORS)
+
+
+_OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)  # noqa: SLF001  # no public name
 
 
 def is_in_place(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

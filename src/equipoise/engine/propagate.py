@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equipoise._typing import Float
 from equipoise.engine.canonical import open_at
-from equipoise.engine.numerics import per_sample
+from equipoise.engine.numerics import per_sample, working_dtype
 from equipoise.engine.relevance import Relevance
 from equipoise.engine.rule import Composite, Step, describe
 from equipoise.engine.sites import Site
@@ -136,8 +136,8 @@ def propagate(
                 for value, relevance in zip(call.inputs, passed, strict=True):
                     if relevance is not None:
                         target = collected if value in ends else pending
-                        known = target.get(value)
-                        target[value] = relevance if known is None else known + relevance
+                        known, new = target.get(value), relevance.of_dtype(working_dtype(value.dtype))
+                        target[value] = new if known is None else known + new
                 del arriving, passed
             if release:
                 for value in call.inputs:

@@ -1,8 +1,8 @@
 """Writing the tape: a forward pass of an unmodified network, watched.
 
-A `TorchFunctionMode` sees each torch call, runs it as it is (so the result is bit-equal to a plain
-pass) and appends an `OpCall` to the `Trace`. Propagation then walks the tape backwards; no hook on
-the model, no autograd graph and no rewritten module is involved.
+A `Watch` sees each torch call and hands it on here, where it is run as it is (so the result is
+bit-equal to a plain pass) and an `OpCall` is appended to the `Trace`. Propagation then walks the tape
+backwards; no hook on the model, no autograd graph and no rewritten module is involved.
 
 In-place operations really happen in place. Before one does, values that the tape still needs are
 copied, and the tensor object is bound to a new `Value`. So ``y.add_(x)`` is right whether or not its
@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from equipoise.engine.aliases import Writes
 from equipoise.engine.canonical import canonicalize
@@ -92,32 +91,34 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         recorder.take(getattr(output, "constants", ()))
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
-        stack.enter_context(recorder)
-        logits = run(model, recorder.image, output, follow="tape")
+        logits = run(model, recorder.image, output, follow=recorder.write)
     trace = recorder.finish(logits)
     check_scores(model, trace.logits)
     return trace
 
 
-def _constants(model: nn.Module) -> Iterator[Tensor]:
-    """Every tensor that belongs to the model: parameters, buffers and plain attributes."""
-    yield from model.parameters()
-    yield from model.buffers()
-    for module in model.modules():
-        yield from tensors_in([item for key, item in vars(module).items() if key not in _MODULE_FIELDS])
+def _constants(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
+    """Every tensor that belongs to modules: parameters, buffers and plain attributes."""
+    for module in modules:
+        for held in (module._parameters, module._buffers):
+            yield from (tensor for tensor in held.values() if tensor is not None)
+        for key, item in vars(module).items():
+            if key not in _MODULE_FIELDS and type(item) not in _HOLD_NOTHING:
+                yield from tensors_in(item)
 
 
 _MODULE_FIELDS = frozenset(vars(nn.Module()))
+_HOLD_NOTHING = frozenset({int, float, bool, str, type(None)})
 
 
-class _Recorder(TorchFunctionMode):
-    """The mode itself; lives for one forward pass, in one thread."""
+class _Recorder:
+    """What writes; lives for one forward pass, in one thread."""
 
     def __init__(self, model: nn.Module, inputs: Tensor, keep: frozenset[OpKind]) -> None:
-        super().__init__()
         self.image = inputs.detach().clone()
         self._keep = keep
-        self._modules = {id(module): name for name, module in model.named_modules()}
+        modules = list(model.named_modules())
+        self._modules = {id(module): name for name, module in modules}
         self._thread = threading.get_ident()
         # What each living tensor object stands for: its value (None: a constant), its version and the number of
         # writes to its memory then.
@@ -125,7 +126,7 @@ class _Recorder(TorchFunctionMode):
         self._kept: dict[int, list[Value]] = {}  # by storage, for `_rescue`
         self._writes = Writes()
         self._values = 0
-        for tensor in _constants(model):
+        for tensor in _constants(module for _, module in modules):
             self._bind(tensor, None)
         image = self._new_value(self.image, None, pixels=True)
         self._keep_data(image, self.image)
@@ -158,10 +159,8 @@ class _Recorder(TorchFunctionMode):
         canonicalize(self.trace)
         return self.trace
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def write(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run a torch function and write it down."""
         what = operation_name(func)
         if what in _ASKS_NOTHING:
             return func(*args, **kwargs)
@@ -177,7 +176,7 @@ class _Recorder(TorchFunctionMode):
             return value
 
         if what in _LIKE_ANOTHER and len(args) > 1 and isinstance(args[1], Tensor):
-            return self.__torch_function__(_LIKE_ANOTHER[what], types, (args[0], tuple(args[1].shape)))
+            return self.write(_LIKE_ANOTHER[what], (args[0], tuple(args[1].shape)), {})
         written = kwargs.get("out")
         recorded = {key: item for key, item in kwargs.items() if key != "out"}
         recorded_args, recorded = map_nested(args, note), map_nested(recorded, note)

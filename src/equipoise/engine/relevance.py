@@ -44,6 +44,13 @@ class Relevance:
         """The same share and gradient with another value."""
         return replace(self, value=value)
 
+    def of_dtype(self, dtype: torch.dtype) -> Relevance:
+        """The same in another dtype, where a network computes in several."""
+        if self.value.dtype == dtype:
+            return self
+        share, gradient = (None if part is None else part.to(dtype) for part in (self.share, self.gradient))
+        return Relevance(self.value.to(dtype), share, gradient)
+
     def split(self, values: Sequence[Tensor | None]) -> list[Relevance | None]:
         """Hand ``values`` on to several tensors, each with its part of the share.
 

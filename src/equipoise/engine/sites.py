@@ -15,6 +15,7 @@ _TORCH = str(Path(torch.__file__).parent) + os.sep
 _HERE = str(Path(__file__).parent) + os.sep
 _TYPE_CHECKER = f"{os.sep}jaxtyping{os.sep}"  # wraps the engine's functions where shapes are checked
 _FOREIGN: dict[CodeType, bool] = {}
+_OURS: dict[CodeType, bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,21 @@ def call_site(names: Mapping[int, str]) -> Site:
     place: tuple[str, int] | None = None
     while frame is not None and (module is None or place is None):
         code = frame.f_code
-        if module is None and code.co_argcount and code.co_varnames[0] == "self":
+        # The engine's own frames are no module's, and to ask a frame for its variables copies them.
+        if module is None and code.co_argcount and code.co_varnames[0] == "self" and not _is_ours(code):
             module = names.get(id(frame.f_locals.get("self")))
         if place is None and _is_foreign(code):
             place = (code.co_filename, frame.f_lineno)
         frame = frame.f_back
     file, line = place or ("<unknown>", 0)
     return Site(module or "", file, line)
+
+
+def _is_ours(code: CodeType) -> bool:
+    known = _OURS.get(code)
+    if known is None:
+        known = _OURS[code] = code.co_filename.startswith(_HERE)
+    return known
 
 
 def _is_foreign(code: CodeType) -> bool:

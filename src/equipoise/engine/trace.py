@@ -6,7 +6,7 @@ vocabulary (`Trace.calls`), which is what rules see; see `equipoise.engine.canon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,26 +22,33 @@ from equipoise.errors import LayerError, UntracedTensorError
 
 def map_nested(item: Any, change: Callable[[Any], Any]) -> Any:
     """Apply ``change`` to every leaf of nested tuples, lists and dicts."""
-    if isinstance(item, tuple | list):
-        return (
-            type(item)(map_nested(part, change) for part in item)
-            if type(item) in (tuple, list)
-            else tuple(map_nested(part, change) for part in item)
-        )
+    if isinstance(item, _SEQUENCES):
+        parts = [map_nested(part, change) for part in item]
+        return parts if type(item) is list else tuple(parts)
     if isinstance(item, dict):
         return {key: map_nested(part, change) for key, part in item.items()}
     return change(item)
 
 
-def tensors_in(item: Any) -> Iterator[Tensor]:
+_SEQUENCES = (tuple, list)
+
+
+def tensors_in(item: Any) -> list[Tensor]:
     """Every tensor in nested tuples, lists and dicts, in order."""
-    if isinstance(item, Tensor):
-        yield item
-    elif isinstance(item, tuple | list):
-        for part in item:
-            yield from tensors_in(part)
-    elif isinstance(item, dict):
-        yield from tensors_in(list(item.values()))
+    found: list[Tensor] = []
+
+    def collect(part: Any) -> None:
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif isinstance(part, _SEQUENCES):
+            for inner in part:
+                collect(inner)
+        elif isinstance(part, dict):
+            for inner in part.values():
+                collect(inner)
+
+    collect(item)
+    return found
 
 
 _STEPS = frozenset({"heaviside"})

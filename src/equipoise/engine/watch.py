@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from equipoise.engine.operations import plain_name
+from equipoise.engine.operations import is_operator, plain_name
 from equipoise.engine.sites import call_site
 from equipoise.engine.spelling import everyday
 from equipoise.errors import EquipoiseError, ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
 
-Follow: TypeAlias = Literal["autograd", "tape"] | None
+Write: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]], Any]
+"""Runs a torch function on its arguments, and writes down that it did."""
+
+Follow: TypeAlias = Literal["autograd"] | Write | None
 
 Refusal: TypeAlias = Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any]], str | None]
 """From a torch function and its arguments to the sentence that refuses it, or ``None``."""
@@ -125,16 +128,16 @@ class Watch(TorchFunctionMode):
 
     Args:
         model: The network, to say where a call stands.
-        follow: Who follows the signal: ``"autograd"``, the ``"tape"``, or ``None``.
+        follow: Who follows the signal: ``"autograd"``, or what is handed each call to run it and write it down (a
+            second mode would have torch find its way to each call twice); ``None``: nobody.
     """
 
     def __init__(self, model: nn.Module, follow: Follow = None) -> None:
         super().__init__()
         self._model = model
-        self._names = {id(module): name for name, module in model.named_modules()}
         self._transparent = follow is not None
         self._differentiable = follow == "autograd"
-        self._taped = follow == "tape"
+        self._write = follow if callable(follow) else None
         tensors = [*model.parameters(), *model.buffers()] if self._differentiable else []
         # Autograd saves no tensor that was made in inference mode, so it is given copies.
         self._copies: dict[int, Tensor] = {
@@ -159,17 +162,20 @@ class Watch(TorchFunctionMode):
                     return func(*args, **kwargs)
         if name in _HIDES and self._transparent and self._is_signal(args[0]) and not _is_weight(args[0]):
             return self._run(Tensor.__getitem__, (args[0], ...), {}) if name == "detach" else args[0]
-        return self._run(everyday(func) if self._taped else func, args, kwargs)
+        if self._write is not None and is_operator(func) and (spelled := everyday(func)) is not func:
+            with self:
+                return spelled(*args, **kwargs)
+        return self._run(func, args, kwargs)
 
     def _is_signal(self, item: Any) -> bool:
         """Whether a tensor may depend on the image."""
-        return isinstance(item, Tensor) and (self._taped or item.grad_fn is not None)
+        return isinstance(item, Tensor) and (self._write is not None or item.grad_fn is not None)
 
     def _run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         if not torch.is_inference_mode_enabled():
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if self._write is None else self._write(func, args, kwargs)
         with torch.inference_mode(mode=False), torch.set_grad_enabled(self._differentiable):
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if self._write is None else self._write(func, args, kwargs)
 
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         which = getattr(getattr(func, "__self__", None), "__name__", "")
@@ -210,7 +216,8 @@ class Watch(TorchFunctionMode):
         return any(weight.untyped_storage().data_ptr() == address for weight in self._model.parameters())
 
     def _stop(self, error: type[EquipoiseError], sentence: str) -> None:
-        raise error(f"{call_site(self._names)}: {sentence}")
+        names = {id(module): name for name, module in self._model.named_modules()}
+        raise error(f"{call_site(names)}: {sentence}")
 
     def _thawed(self, item: Any) -> Any:
         if isinstance(item, Tensor):

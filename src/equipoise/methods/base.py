@@ -93,16 +93,22 @@ class Method:
 
     def _read(self, images: Tensor, target: Target) -> tuple[Targets, Tensor]:
         """As `explained`, also of a network that gives more than class scores; see `Reading`."""
+        unread: NoScoresError | None = None
         if not isinstance(self.output, Reading):
             try:
                 return self.explained(images, target)
-            except NoScoresError:  # then what it gives is read
-                pass
+            except NoScoresError as error:  # then what it gives is read
+                unread = error
         raw = self.output.output if isinstance(self.output, Reading) else self.output
         functions = functions_of(target)
         if functions is None or all(isinstance(one, ClassGroup) for one in functions):
             seen = Look(raw)
-            run(python_module(self.model), images.clone(), seen)
+            try:
+                run(python_module(self.model), images.clone(), seen)
+            except ShapeError:
+                if unread is None or is_detections(seen.raw):
+                    raise
+                raise unread from None  # it names what the network gave, and which of it may be scores
             if is_detections(seen.raw):
                 functions = detected(seen.raw, target)
                 target = functions if isinstance(target, list | tuple | Tensor) else functions[0]

@@ -80,7 +80,7 @@ class TiedMaximum:
         call, x = step.call, step.data()
         windows = _windows(call)
         if windows is not None:
-            return _shared_in_windows(x, step.run([x])[0], R, windows)
+            return _shared_in_windows(x, _pooling(step, x), R, windows)
         total = _sum_instead(call)
         if total is None:
             return None
@@ -191,12 +191,22 @@ def _windows(call: OpCall) -> _Windows | None:
     return _Windows(kernel, stride, dilation, before, after)
 
 
-def _shared_in_windows(x: Tensor, pooled: Tensor, R: Tensor, windows: _Windows) -> Tensor:
+def _pooling(step: Step, x: Tensor) -> Callable[[slice, Tensor], Tensor]:
+    """From some of the rows of ``x``, and what is there, laid out, to their maxima, laid out.
+
+    A pool is fastest on what is laid out; calls that were joined know the number of rows.
+    """
+    if step.call.members:
+        pooled = step.run([x])[0]
+        return lambda rows, _part: laid_out(pooled[rows])
+    return lambda _rows, part: laid_out(step.run([part])[0])
+
+
+def _shared_in_windows(x: Tensor, pooling: Callable[[slice, Tensor], Tensor], R: Tensor, windows: _Windows) -> Tensor:
     d = len(windows.kernel)
-    if x.dim() == d + 2 and windows.kernel == windows.stride and not any((*windows.before, *windows.after)):
-        return _shared_in_tiles(x, pooled, R, windows.kernel)
+    tiled = x.dim() == d + 2 and windows.kernel == windows.stride and not any((*windows.before, *windows.after))
     amounts = [side for p, q in zip(reversed(windows.before), reversed(windows.after), strict=True) for side in (p, q)]
-    sizes = pooled.shape[-d:]
+    sizes = R.shape[-d:]
     each: list[tuple[Any, ...]] = [
         (..., *[slice(i * e, i * e + (o - 1) * s + 1, s)
                 for i, e, o, s in zip(offset, windows.dilation, sizes, windows.stride, strict=True)])
@@ -206,34 +216,22 @@ def _shared_in_windows(x: Tensor, pooled: Tensor, R: Tensor, windows: _Windows) 
         ..., *[slice(p, p + size) for p, size in zip(windows.before, x.shape[-d:], strict=True)]
     )  # fmt: skip
     value = rows_like(x, len(R))
+    if tiled and math.prod(windows.kernel) * math.prod(sizes) < math.prod(x.shape[-d:]):
+        value.zero_()  # what no window reaches
     for rows in rows_in_turn(R, x.unsqueeze(0)):
-        padded, best = laid_out(F.pad(laid_out(x[rows]), amounts, value=-torch.inf)), laid_out(pooled[rows])
+        part = laid_out(x[rows])
+        best = pooling(rows, part)
+        padded = part if tiled else laid_out(F.pad(part, amounts, value=-torch.inf))
         wins = [torch.eq(padded[window], best, out=torch.empty_like(best)) for window in each]
         count = sum(wins[1:], start=wins[0])
         for k, share in enumerate(R[:, rows]):
             given = laid_out(share) / count
+            if tiled:  # each entry is in one window at most
+                for window, win in zip(each, wins, strict=True):
+                    torch.mul(given, win, out=value[k, rows][window])
+                continue
             result = torch.zeros_like(padded)
             for window, win in zip(each, wins, strict=True):
                 result[window].addcmul_(given, win)
             value[k, rows] = result[inside]
     return value
-
-
-def _shared_in_tiles(x: Tensor, pooled: Tensor, R: Tensor, kernel: Sequence[int]) -> Tensor:
-    """The same where windows do not overlap: all of them at once, a few images at a time."""
-    result = rows_like(x, len(R))
-    d = len(kernel)
-    covered = tuple(o * k for o, k in zip(pooled.shape[-d:], kernel, strict=True))
-    inside: tuple[Any, ...] = (..., *[slice(0, size) for size in covered])
-    if covered != tuple(x.shape[-d:]):
-        result.zero_()
-    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[d - 1]
-    for rows in rows_in_turn(R, x.unsqueeze(0)):
-        part, best = laid_out(x[rows][inside]), laid_out(pooled[rows])
-        wins = torch.eq(part, F.interpolate(best, size=covered), out=torch.empty_like(part))
-        count = average(wins, tuple(kernel)).mul_(math.prod(kernel))
-        share = (R[:, rows] / count).flatten(0, 1)
-        spread = F.interpolate(laid_out(share), size=covered)
-        spread = spread.reshape(len(R), -1, *spread.shape[1:])
-        torch.mul(spread, wins, out=result[:, rows][inside])
-    return result

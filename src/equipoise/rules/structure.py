@@ -18,6 +18,7 @@ from equipoise.engine.layout import laid_out, rows_like
 from equipoise.engine.operations import OpKind
 from equipoise.engine.portions import rows_in_turn
 from equipoise.engine.relevance import Relevance, only, sum_to
+from equipoise.engine.remembered import without_zeros
 from equipoise.engine.rule import Rule, Step
 from equipoise.engine.trace import Value
 from equipoise.errors import RuleNotApplicableError
@@ -60,7 +61,7 @@ class Scaled:
             scale = call.args[1] if call.name == "affine" else call.bound().get("weight")
         passed = Pass()(step, relevance)
         first = passed[0]
-        if first is None or not isinstance(scale, Tensor) or bool((scale != 0).all()):
+        if first is None or not isinstance(scale, Tensor) or without_zeros(scale):
             return passed
         if call.name != "affine":
             scale = scale.reshape(-1, *[1] * (first.value.dim() - 3))

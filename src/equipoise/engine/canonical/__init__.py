@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from equipoise.engine.canonical.affine import affine_of as affine_of
 from equipoise.engine.canonical.affine import gather_affine, join_affine
 from equipoise.engine.canonical.arranging import gather_maxima, join_layers, spread_patches, write_concatenations
-from equipoise.engine.canonical.contraction import multiply_and_add
 from equipoise.engine.canonical.cropping import constant_channels, crop_outputs, spread_inputs, trim_kernels
 from equipoise.engine.canonical.images import images_first
 from equipoise.engine.canonical.layers import absorb_padding, gather_patches, lay_out, name_averages, write_pads
@@ -35,6 +34,7 @@ from equipoise.engine.canonical.spelling import respell
 from equipoise.engine.canonical.tape import Tape
 from equipoise.engine.canonical.turning import share_views, turn_layers, undo_swaps
 from equipoise.engine.canonical.uncommon import name_extremes, rejoin, scale_last
+from equipoise.engine.canonical.weighing import multiply_and_add
 from equipoise.engine.operations import OpKind
 from equipoise.engine.trace import Trace, Value
 

@@ -31,20 +31,15 @@ def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def join_affine(tape: Tape) -> None:
     """Write chains of scalings and shifts as one call, and shifts behind a layer as its bias."""
-    for _ in range(2):  # a shift that is its layer's bias, though a batch norm follows it, is written by the second
-        tape.each(lambda call: _chain(call, tape))
+    # A shift that is its layer's bias, though a batch norm follows it, is written the second time.
+    for _ in range(2):
+        changed = tape.each(lambda call: _chain(call, tape))
         tape.drop_unread()
+        if not changed:
+            break
     changed = True
     while changed:
-        changed = False
-
-        def change(call: OpCall) -> Sequence[OpCall] | None:
-            nonlocal changed
-            instead = _as_bias(call, tape) or _before_view(call, tape)
-            changed = changed or instead is not None
-            return instead
-
-        tape.each(change)
+        changed = tape.each(lambda call: _as_bias(call, tape) or _before_view(call, tape))
         tape.drop_unread()
 
 
@@ -212,7 +207,7 @@ def chain_adds_only(chain: Sequence[OpCall]) -> bool:
 
 def _as_bias(call: OpCall, tape: Tape) -> Sequence[OpCall] | None:
     """A layer and the shift of its channels that follows, as a layer with a bias."""
-    if call.name != "affine":
+    if call.function is not affine:  # a sum of a signal with itself is called so, too, and has no shift to take
         return None
     source = call.inputs[0]
     layer = source.producer

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equipoise.engine.canonical.patches import axes_of
-from equipoise.engine.canonical.tape import Draft, Tape
+from equipoise.engine.canonical.tape import Draft
 from equipoise.engine.operations import Operation, OpKind
 from equipoise.engine.trace import OpCall, Value
 
@@ -36,6 +36,7 @@ class Axes:
 
 def contract(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> None:
     """Write the product of ``x`` with ``weight``, summed over the labels that ``axes.result`` lacks."""
+    x, weight = _of_one_dtype(draft, x, weight)
     weight, axes = _without_repetition(weight, axes, x)
     gone = [label for label in axes.weight if label not in axes.signal and label not in axes.result]
     if gone:
@@ -57,6 +58,23 @@ def contract(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> 
         _linear(draft, x, weight, axes, parts=(summed, new), out=out)
     else:
         _grouped(draft, x, weight, axes, parts=(summed, new, both), out=out)
+
+
+def _of_one_dtype(draft: Draft, x: Value, weight: Tensor) -> tuple[Value, Tensor]:
+    """Both in the dtype that their product has: a layer takes no mask, no whole numbers and no other width.
+
+    Half precision beside another is autocast's, which casts for itself.
+    """
+    if weight.dtype == x.dtype or weight.dtype in _HALF or x.dtype in _HALF:
+        return x, weight
+    dtype = torch.promote_types(x.dtype, weight.dtype)
+    if x.dtype != dtype:
+        x = draft.apply("to", Tensor.to, x, dtype)
+        x.dtype = dtype
+    return x, weight.to(dtype)
+
+
+_HALF = frozenset({torch.float16, torch.bfloat16})
 
 
 def _of_stack(draft: Draft, x: Value, weight: Tensor, axes: Axes, out: Value) -> bool:
@@ -419,56 +437,6 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[tuple[int, ...]
     seen = [label for own in each for label in own]
     once = sorted(label for label in set(seen) if seen.count(label) == 1 and label < 1000)
     return each, (*dots, *once)
-
-
-def multiply_and_add(tape: Tape) -> None:
-    """Write a product with weights whose entries are then added as the layer that it is."""
-
-    def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.name not in ("sum", "mean") or len(call.inputs) != 1 or call.members:
-            return None
-        product = call.inputs[0].producer
-        if product is None or product.name != "mul" or len(product.inputs) != 1 or not tape.inner(call.inputs[0]):
-            return None
-        items = [product.bound().get(name) for name in ("input", "other")]
-        weight = next((item for item in items if isinstance(item, Tensor)), None)
-        if weight is None or weight.numel() < 2 or bool((weight == weight.flatten()[0]).all()):
-            return None
-        return _weighted_sum(call, product.inputs[0], weight)
-
-    tape.each(change)
-    tape.drop_unread()
-
-
-def _weighted_sum(call: OpCall, x: Value, weight: Tensor) -> Sequence[OpCall] | None:
-    whole = call.inputs[0].shape
-    rank = len(whole)
-    bound = call.bound()
-    dims = bound.get("dim", bound.get("axis"))
-    if dims is None or isinstance(dims, Tensor):
-        return None
-    summed = {dims % rank} if isinstance(dims, int) else {int(dim) % rank for dim in dims}
-    own = (*[1] * (rank - len(x.shape)), *x.shape)
-    other = (*[1] * (rank - weight.dim()), *weight.shape)
-    if not any(own[i] > 1 and other[i] > 1 for i in summed):
-        return None
-    left = tuple(i for i in range(rank) if own[i] > 1 or other[i] == 1)
-    right = tuple(i for i in range(rank) if other[i] > 1)
-    result = tuple(i for i in range(rank) if i not in summed)
-    draft, out = Draft(call), call.outputs[0]
-    size = [own[i] for i in left]
-    given = x if list(x.shape) == size else draft.view(x, lambda t: t.reshape(size))
-    weight = weight.reshape([other[i] for i in right])
-    if call.name == "mean":
-        weight = weight / math.prod(whole[i] for i in summed)
-    if bound.get("keepdim", False):
-        y = Value(out.index - 1 / 4096, tuple(whole[i] for i in result), out.dtype, None, pixels=False)
-        contract(draft, given, weight, Axes(left, right, result), y)
-        y.producer = draft.calls[-1]
-        draft.view(y, lambda t: t.reshape(out.shape), out)
-    else:
-        contract(draft, given, weight, Axes(left, right, result), out)
-    return draft.calls
 
 
 MATRIX_PRODUCTS: dict[str, Callable[[OpCall, Draft], bool | None]] = {

@@ -21,6 +21,7 @@ from equipoise.engine.canonical.patches import axes_of, places, source_of_views
 from equipoise.engine.canonical.pools import window_pool
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import OpKind, per_dimension
+from equipoise.engine.remembered import ordinary
 from equipoise.engine.trace import OpCall, Value
 
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -188,7 +189,7 @@ def spread_inputs(tape: Tape) -> None:
     """Write a convolution of a map with zeros put between its entries as the transposed convolution that it is."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind is not OpKind.LINEAR or not call.inputs or call.inputs[0].producer is None:
+        if not call.inputs or call.inputs[0].producer is None:
             return None
         x = call.inputs[0]
         source = source_of_views(x)
@@ -203,7 +204,7 @@ def spread_inputs(tape: Tape) -> None:
         spread = None if found is None else _spread(found[0], source.shape[1:])
         return None if spread is None else _as_transposed(call, source, sides, spread)
 
-    tape.each(change)
+    tape.each(change, OpKind.LINEAR)
     tape.drop_unread()
 
 
@@ -250,14 +251,14 @@ def trim_kernels(tape: Tape) -> None:
     """Write convolutions without the rim of zeros around their kernels, and without blocks of zeros beside others."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind is not OpKind.LINEAR or call.name not in ("conv1d", "conv2d", "conv3d") or call.members:
+        if call.name not in ("conv1d", "conv2d", "conv3d") or call.members:
             return None
         weight = call.bound().get("weight")
-        if not isinstance(weight, Tensor) or weight.numel() == 0 or bool(weight[0].all()):  # as good as always
+        if not isinstance(weight, Tensor) or weight.numel() == 0 or ordinary(weight) or bool(weight[0].all()):
             return None
         return _without_rim(call, weight) or _without_blocks(call, weight)
 
-    tape.each(change)
+    tape.each(change, OpKind.LINEAR)
 
 
 def _without_rim(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:

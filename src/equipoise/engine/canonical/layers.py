@@ -19,6 +19,7 @@ from torch import Tensor
 from equipoise.engine.canonical.patches import as_convolution, places, source_of_views
 from equipoise.engine.canonical.tape import Draft, Tape
 from equipoise.engine.operations import OPERATIONS, OpKind
+from equipoise.engine.remembered import ordinary
 from equipoise.engine.trace import OpCall, Value
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -29,7 +30,7 @@ def lay_out(tape: Tape) -> None:
     """Bring every layer of weights of the tape to its form."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind is not OpKind.LINEAR or call.members:
+        if call.members:
             return None
         bound = call.bound()
         x, weight = bound.get("input"), bound.get("weight")
@@ -41,13 +42,15 @@ def lay_out(tape: Tape) -> None:
             return _linear(call, x, weight, bound.get("bias"), tape.n)
         return _convolution(call, bound, tape.n)
 
-    tape.each(change)
+    tape.each(change, OpKind.LINEAR)
 
 
 def _moved_channels(call: OpCall, weight: Tensor) -> Sequence[OpCall] | None:
     """A 1x1 layer whose every output is one of its inputs, unchanged, as the choice of channels that it is."""
     bound = call.bound()
     if "transpose" in call.name or math.prod(weight.shape[2:]) != 1 or bound.get("groups", 1) != 1:
+        return None
+    if ordinary(weight):
         return None
     if bound.get("bias") is not None or int(weight[0].count_nonzero()) != 1:
         return None
@@ -175,20 +178,20 @@ def name_averages(tape: Tape) -> None:
     """Name a matrix along one axis whose rows are weights that add up to 1, as of an interpolation, an average."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind is not OpKind.LINEAR or "transpose" in call.name or call.members or call.before:
+        if "transpose" in call.name or call.members or call.before:
             return None
         bound = call.bound()
         weight = bound.get("weight")
         if not isinstance(weight, Tensor) or bound.get("bias") is not None or bound.get("groups", 1) != 1:
             return None
-        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or bool((weight[0] < 0).any()):
+        if math.prod(weight.shape[2:]) != 1 or weight.shape[1] < 2 or ordinary(weight):
             return None
         rows = weight.flatten(1).sum(1) - 1
         if bool((weight < 0).any()) or bool((rows.abs() > 1e-5).any()):
             return None
         return [replace(call, operation=replace(OPERATIONS["mean"], name="resample"))]
 
-    tape.each(change)
+    tape.each(change, OpKind.LINEAR)
 
 
 def _numbers(given: Any, d: int) -> tuple[int, ...] | None:
@@ -205,11 +208,11 @@ def gather_patches(tape: Tape) -> None:
     """Make linear layers on patches of a map convolutions of the map."""
 
     def change(call: OpCall) -> Sequence[OpCall] | None:
-        if call.kind is not OpKind.LINEAR or not call.name.startswith("conv") or call.members or call.before:
+        if not call.name.startswith("conv") or call.members or call.before:
             return None
         return as_convolution(call, tape)
 
-    tape.each(change)
+    tape.each(change, OpKind.LINEAR)
 
 
 def write_pads(tape: Tape) -> None:

@@ -90,10 +90,18 @@ def _fixed_choice(call: OpCall, draft: Draft, test: Any, a: Any, b: Any) -> bool
     if isinstance(test, Value) or isinstance(other, Value) or not isinstance(x, Value) or x.discrete:
         return False
     keep = test if x is a else ~test
+    whole = call.outputs[0]
+    if x.shape == whole.shape and x.dtype == whole.dtype and _nothing(other):
+        draft.apply("mul", torch.mul, x, keep.to(x.dtype), out=whole)
+        return None
     scaled = draft.apply("mul", torch.mul, x, keep.to(x.dtype), out=None)
     rest = torch.where(keep, torch.zeros((), dtype=x.dtype, device=keep.device), other)
     draft.apply("add", torch.add, scaled, rest.to(x.dtype), out=call.outputs[0])
     return None
+
+
+def _nothing(constant: Any) -> bool:
+    return not bool(constant.any()) if isinstance(constant, Tensor) else constant == 0
 
 
 def _masked_fill(call: OpCall, draft: Draft) -> bool | None:

@@ -34,6 +34,8 @@ class Tape:
         self.kinds: set[OpKind | None] = set()
         self.names: set[str] = set()
         self._readers: dict[Value, list[OpCall]] = {}
+        self._read = {value for call in trace.recorded for value in call.inputs}
+        self._all_read = False  # whether `drop_unread` has nothing to drop
         self.set(calls)
 
     def set(self, calls: Iterable[OpCall]) -> None:
@@ -41,26 +43,36 @@ class Tape:
         self.calls = list(calls)
         self.kinds = {call.kind for call in self.calls}
         self.names = {call.name for call in self.calls}
-        self._readers = {}
+        readers: dict[Value, list[OpCall]] = {}
+        self._readers = readers
+        self._all_read = False
         for call in self.calls:
             for value in call.outputs:
                 value.producer = call
             for value in call.inputs:
-                self._readers.setdefault(value, []).append(call)
+                readers.setdefault(value, []).append(call)
 
-    def each(self, change: Change) -> None:
-        """Let ``change`` see every call in order; what it returns takes the call's place."""
+    def each(self, change: Change, kind: OpKind | None = None) -> bool:
+        """Let ``change`` see every call in order, or those of one kind; what it returns takes the call's place.
+
+        Returns:
+            Whether there was a change.
+        """
         kept: list[OpCall] = []
         changed = False
         for call in self.calls:
-            instead = change(call)
-            changed = changed or instead is not None
-            for new in (call,) if instead is None else instead:
+            instead = change(call) if kind is None or call.kind is kind else None
+            if instead is None:
+                kept.append(call)
+                continue
+            changed = True
+            for new in instead:
                 kept.append(new)
                 for value in new.outputs:
                     value.producer = new
         if changed:
             self.set(kept)
+        return changed
 
     def readers(self, value: Value) -> list[OpCall]:
         """The calls that read ``value``."""
@@ -81,8 +93,8 @@ class Tape:
 
     def drop_unread(self) -> None:
         """Drop calls that were replaced: nothing reads what they make, though something once read some of it."""
-        read = {value for call in self.trace.recorded for value in call.inputs}
-        while True:
+        read = self._read
+        while not self._all_read:
             kept = [
                 call
                 for call in self.calls
@@ -93,8 +105,9 @@ class Tape:
                 or all(value.maker is not None and value not in read for value in call.outputs)
             ]
             if len(kept) == len(self.calls):
-                return
-            self.set(kept)
+                self._all_read = True
+            else:
+                self.set(kept)
 
 
 class Draft:
