@@ -42,6 +42,7 @@ ACTIVATIONS: Final[dict[Task, Activation]] = {
 }
 """The usual activation of each task."""
 
+
 def check_task(task: str) -> Task:
     """``task``, if there is such.
 
