@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.app import server
+from equipoise.app import examples, server
 from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
@@ -65,16 +65,16 @@ def test_an_older_gradio_is_named(capsys, monkeypatch):
 
 
 def test_examples(tmp_path):
-    assert {path.name for path in server.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
+    assert {path.name for path in examples.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
     with pytest.raises(ImageError, match="holds no photos"):
-        server.example_photos(str(tmp_path))
-    for index in range(server.SHOWN_EXAMPLES + 1):
+        examples.example_photos(str(tmp_path))
+    for index in range(examples.SHOWN_EXAMPLES + 1):
         (tmp_path / f"{index:02}.png").write_bytes(b"")
-    found = server.example_photos(str(tmp_path))
-    assert len(found) == server.SHOWN_EXAMPLES
+    found = examples.example_photos(str(tmp_path))
+    assert len(found) == examples.SHOWN_EXAMPLES
     assert found[0] == (tmp_path / "00.png").resolve()
     with pytest.raises(OptionError):
-        server.example_photos(str(tmp_path / "00.png"))
+        examples.example_photos(str(tmp_path / "00.png"))
 
 
 @pytest.fixture
