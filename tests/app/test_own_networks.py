@@ -141,7 +141,7 @@ def test_a_value_has_its_unit_and_moves(opened):
     assert made.found["most_relevant"][-1] == pytest.approx(value, abs=1e-4)
     shown = inserting.show(session, made, 1.0)
     assert f"{value:.4g} years, age" in shown
-    assert "score of age over pixels shown" in shown
+    assert "value of age in years over pixels shown" in shown
     heights = [float(y) for path in re.findall(r'points="(.*?)"', shown) for y in re.findall(r",([\d.]+)", path)]
     assert 13.9 <= min(heights) <= max(heights) <= 244.1  # inside the plot, though the values are not 0 to 1
 
@@ -154,7 +154,7 @@ def test_a_photo_in_gray(opened):
     assert (red == green).all()
     assert (green == blue).all()
     assert seen.picture.size == (704, 704)  # each pixel a square
-    assert photo.picture.size == (64, 32)
+    assert photo.picture.size == (704, 352)
     pixels = inserting.pixels_of(session)
     assert pixels.shape == (1, 1, 32, 32)
     assert np.asarray(inserting.picture_of(session, pixels[0])).shape == (32, 32, 3)
@@ -177,9 +177,13 @@ def test_blue_first_is_shown_in_a_persons_order(opened):
 
 def test_the_seen_part_is_outlined(opened):
     photo, _ = seeing.beside(opened("classes"))
-    drawn, plain = np.asarray(photo.picture).astype(int), np.asarray(own.photo()).astype(int)
+    plain = np.asarray(own.photo().resize((704, 352), Image.Resampling.NEAREST)).astype(int)
+    drawn = np.asarray(photo.picture).astype(int)
     columns = (drawn != plain).any((0, 2)).nonzero()[0]
-    assert (columns.min(), columns.max()) == (16, 48)  # the middle 32 of 64 pixels
+    assert (columns.min(), columns.max()) == (
+        16 * 11 - 3,
+        48 * 11 + 3,
+    )  # the middle 32, each 11 large; the line is 6 wide
 
 
 def test_the_share_of_pixels_and_a_clicked_one(opened):

@@ -132,10 +132,11 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "app.md").read_text(encoding="u
 
 def test_the_document_tells_the_truth(asked):
     lines = [line for line in DOCUMENT.splitlines() if line.startswith("equipoise serve")]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0
     assert asked[1][0] == (["efficientnet_lite0", "resnet50"],)
+    assert asked[2][0] == (["mynet.toml"],)
     (largest,) = re.findall(r"up to\s+(\d+) MB", DOCUMENT)
     assert int(largest) * 1024**2 == server.LARGEST_UPLOAD
     assert ENCLOSED == 0.5  # "half of the evidence"

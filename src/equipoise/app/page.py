@@ -84,10 +84,11 @@ class Page:
         with gr.Accordion("Why this rather than that", open=False, visible=False) as self.contrast:
             self.this = gr.Dropdown([], label="Why this", elem_id="this")
             self.that = gr.Dropdown([], label="rather than that", elem_id="that")
-        self.other_photo = photo_input(
-            label="How like another photo it is: drop or choose the other", sources=["upload", "clipboard"],
-            height=180, buttons=[], alt_text="The other photo", visible=False,
-        )  # fmt: skip
+        with gr.Column(visible=False) as self.pair:
+            self.other_photo = photo_input(
+                label="How like another photo it is: drop or choose the other", sources=["upload", "clipboard"],
+                height=180, buttons=[], alt_text="The other photo",
+            )  # fmt: skip
 
     def _controls(self) -> None:
         self.status = gr.HTML("", elem_id="status")
@@ -154,8 +155,8 @@ class Page:
 
     def _wire_photo(self) -> None:
         outputs = [
-            self.session, self.checked, self.others, self.contrast, self.this, self.that, self.other_photo,
-            self.curves, self.compared, self.inserted, self.share, self.opened,
+            self.session, self.checked, self.others, self.contrast, self.this, self.that, self.pair,
+            self.other_photo, self.curves, self.compared, self.inserted, self.share, self.opened,
         ]  # fmt: skip
         work, inputs = guarded(self._open, len(outputs)), [self.photo, self.model, self.opened]
         self.photo.input(work, inputs, [*outputs, self.status], **_QUEUE)
@@ -228,19 +229,26 @@ class Page:
     def _open(self, path: str | None, model: str, opened: int) -> tuple[Any, ...]:
         if path is None:
             hidden, nothing, gone = gr.update(visible=False, value=[]), gr.update(value=None), gr.update(visible=False)
-            return None, hidden, hidden, gone, nothing, nothing, gone, None, "", "", "", opened
+            return None, hidden, hidden, gone, nothing, nothing, gone, None, None, "", "", "", opened
         session = Session.open(path, self.content.networks[model])
-        offer, classes = session.offer, class_choices(session)
+        offer, classes, scores = session.offer, class_choices(session), score_choices(session)
         said = [str(one) for one in session.targets([])][: explaining.MOST]
         pair = gr.update(choices=classes, value=None)
         return (
             session,
-            gr.update(choices=score_choices(session), value=said, label=offer.chips, visible=True),
-            gr.update(choices=classes, value=[], label=offer.search, info=offer.hint or None, visible=True),
+            gr.update(choices=scores, value=said, label=offer.chips, visible=True),
+            gr.update(
+                choices=classes,
+                value=[],
+                label=offer.search,
+                info=offer.hint or None,
+                visible=bool(offer.hint) or len(classes) > len(scores),
+            ),
             gr.update(visible=offer.contrast and len(classes) > 1),
             pair,
             pair,
-            gr.update(value=None, visible=offer.pairs),
+            gr.update(visible=offer.pairs),
+            None,  # the photo's value alone: gradio would make an updated input anew, one that decodes photos itself
             None,
             "",
             "",

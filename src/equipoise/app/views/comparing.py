@@ -34,7 +34,8 @@ def method_choices(*, costly: bool) -> list[tuple[str, str]]:
 
 def _told(name: str) -> str:
     """What a method shows, without its title at the head."""
-    return str(METHODS[name].summary).removeprefix(f"{title_of(name)}: ")
+    head, colon, rest = str(METHODS[name].summary).partition(": ")
+    return rest if colon and head.casefold() == title_of(name).casefold() else METHODS[name].summary
 
 
 def cost(name: str) -> str:

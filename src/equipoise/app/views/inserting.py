@@ -122,7 +122,8 @@ def show(session: Session, made: Curves, share: float) -> str:
         for (order, words), kind in zip(ORDERS.items(), ("eq-own", "eq-other"), strict=True)
     ]
     across = f"pixels {'shown' if made.mode == 'insertion' else 'hidden'}"
-    up = f"{'score' if target.probability is None else session.words.sure} of {target.name}"
+    unit = f" in {target.unit}" if target.unit and target.probability is None else ""
+    up = f"{session.words.sure if isinstance(made.target, int) else 'score'} of {target.name}{unit}"
     return row(pictures) + chart(lines, share, across, up, _scale(target, made))
 
 

@@ -66,7 +66,7 @@ def _small(session: Session) -> tuple[Image.Image, Corners]:
     """The photo as large as the page shows it, and where in it lies what the network saw."""
     image = session.view.photo.image
     scale = min(1.0, SHOWN / max(image.size))
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    small = enlarged(image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale)))), SHOWN)
     across, down = small.width / image.width, small.height / image.height
     left, top, right, bottom = session.view.box
     return small, (left * across, top * down, right * across, bottom * down)
