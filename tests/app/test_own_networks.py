@@ -180,10 +180,7 @@ def test_the_seen_part_is_outlined(opened):
     plain = np.asarray(own.photo().resize((704, 352), Image.Resampling.NEAREST)).astype(int)
     drawn = np.asarray(photo.picture).astype(int)
     columns = (drawn != plain).any((0, 2)).nonzero()[0]
-    assert (columns.min(), columns.max()) == (
-        16 * 11 - 3,
-        48 * 11 + 3,
-    )  # the middle 32, each 11 large; the line is 6 wide
+    assert (columns.min(), columns.max()) == (16 * 11, 48 * 11)  # the middle 32 of 64 pixels
 
 
 def test_the_share_of_pixels_and_a_clicked_one(opened):

@@ -222,7 +222,7 @@ def test_insertion_follows_the_slider(coffee):
     coffee.locator("#amount input[type=number]").fill("0.4")
     coffee.locator("#amount input[type=number]").press("Enter")
     coffee.wait_for_function("before => document.querySelector('#inserted img').src !== before", arg=before)
-    assert re.match(r"the map's order: \d+\.\d % espresso", titles(coffee, "inserted")[0])
+    assert re.match(r"the map's order: \d+\.\d %, espresso", titles(coffee, "inserted")[0])
 
 
 def test_sanity_and_coverage(coffee):
