@@ -10,6 +10,9 @@ import pytest
 import equipoise
 from equipoise._registry import Registry
 from equipoise.errors import DuplicateNameError, EquipoiseError, UnknownNameError
+from equipoise.methods.base import title_of
+from equipoise.methods.gradient import Gradient
+from equipoise.methods.registering import MethodRegistry
 
 HEAVY = ["torchvision", "timm", "matplotlib", "PIL", "typer", "rich", "captum", "quantus", "zennit", "safetensors"]
 
@@ -62,6 +65,26 @@ def test_every_method_describes_itself(name):
     assert isinstance(entry.costly, bool)
     assert 10 < len(entry.summary) < 90
     assert entry.__doc__
+    assert "title" in vars(entry)  # not another's, which it derives from
+    assert "_" not in entry.title
+
+
+def test_every_method_has_a_title_of_its_own():
+    titles = [title_of(name) for name in equipoise.METHODS]
+    assert len({title.casefold() for title in titles}) == len(titles)
+    assert title_of("Grad-CAM") == "Grad-CAM"
+    assert title_of("grad_cam") == "Grad-CAM"
+    assert title_of("mine:attribute") == "mine:attribute"
+
+
+def test_a_method_without_a_title_is_called_by_its_name():
+    registry = MethodRegistry("method")
+
+    class Mine(Gradient):
+        """Of a user."""
+
+    assert registry.add("my_method", Mine).title == "My method"
+    assert Gradient.title == "Gradient"
 
 
 def test_a_registry_suggests_and_refuses_doubles():

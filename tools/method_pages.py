@@ -2,9 +2,10 @@
 
     python tools/method_pages.py
 
-From the texts in tools/texts_*.py, the methods themselves (defaults), benchmarks/results/method_cost.json,
-docs/methods/families.json and classes.json. A method without a text has no page, and a page says what was not measured
-yet, so that a new method need not wait for any of it; the slow tests say what is left to do.
+And src/equipoise/app/costs.json, what the app says of their cost. From the texts in tools/texts_*.py, the methods
+themselves (defaults), benchmarks/results/method_cost.json, docs/methods/families.json and classes.json. A method
+without a text has no page, and a page says what was not measured yet, so that a new method need not wait for any of it;
+the slow tests say what is left to do.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from equipoise.records import plain
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "methods"
+COSTS = ROOT / "src" / "equipoise" / "app" / "costs.json"
 TEXTS: dict[str, Text] = texts_propagation.TEXTS | texts_gradient.TEXTS | texts_perturbation.TEXTS
 NOT_YET = "Not measured yet."
 MARK = "<!-- made by tools/method_pages.py; do not edit -->\n"
@@ -276,7 +278,15 @@ def pages() -> dict[str, str]:
     return {"README.md": index()} | {f"{name}.md": page(name) for name in documented()}
 
 
+def costs_file() -> str:
+    """For the app: of each method its units on the networks where it runs, in a file."""
+    found = {name: [units(one) for one in costs(name).values()] for name in METHODS}
+    rounded = {name: [round(one, 1) for one in row if one is not None] for name, row in found.items()}
+    return json.dumps(rounded, indent=1) + "\n"
+
+
 def main() -> None:
+    COSTS.write_text(costs_file(), encoding="utf-8")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file, text in pages().items():
         (FOLDER / file).write_text(text, encoding="utf-8")

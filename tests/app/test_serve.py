@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.app import server
+from equipoise.app import examples, server
 from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
@@ -65,16 +65,16 @@ def test_an_older_gradio_is_named(capsys, monkeypatch):
 
 
 def test_examples(tmp_path):
-    assert {path.name for path in server.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
+    assert {path.name for path in examples.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
     with pytest.raises(ImageError, match="holds no photos"):
-        server.example_photos(str(tmp_path))
-    for index in range(server.SHOWN_EXAMPLES + 1):
+        examples.example_photos(str(tmp_path))
+    for index in range(examples.SHOWN_EXAMPLES + 1):
         (tmp_path / f"{index:02}.png").write_bytes(b"")
-    found = server.example_photos(str(tmp_path))
-    assert len(found) == server.SHOWN_EXAMPLES
+    found = examples.example_photos(str(tmp_path))
+    assert len(found) == examples.SHOWN_EXAMPLES
     assert found[0] == (tmp_path / "00.png").resolve()
     with pytest.raises(OptionError):
-        server.example_photos(str(tmp_path / "00.png"))
+        examples.example_photos(str(tmp_path / "00.png"))
 
 
 @pytest.fixture
@@ -132,10 +132,11 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "app.md").read_text(encoding="u
 
 def test_the_document_tells_the_truth(asked):
     lines = [line for line in DOCUMENT.splitlines() if line.startswith("equipoise serve")]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0
     assert asked[1][0] == (["efficientnet_lite0", "resnet50"],)
+    assert asked[2][0] == (["mynet.toml"],)
     (largest,) = re.findall(r"up to\s+(\d+) MB", DOCUMENT)
     assert int(largest) * 1024**2 == server.LARGEST_UPLOAD
     assert ENCLOSED == 0.5  # "half of the evidence"

@@ -48,12 +48,12 @@ def test_a_network_that_failed_to_load_is_tried_again(networks):
 
 def test_scores_and_classes(session):
     assert {score.name for score in session.scores[:2]} == {"red", "blue"}
-    assert session.classes(["blue", 0]) == [2, 0]
-    assert session.classes([]) == [session.scores[0].index]
+    assert session.targets(["blue", 0]) == [2, 0]
+    assert session.targets([]) == [session.scores[0].index]
     with pytest.raises(UnknownNameError, match=r"no class called 'rod'.*red"):
-        session.classes(["rod"])
+        session.targets(["rod"])
     with pytest.raises(TargetError):
-        session.classes(["17"])
+        session.targets(["17"])
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.37, 2.0])

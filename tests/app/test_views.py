@@ -23,6 +23,7 @@ from equipoise.app.views import comparing, covering, explaining, inserting, rand
 from equipoise.cli.app import parse
 from equipoise.errors import OptionError, UnknownNameError
 from equipoise.methods import METHODS
+from equipoise.wording import WORDINGS
 
 STYLE = Style()
 
@@ -141,7 +142,7 @@ def test_compare_grows_by_a_method_and_names_failures(session, monkeypatch):
     assert "methods are done" not in pages[2]
     words = Text(pages[2]).words
     assert len(re.findall(r"\d\.\d\d s", words)) == 4
-    assert [words.count(one) for one in ("red, 50.0 %", "blue, 50.0 %", "gradient\n")] == [1, 1, 2]
+    assert [words.count(one) for one in ("red, 50.0 %", "blue, 50.0 %", "Gradient\n")] == [1, 1, 2]
     with pytest.raises(OptionError, match="at least one method"):
         next(comparing.compare(session, [0], [], 1.0, STYLE))
 
@@ -154,10 +155,18 @@ def test_compare_can_be_stopped(session):
         next(work)
 
 
-def test_slow_methods_are_marked():
-    choices = dict(comparing.method_choices())
-    assert choices["ae"] == "ae"
-    assert choices["rise (slow)"] == "rise"
+def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
+    fast, slow = (comparing.method_choices(costly=costly) for costly in (False, True))
+    assert {name for _, name in [*fast, *slow]} == set(METHODS)
+    assert not {name for _, name in fast} & {name for _, name in slow}
+    for label, name in [*fast, *slow]:
+        assert label.startswith(f"{METHODS[name].title}: ")
+        assert label.endswith(" passes")
+        assert METHODS[name].costly == ((label, name) in slow)
+    labels = {name: label for label, name in [*fast, *slow]}
+    assert labels["ae"] == "Attribution Equilibrium: balanced evidence, carried to the pixels; 2.8 to 3.7 passes"
+    assert labels["rise"].endswith("1930 to 2028 passes")
+    assert comparing.cost("of my own") == "cost not measured"
 
 
 def test_insertion_follows_the_map(session):
@@ -174,7 +183,9 @@ def test_insertion_follows_the_map(session):
     assert told == sorted(told)
     assert told[-1] == 1.0
     html = inserting.show(session, made, 0.15)
-    shown, scattered = (np.asarray(one) for one in pictures(html))
+    large = pictures(html)
+    assert [one.size for one in large] == [(720, 720)] * 2  # each of the network's 48 pixels a square
+    shown, scattered = (np.asarray(one.resize((48, 48), Image.Resampling.NEAREST)) for one in large)
     assert (shown[22:34, 30:42] > 200).any(-1).all()  # the square, in the network's own 48 pixels
     assert 0.005 < (scattered.max(-1) > 100).mean() < 0.2
     assert "probability of blue" in html
@@ -233,8 +244,8 @@ def test_names_are_only_text():
 
 
 def test_the_legend_names_its_colors():
-    assert "Red" in markup.legend("red_blue")
-    assert "Orange" in markup.legend("orange_blue")
+    assert "Red" in markup.legend("red_blue", WORDINGS["classification"])
+    assert "Orange" in markup.legend("orange_blue", WORDINGS["classification"])
 
 
 @pytest.fixture
@@ -248,7 +259,8 @@ def typed(networks, monkeypatch, tmp_path, capsys):
     network = networks["colors"]
     monkeypatch.setattr(models, "load_model", lambda *_, **__: (network.module, network.spec))
     monkeypatch.setattr("equipoise.explanation.load_kept", lambda _: network)
-    monkeypatch.setattr("equipoise.load_model", lambda *_: (network.module, network.spec), raising=False)
+    monkeypatch.setattr("equipoise.loading.load", lambda given: network if isinstance(given, str) else given)
+    monkeypatch.setattr("equipoise.explanation.load", lambda given, **_: given)
     monkeypatch.chdir(tmp_path)
 
     def run(code):
@@ -269,7 +281,7 @@ def test_the_lines_of_compare(typed, asked, tmp_path):
 
 
 def test_the_lines_of_insertion_give_the_same_curves(typed, asked, session):
-    out = typed(lines.insert_python(asked, 2, mode="insertion", canvas="gaussian"))
+    out = typed(lines.insert_python(replace(asked, targets=(2,)), mode="insertion", canvas="gaussian"))
     made = inserting.curves(session, 2, asked.gamma, mode="insertion", canvas="gaussian")
     printed = {line.split()[0]: eval(line.partition(" ")[2]) for line in out.splitlines()}  # noqa: S307  # our own
     assert set(printed) == set(made.found)
@@ -278,14 +290,14 @@ def test_the_lines_of_insertion_give_the_same_curves(typed, asked, session):
 
 
 def test_the_lines_of_sanity_give_the_same_likeness(typed, asked, session, tmp_path):
-    printed = float(typed(lines.sanity_python(asked, 2, 1)))
+    printed = float(typed(lines.sanity_python(replace(asked, targets=(2,)), 1)))
     (said,) = re.findall(r"map ([+-]\d\.\d\d)", randomizing.show(session, 2, asked.gamma, 1, STYLE))
     assert printed == pytest.approx(float(said), abs=0.006)
     assert (tmp_path / "random.png").is_file()
 
 
 def test_the_lines_of_coverage(typed, asked):
-    out = typed(lines.coverage_python(asked, 2))
+    out = typed(lines.coverage_python(asked))
     assert [line.split()[0] for line in out.splitlines()] == ["linear", "mean", "relu", "conv2d"]
 
 
@@ -312,7 +324,7 @@ def test_downloads(session, tmp_path):
     assert "two_squares.gradient.2-blue.safetensors" in own
     made = inserting.curves(session, 2, 1.0, mode="insertion", canvas="black")
     curves = files.of_curves(session, made, STYLE)
-    assert b'"probability"' in curves["two_squares.insertion.2.json"]
+    assert b'"found"' in curves["two_squares.insertion.2.json"]
     random = files.of_randomized(session, 2, 1.0, 1, STYLE)
     assert b'"head"' in random["two_squares.1_random.2.layers.json"]
     coverage = files.of_coverage(session, 2, 1.0, STYLE)

@@ -64,6 +64,7 @@ def test_every_page_is_what_the_tool_writes():
     assert {path.name for path in FOLDER.glob("*.md")} == set(pages) | {"families.md"}
     stale = [name for name, text in pages.items() if (FOLDER / name).read_text() != text]
     assert stale == [], "run: python tools/method_pages.py"
+    assert method_pages.COSTS.read_text(encoding="utf-8") == method_pages.costs_file()  # of the app
     assert (FOLDER / "families.md").read_text() == method_families.page(FAMILIES)
     assert which_method.PATH.read_text() == which_method.page()
 

@@ -38,17 +38,62 @@ def test_explain_writes_a_report(explain, tmp_path):
     assert "the report is why.html" in out
     text = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert captions(text) == [
-        "red.png: red (100.0 %), ae",
-        "red.png: red (100.0 %), gradient",
-        "blue.png: red (0.0 %), ae",
-        "blue.png: blue (100.0 %), ae",
-        "blue.png: red (0.0 %), gradient",
-        "blue.png: blue (100.0 %), gradient",
+        "red.png: red (100.0 %), Attribution Equilibrium",
+        "red.png: red (100.0 %), Gradient",
+        "blue.png: red (0.0 %), Attribution Equilibrium",
+        "blue.png: blue (100.0 %), Attribution Equilibrium",
+        "blue.png: red (0.0 %), Gradient",
+        "blue.png: blue (100.0 %), Gradient",
     ]
     assert text.count("<tr>") == 1 + 6
     assert re.findall(r'data-filter="(\w+)"', text) == ["photo", "class", "method"]
     assert "gamma" in text
     assert list((tmp_path / "equipoise-out").glob("*.json"))  # and everything else as without a report
+
+
+REPORTED = {
+    "regression": (
+        'task = "regression"\nunit = "years"\nclasses = ["age"]', "0", "value",
+        ["Red raises the value, blue lowers it.", " years"],
+    ),
+    "multi-label": ('task = "multi-label"\nclasses = ["cat"]', "top", "label", ["speak for the label", "cat (", " %"]),
+    "assumed": ("", "top", "class", ["Assumed: no preprocessing was given", "(binary)"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REPORTED)
+def test_a_report_speaks_of_the_network_in_the_words_of_its_task(kind, capsys, tmp_path, monkeypatch):
+    """Of one output: the head of the table, the colors, unit or share, and what was assumed, once for two photos."""
+    said, target, what, words = REPORTED[kind]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = f"reported_{kind.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(
+        "from torch import nn\n\n\ndef build():\n"
+        "    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)\n"
+        "    return nn.Sequential(*layers).eval()\n"
+    )
+    prepared = "[preprocessing]\nsize = 32\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n"
+    text = f'architecture = "{module}:build"\n{said}\n{prepared if said else ""}'
+    (tmp_path / "net.toml").write_text(text)
+    for color in ("red", "blue"):
+        colors.photo(color, 8, 8).save(tmp_path / f"{color}.png")
+    call = ["explain", "red.png", "blue.png", "--model", "net.toml", "--method", "lrp_composite,gradient"]
+    assert main([*call, "--target", target, "--report", "why.html"]) == 0
+    told = capsys.readouterr().err.count("note: ")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    for word in words:
+        assert word in page
+    assert f'<th scope="col">{what}</th>' in page
+    assert "LRP composite" in page
+    head, record = page[: page.index("<main>")], page[page.index('id="record"') :]
+    notes = re.findall(r"Assumed: (.{30})", head)
+    assert len(notes) == told == (3 if kind == "assumed" else 0)
+    for note in notes:
+        assert head.count(note) == 1
+        assert note in record
+    assert "&#34;task&#34;" in record
+    assert "&#34;preprocessing&#34;" in record
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import html
 import importlib.resources
+import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 from PIL import Image
 
 from equipoise.app import lines, markup
 from equipoise.app.drawing import Style
+from equipoise.app.examples import example_photos
 from equipoise.app.networks import CancelledError, Networks
-from equipoise.app.session import Session
+from equipoise.app.session import Explained, Session
 from equipoise.errors import EquipoiseError, OptionError
+from equipoise.explanation import sureness
 from equipoise.images import one_line, read_image
+from equipoise.methods.reading import Reading
 from equipoise.report import data_uri, thumbnail
+
+if TYPE_CHECKING:
+    from equipoise.network import Network
 
 BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
 """Tells the server of a box that inspector.js saw dragged over a map."""
@@ -48,13 +56,30 @@ class PageContent:
 
     Attributes:
         networks: The networks offered; the first is chosen at first.
-        examples: Photos offered.
-        folder: Where downloads are written.
+        given: Photos offered with every network; ``None``: with each its own, or the samples.
+        folder: Where downloads are written; nothing else is read by the browser.
     """
 
     networks: Networks
-    examples: tuple[Path, ...]
+    given: tuple[Path, ...] | None
     folder: Path
+
+    def examples(self, model: str) -> tuple[Path, ...]:
+        """The photos offered with a network.
+
+        Raises:
+            EquipoiseError: If it cannot be loaded, or the folder of its own holds no photos.
+        """
+        return example_photos(self.networks[model].examples) if self.given is None else self.given
+
+    def picked(self, model: str, index: object) -> Path | None:
+        """A copy of an example where the browser may read it; ``None`` if there is no such example."""
+        photos = self.examples(model)
+        if not isinstance(index, int) or not 0 <= index < len(photos):
+            return None
+        place = self.folder / secrets.token_hex(8)
+        place.mkdir(parents=True)
+        return Path(shutil.copy(photos[index], place / photos[index].name))
 
 
 def text_of(name: str) -> str:
@@ -75,6 +100,16 @@ def examples_html(paths: Sequence[Path]) -> str:
             f'<button type="button" data-example="{index}"><img src="{small}" alt="Example {name}"></button>'
         )
     return f'<div class="eq-examples" role="group" aria-label="Example photos">{"".join(buttons)}</div>'
+
+
+def known_html(network: Network) -> str:
+    """What becomes of photos before the network sees them, and what was assumed of it; each is said once."""
+    words = "" if "preprocessing" in network.assumed else getattr(network.spec.preprocessing, "words", "")
+    told = f'<p class="eq-known">Photos are {html.escape(words)}.</p>' if words else ""
+    assumed = "".join(f"<li>{html.escape(one_line(note))}</li>" for note in network.notes)
+    if assumed:
+        told += f'<div class="eq-note eq-assumed"><p>What was assumed of this network</p><ul>{assumed}</ul></div>'
+    return told
 
 
 def guarded(work: Callable[..., tuple[Any, ...] | None], outputs: int) -> Callable[..., tuple[Any, ...]]:
@@ -107,7 +142,7 @@ class Choice:
     """What the controls say."""
 
     session: Session
-    indices: list[int]
+    targets: list[Explained]
     gamma: float
     style: Style
 
@@ -119,17 +154,40 @@ class Choice:
             OptionError: If there is no photo yet.
             EquipoiseError: If a class is unknown.
         """
-        session, checked, others, gamma, mode, opacity, safe = given
+        session, checked, others, this, that, gamma, mode, opacity, safe, seen = given
         if session is None:
             raise OptionError("choose a photo first")
         session.stop.reset()
-        indices = session.classes([*checked, *others])
-        return cls(session, indices, float(gamma), Style(mode, opacity, "orange_blue" if safe else "red_blue"))
+        contrast = [f"contrast:{this}|{that}"] if this and that else []
+        targets = session.targets([*contrast, *checked, *others])
+        style = Style(mode, opacity, "orange_blue" if safe else "red_blue", bool(seen))
+        return cls(session, targets, float(gamma), style)
 
     @property
     def asked(self) -> lines.Asked:
         """For lines and commands."""
-        return lines.Asked(self.session.name, self.session.network.name, tuple(self.indices), self.gamma)
+        session = self.session
+        dense = isinstance(session.network.reads, Reading)
+        whole = dense and not isinstance(session.score(self.targets[0]), int)
+        return lines.Asked(session.name, session.network.name, tuple(self.targets), self.gamma, whole)
+
+
+def network_choices(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The networks to choose from: a label, a file's without its folder where that is enough, and the name."""
+    short = [Path(name).name if Path(name).is_file() else name for name in names]
+    return [(one if short.count(one) == 1 else name, name) for one, name in zip(short, names, strict=True)]
+
+
+def score_choices(session: Session) -> list[tuple[str, str]]:
+    """What the network says of the photo, to choose from: a label, and the target."""
+    return [(f"{one.name}, {sureness(one)}", str(one.index)) for one in session.scores]
+
+
+def class_choices(session: Session) -> list[tuple[str, str]]:
+    """Everything that the network tells apart, to search in: a label, and the target."""
+    names = session.network.spec.classes
+    # a detector's targets by index are boxes
+    return [(f"{name} ({index})", name if session.offer.boxes else str(index)) for index, name in enumerate(names)]
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from equipoise import viz
 from equipoise._registry import Registry
@@ -30,11 +30,13 @@ class Style:
         mode: A name in `MODES`.
         opacity: Of the strongest relevance, 0 to 1.
         colors: A name in `equipoise.viz.PALETTES`.
+        seen: Whether the picture that the network saw is shown beside the maps.
     """
 
     mode: str = "overlay"
     opacity: float = 0.9
     colors: str = "red_blue"
+    seen: bool = False
 
 
 MODES: Registry[Callable[[Explanation, Style], Image.Image]] = Registry("drawing")
@@ -108,3 +110,47 @@ def enclosing(positive: NDArray[np.floating]) -> NDArray[np.bool_]:
     threshold = flat[int(np.searchsorted(np.cumsum(flat), ENCLOSED * total))]
     found: NDArray[np.bool_] = positive >= threshold
     return found
+
+
+Corners = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
+
+
+def outlined(image: Image.Image, places: Sequence[Corners], names: Sequence[str] = ()) -> Image.Image:
+    """A picture with rectangles around places in it, white within black, so that they are seen on anything.
+
+    Args:
+        image: It is not changed.
+        places: In pixels of the image; what lies outside it is cut off.
+        names: Written at the upper left corners; fewer than places, or none.
+    """
+    drawn = image.copy()
+    pen = ImageDraw.Draw(drawn)
+    thin = max(1, round(max(image.size) / 300))
+    for place in places:
+        box = _within(place, image.size)
+        pen.rectangle(box, outline="black", width=3 * thin)
+        inner = (box[0] + thin, box[1] + thin, max(box[2] - thin, box[0] + thin), max(box[3] - thin, box[1] + thin))
+        pen.rectangle(inner, outline="white", width=thin)
+    size = max(10, round(max(image.size) / 36))
+    for place, name in zip(places, names, strict=False):
+        left, top, _, _ = _within(place, image.size)
+        corner = (left + 4 * thin, top + 3 * thin)
+        pen.text(corner, name, fill="white", font_size=size, stroke_width=max(1, thin), stroke_fill="black")
+    return drawn
+
+
+def _within(place: Corners, size: tuple[int, int]) -> Corners:
+    """A rectangle cut off at the sides of a picture."""
+    across, down = (sorted((place[axis], place[axis + 2])) for axis in (0, 1))
+    left, right = (min(max(x, 0.0), size[0] - 1.0) for x in across)
+    top, bottom = (min(max(y, 0.0), size[1] - 1.0) for y in down)
+    return left, top, right, bottom
+
+
+def enlarged(image: Image.Image, side: int) -> Image.Image:
+    """A small picture with its pixels as squares, its longer side about ``side``; a large one as it is."""
+    times = side // max(image.size)
+    if times < 2:
+        return image
+    return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)

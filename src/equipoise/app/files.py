@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise import records
 from equipoise.app.drawing import Style, draw
-from equipoise.app.session import OWN
+from equipoise.app.session import OWN, Explained
 from equipoise.app.views import covering, inserting, randomizing
 from equipoise.app.views.comparing import method_options
 from equipoise.explanation import slug
@@ -33,14 +33,14 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[str]:
 
 
 def of_maps(
-    session: Session, indices: Sequence[int], methods: Sequence[str], gamma: float, style: Style
+    session: Session, targets: Sequence[Explained], methods: Sequence[str], gamma: float, style: Style
 ) -> dict[str, bytes]:
     """Of every method and class: the picture as shown, the heat map, the raw float32 numbers, the record."""
     found: dict[str, bytes] = {}
     for method in methods:
-        for index in indices:
-            explanation = session.full(index, method, method_options(method, gamma))
-            found |= _of_one(explanation, f"{_stem(session)}.{method}.{index}", style)
+        for target in targets:
+            explanation = session.full(target, method, method_options(method, gamma))
+            found |= _of_one(explanation, f"{_stem(session)}.{method}.{_part(target)}", style)
     return found
 
 
@@ -49,30 +49,32 @@ def of_curves(session: Session, made: inserting.Curves, style: Style) -> dict[st
     record = {
         "photo": session.name,
         "model": session.network.name,
-        "class": made.index,
+        "target": made.target,
         "gamma": made.gamma,
         "mode": made.mode,
         "canvas": made.canvas,
         "shares": inserting.SHARES,
-        "probability": made.found,
+        "found": made.found,
     }
-    return {f"{_stem(session)}.{made.mode}.{made.index}.json": _json(record)} | of_maps(
-        session, [made.index], [OWN], made.gamma, style
+    return {f"{_stem(session)}.{made.mode}.{_part(made.target)}.json": _json(record)} | of_maps(
+        session, [made.target], [OWN], made.gamma, style
     )
 
 
-def of_randomized(session: Session, index: int, gamma: float, place: int, style: Style) -> dict[str, bytes]:
+def of_randomized(session: Session, target: Explained, gamma: float, place: int, style: Style) -> dict[str, bytes]:
     """The map of the network with random layers, and which those are."""
     step = randomizing.steps(session)[place]
-    explanation = randomizing.randomized(session, index, gamma, step).explanation
-    stem = f"{_stem(session)}.{len(step.layers)}_random.{index}"
+    explanation = randomizing.randomized(session, target, gamma, step).explanation
+    stem = f"{_stem(session)}.{len(step.layers)}_random.{_part(target)}"
     return _of_one(explanation, stem, style) | {f"{stem}.layers.json": _json({"layers": step.layers, "of": step.of})}
 
 
-def of_coverage(session: Session, index: int, gamma: float, style: Style) -> dict[str, bytes]:
+def of_coverage(session: Session, target: Explained, gamma: float, style: Style) -> dict[str, bytes]:
     """The coverage table as JSON, and the map that it explains."""
-    rows = covering.as_json(covering.operations(session, index, gamma))
-    return {f"{_stem(session)}.coverage.{index}.json": _json(rows)} | of_maps(session, [index], [OWN], gamma, style)
+    rows = covering.as_json(covering.operations(session, target, gamma))
+    return {f"{_stem(session)}.coverage.{_part(target)}.json": _json(rows)} | of_maps(
+        session, [target], [OWN], gamma, style
+    )
 
 
 def _of_one(explanation: Explanation, stem: str, style: Style) -> dict[str, bytes]:
@@ -83,6 +85,11 @@ def _of_one(explanation: Explanation, stem: str, style: Style) -> dict[str, byte
 
 def _stem(session: Session) -> str:
     return slug(Path(session.name).stem, _NAME)
+
+
+def _part(target: Explained) -> str:
+    """A target in the name of a file."""
+    return str(target) if isinstance(target, int) else slug(target, _NAME)
 
 
 def _json(value: Any) -> bytes:

@@ -1,5 +1,6 @@
 "use strict";
-// Pointing at a map shows its value; a dragged box asks the server for its share of the evidence.
+// Pointing at a map shows its value; a dragged box asks the server for its share of the evidence, and a click, where
+// the network says something of every pixel, for the map of that pixel alone.
 (() => {
   const maps = new WeakMap();
   let dragged = null;
@@ -40,7 +41,7 @@
       return;
     }
     const value = map.values[row * map.columns + column] * map.scale;
-    const word = value > 0 ? "for the class" : value < 0 ? "against the class" : "no evidence";
+    const word = value > 0 ? view.dataset.positive : value < 0 ? view.dataset.negative : "no evidence";
     say(view, `row ${row}, column ${column}: ${value.toExponential(2)}, ${word}`);
   }
 
@@ -92,6 +93,9 @@
     } else {
       view.querySelector(".eq-box").hidden = true;
       tell(view, to);
+      if ("clicks" in view.dataset) {
+        view.dispatchEvent(new CustomEvent("eq-boxed", { bubbles: true, detail: { index: Number(view.dataset.index), at: to } }));
+      }
     }
   });
 

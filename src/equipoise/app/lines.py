@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from equipoise.app.session import OWN
+from equipoise.app.session import OWN, Explained
 from equipoise.app.views.comparing import method_options
 from equipoise.app.views.inserting import SHARES
 
@@ -18,21 +18,23 @@ class Asked:
     Attributes:
         photo: Name of the file.
         model: Of the network.
-        indices: Of the classes.
+        targets: What is explained.
         gamma: Of Attribution Equilibrium.
+        whole: Whether what is explained is read off more than class scores: a pixel, a box.
     """
 
     photo: str
     model: str
-    indices: tuple[int, ...]
+    targets: tuple[Explained, ...]
     gamma: float
+    whole: bool = False
 
 
 def explain_python(asked: Asked) -> str:
     """The maps of the first view."""
     return f"""import equipoise
 
-seen = equipoise.explain({asked.photo!r}, {asked.model!r}, target={list(asked.indices)}, gamma={asked.gamma})
+seen = equipoise.explain({asked.photo!r}, {asked.model!r}, target={list(asked.targets)}, gamma={asked.gamma})
 seen.save("out")  # overlay, heat map, raw numbers and record of each class
 """
 
@@ -40,7 +42,7 @@ seen.save("out")  # overlay, heat map, raw numbers and record of each class
 def explain_command(asked: Asked, methods: Sequence[str] = (OWN,)) -> str:
     """The maps of one or several methods."""
     words = ["equipoise", "explain", asked.photo, "--model", asked.model, "--method", ",".join(methods)]
-    words += ["--target", ",".join(map(str, asked.indices))]
+    words += ["--target", ",".join(map(str, asked.targets))]
     return shlex.join([*words, *(["--gamma", str(asked.gamma)] if OWN in methods else [])])
 
 
@@ -51,33 +53,58 @@ def compare_python(asked: Asked, methods: Sequence[str]) -> str:
 
 methods = {options!r}
 for method, options in methods.items():
-    seen = equipoise.explain({asked.photo!r}, {asked.model!r}, method, {list(asked.indices)}, **options)
+    seen = equipoise.explain({asked.photo!r}, {asked.model!r}, method, {list(asked.targets)}, **options)
     seen.save(f"out-{{method}}")
 """
 
 
-def _prologue(asked: Asked, index: int, imports: str) -> str:
-    return f"""import torch
+def _prologue(asked: Asked, imports: str) -> str:
+    return f"""{imports}
 
-import equipoise
-{imports}
-
-model, spec = equipoise.load_model({asked.model!r})
-seen = equipoise.explain({asked.photo!r}, (model, spec), target={index}, gamma={asked.gamma})
+network = load({asked.model!r})
+seen = equipoise.explain({asked.photo!r}, network, target={asked.targets[0]!r}, gamma={asked.gamma})
 """
 
 
-def insert_python(asked: Asked, index: int, *, mode: str, canvas: str) -> str:
-    """The two curves of a class."""
-    imports = "from equipoise.metrics import perturbation_curve"
-    return f"""{_prologue(asked, index, imports)}
-low, high = (bound.view(1, 3, 1, 1) for bound in spec.input_bounds)
-inputs = spec.preprocess(seen.image)[None]
-pixels = (inputs - low) / (high - low)  # 0 to 1, before normalization
+_FOR_CLASSES = """import equipoise
+from equipoise.loading import load
+"""
+
+_FOR_NAMED = """import torch
+
+import equipoise
+from equipoise.errors import TargetError
+from equipoise.loading import load
+"""
+
+_CERTAIN = """
+
+def score(images, _numbers):
+    return network.certainty(network.pictures.normalize(images), {target!r})"""
+
+_NAMED = """(wanted,) = View.of({photo!r}, network).targets([parse_target({target!r}, network.spec)])
 
 
 def score(images, _numbers):
-    return model(low + images * (high - low)).softmax(1)[:, {index}]
+    found = []
+    for one in network.pictures.normalize(images):
+        try:
+            found.append(network.answers(one[None]).score(wanted).logit)
+        except TargetError:  # no such box is found any more
+            found.append(0.0)
+    return torch.tensor(found)"""
+
+
+def insert_python(asked: Asked, *, mode: str, canvas: str) -> str:
+    """The two curves of the first target."""
+    target = asked.targets[0]
+    named = asked.whole or not isinstance(target, int)
+    imports = (_FOR_NAMED if named else _FOR_CLASSES) + "from equipoise.metrics import perturbation_curve"
+    imports += "\nfrom equipoise.view import View\nfrom equipoise.wanted import parse_target" if named else ""
+    score = (_NAMED if named else _CERTAIN).format(photo=asked.photo, target=target)
+    return f"""{_prologue(asked, imports)}
+pixels = network.pictures.pixels(seen.image)[None]  # 0 to 1, before normalization
+{score}
 
 
 shares = {SHARES}
@@ -95,28 +122,38 @@ def recipe_command(recipe: str, asked: Asked, options: Sequence[str] = ()) -> st
     return shlex.join([*words, "--method", OWN, *(word for one in options for word in ("--option", one))])
 
 
-def sanity_python(asked: Asked, index: int, layers: int) -> str:
+def sanity_python(asked: Asked, layers: int) -> str:
     """The map of a network whose top layers are random."""
-    return f"""{_prologue(asked, index, "from equipoise.metrics import rank_correlation, randomize, stages")}
-names = stages(model, spec.preprocess(seen.image)[None])[:{layers}]
-copied = randomize(model, names) if names else model
-after = equipoise.explain({asked.photo!r}, (copied, spec), target={index}, gamma={asked.gamma})
-print(rank_correlation(seen.heatmap[None], after.heatmap[None]).item())
-after.save("random.png")
-""".replace("import torch\n\n", "")
-
-
-def coverage_python(asked: Asked, index: int) -> str:
-    """The rows of the coverage table."""
-    return f"""import torch
+    imports = """from dataclasses import replace
 
 import equipoise
-from equipoise.images import read_image
+from equipoise.loading import load
+from equipoise.metrics import rank_correlation, randomize, stages"""
+    return f"""{_prologue(asked, imports)}
+names = stages(network.module, network.prepare(seen.image))[:{layers}]
+copied = replace(network, module=randomize(network.module, names)) if names else network
+after = equipoise.explain({asked.photo!r}, copied, target={asked.targets[0]!r}, gamma={asked.gamma})
+print(rank_correlation(seen.heatmap[None], after.heatmap[None]).item())
+after.save("random.png")
+"""
 
-model, spec = equipoise.load_model({asked.model!r})
-low, high = spec.input_bounds
-method = equipoise.METHODS["ae"](model, gamma={asked.gamma}, input_bounds=(low, high))
-inputs = spec.preprocess(read_image({asked.photo!r}))[None]
-for passage in method.coverage(inputs, torch.tensor([{index}])):
+
+def coverage_python(asked: Asked) -> str:
+    """The rows of the coverage table."""
+    imports, bound = "", f'network.bind("ae", gamma={asked.gamma})'
+    score = "score"
+    if asked.whole:
+        imports = "from equipoise.methods.reading import Reading, only_column\n"
+        bound = f'network.bind("ae", gamma={asked.gamma}, output=Reading(network.reads.output, score))'
+        score = "only_column"
+    return f"""from equipoise.loading import load
+{imports}from equipoise.view import View
+from equipoise.wanted import parse_target
+
+network = load({asked.model!r})
+seen = View.of({asked.photo!r}, network)
+(score,) = seen.targets([parse_target({asked.targets[0]!r}, network.spec)])
+bound = {bound}
+for passage in bound.attributor.coverage(seen.inputs, {score}):
     print(passage)
 """

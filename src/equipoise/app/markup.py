@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from equipoise.explanation import Explanation
+    from equipoise.wording import Wording
 
 _STEPS = 32767  # of the 16-bit numbers in which the page gets a map
 
@@ -39,13 +40,14 @@ def title(text: str) -> str:
     return f'<h3 class="eq-class">{html.escape(text)}</h3>'
 
 
-def legend(colors: str) -> str:
-    """The color scale in words and colors."""
+def legend(colors: str, words: Wording) -> str:
+    """The color scale in colors and words."""
     name = {"red_blue": ("Red", "blue"), "orange_blue": ("Orange", "blue")}[colors]
     return (
-        f'<div class="eq-legend"><span>against</span><span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
-        f"<span>for</span><span>{name[0]} pixels speak for the class, {name[1]} pixels against it; the stronger the "
-        "color, the more. The network did not look where the photo is dark.</span></div>"
+        f'<div class="eq-legend"><span>{words.ends[0]}</span>'
+        f'<span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
+        f"<span>{words.ends[1]}</span><span>{words.legend(*name)}; the stronger the color, the more. "
+        "The network did not look where the photo is dark.</span></div>"
     )
 
 
@@ -59,6 +61,8 @@ class Shown:
         lines: Below it.
         explanation: Whose values pointing at a pixel shows; ``None``: the picture is not to be pointed at.
         index: Which of the row, for the box that a visitor drags.
+        pointed: What a positive and a negative pixel do.
+        clicks: Whether a click on a pixel asks for it alone.
     """
 
     title: str
@@ -66,6 +70,8 @@ class Shown:
     lines: tuple[str, ...] = ()
     explanation: Explanation | None = None
     index: int = 0
+    pointed: tuple[str, str] = ("for the class", "against the class")
+    clicks: bool = False
 
 
 def row(pictures: Sequence[Shown], *, narrow: bool = False) -> str:
@@ -80,12 +86,15 @@ def _figure(one: Shown) -> str:
     lines = "".join(f"<span>{html.escape(line)}</span>" for line in one.lines)
     drawn = picture(one.picture, one.title)
     if one.explanation is not None:
+        positive, negative = map(html.escape, one.pointed)
+        clicks, hint = (" data-clicks", "click it to ask for it alone; ") if one.clicks else ("", "")
         drawn = (
             f'<div class="eq-view" tabindex="0" role="application" aria-label="Map of {name}. Arrow keys move a '
             'pointer, with shift they draw a box, Enter measures it." '
-            f'{_numbers(one.explanation)} data-index="{one.index}">{drawn}<div class="eq-box" hidden></div>'
+            f'{_numbers(one.explanation)} data-index="{one.index}" data-positive="{positive}" '
+            f'data-negative="{negative}"{clicks}>{drawn}<div class="eq-box" hidden></div>'
             '<div class="eq-cross" hidden></div></div><output class="eq-value" aria-live="polite">'
-            "Point at a pixel for its value; drag a box for its share of the evidence.</output>"
+            f"Point at a pixel for its value; {hint}drag a box for its share of the evidence.</output>"
         )
     return f'<figure class="eq-figure"><figcaption class="eq-title">{name}</figcaption>{drawn}<p>{lines}</p></figure>'
 
@@ -121,7 +130,7 @@ class Curve:
 
     Attributes:
         label: Its name.
-        points: ``(x, y)``, both 0 to 1, in the order of x.
+        points: ``(x, y)`` in the order of x, which is 0 to 1.
         kind: Its class in the style sheet: ``"eq-own"`` or ``"eq-other"``.
     """
 
@@ -130,15 +139,18 @@ class Curve:
     kind: str
 
 
-def chart(curves: Sequence[Curve], mark: float, across: str, up: str) -> str:
-    """Curves in a square from 0 to 1, with a vertical mark; the numbers follow for screen readers.
+def chart(curves: Sequence[Curve], mark: float, across: str, up: str, scale: tuple[float, float] = (0.0, 1.0)) -> str:
+    """Curves over shares from 0 to 1, with a vertical mark; the numbers follow for screen readers.
 
     Args:
         curves: The curves.
         mark: Where the mark stands, 0 to 1.
         across: What x is.
         up: What y is.
+        scale: The lowest and the highest y.
     """
+    low, high = scale
+    span = (high - low) or 1.0
     width, height, left, top = 430, 230, 62, 14  # of the plot, in the drawing's own units, and its margins
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
@@ -146,11 +158,11 @@ def chart(curves: Sequence[Curve], mark: float, across: str, up: str) -> str:
         x = left + width * share
         parts += [
             f'<line class="eq-grid" x1="{left}" x2="{left + width}" y1="{y:g}" y2="{y:g}"/>',
-            f'<text x="{left - 8}" y="{y + 4:g}" text-anchor="end">{share:g}</text>',
+            f'<text x="{left - 8}" y="{y + 4:g}" text-anchor="end">{low + share * span:.3g}</text>',
             f'<text x="{x:g}" y="{top + height + 18}" text-anchor="middle">{100 * share:g} %</text>',
         ]
     for place, curve in enumerate(curves):
-        points = [(left + width * x, top + height * (1 - y)) for x, y in curve.points]
+        points = [(left + width * x, top + height * (1 - (y - low) / span)) for x, y in curve.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline class="{curve.kind}" points="{path}"/>')
         x = left + 18 + 230 * place
@@ -164,7 +176,7 @@ def chart(curves: Sequence[Curve], mark: float, across: str, up: str) -> str:
         f'<text transform="{turned}" text-anchor="middle">{html.escape(up)}</text>',
     ]
     said = "; ".join(
-        f"{curve.label}: " + ", ".join(f"{100 * x:.0f} % {y:.2f}" for x, y in curve.points) for curve in curves
+        f"{curve.label}: " + ", ".join(f"{100 * x:.0f} % {y:.3g}" for x, y in curve.points) for curve in curves
     )
     name = html.escape(f"{up} over {across}. {said}")
     return f'<svg class="eq-chart" viewBox="0 0 520 318" role="img" aria-label="{name}">{"".join(parts)}</svg>'

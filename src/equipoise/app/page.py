@@ -14,17 +14,20 @@ from equipoise.app.controls import (
     Choice,
     PageContent,
     TakeHome,
+    class_choices,
     complaint,
     examples_html,
     guarded,
+    known_html,
+    network_choices,
     photo_input,
     request_stop,
+    score_choices,
 )
 from equipoise.app.drawing import MODES
 from equipoise.app.session import OWN, Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.errors import EquipoiseError, OptionError
-from equipoise.explanation import sureness
 from equipoise.metrics import CANVASES
 
 FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
@@ -47,7 +50,7 @@ class Page:
         with self.blocks:
             gr.HTML(
                 '<div class="eq-head"><h1>What did the network see?</h1><p>Give it a photo. The network says what is '
-                "in it, and the map shows which pixels speak for that class and which against it.</p></div>"
+                "in it, and the map shows which pixels speak for that and which against it.</p></div>"
             )
             self.session = gr.State(None)
             self.opened = gr.State(0)
@@ -71,12 +74,21 @@ class Page:
             buttons=[],
             alt_text="The chosen photo",
         )
-        self.examples = gr.HTML(examples_html(self.content.examples), js_on_load=PICKED)
-        self.model = gr.Dropdown(names, value=names[0], label="Network", interactive=True, visible=len(names) > 1)
-        self.checked = gr.CheckboxGroup([], label="Its highest classes", visible=False)
-        self.others = gr.Dropdown(
-            [], multiselect=True, allow_custom_value=True, label="Any other class: search by name", visible=False
+        self.examples = gr.HTML(examples_html(self.content.examples(names[0])), js_on_load=PICKED)
+        self.model = gr.Dropdown(
+            network_choices(names), value=names[0], label="Network", interactive=True, visible=len(names) > 1
         )
+        self.known = gr.HTML(known_html(self.content.networks[names[0]]), elem_id="known")
+        self.checked = gr.CheckboxGroup([], label="Its highest classes", visible=False)
+        self.others = gr.Dropdown([], multiselect=True, allow_custom_value=True, visible=False)
+        with gr.Accordion("Why this rather than that", open=False, visible=False) as self.contrast:
+            self.this = gr.Dropdown([], label="Why this", elem_id="this")
+            self.that = gr.Dropdown([], label="rather than that", elem_id="that")
+        with gr.Column(visible=False) as self.pair:
+            self.other_photo = photo_input(
+                label="How like another photo it is: drop or choose the other", sources=["upload", "clipboard"],
+                height=180, buttons=[], alt_text="The other photo",
+            )  # fmt: skip
 
     def _controls(self) -> None:
         self.status = gr.HTML("", elem_id="status")
@@ -89,6 +101,7 @@ class Page:
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
             self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
             self.safe = gr.Checkbox(False, label="Orange and blue, for eyes that see red as dark")
+            self.seen = gr.Checkbox(False, label="Beside the maps, the picture that the network really saw")
 
     def _views(self) -> None:
         with gr.Tab(VIEWS[0]) as explain:
@@ -99,8 +112,13 @@ class Page:
             self.take_explained = TakeHome.make()
         with gr.Tab(VIEWS[1]) as compare:
             self.methods = gr.CheckboxGroup(
-                comparing.method_choices(), value=list(FIRST_METHODS), label="Methods, on the chosen classes"
-            )
+                comparing.method_choices(costly=False), value=list(FIRST_METHODS), elem_classes="eq-methods",
+                label="Methods, on the chosen classes",
+                info=f"Each takes the time of so many forward and backward passes, measured on {comparing.MEASURED}.",
+            )  # fmt: skip
+            slow = comparing.method_choices(costly=True)
+            with gr.Accordion(f"{len(slow)} slow methods, which run the network many times", open=False):
+                self.slow = gr.CheckboxGroup(slow, value=[], label="Slow methods", elem_classes="eq-methods")
             self.compare = gr.Button("Compare", variant="primary")
             self.compared = gr.HTML("", elem_id="compared")
             self.take_compared = TakeHome.make()
@@ -125,7 +143,10 @@ class Page:
         self.tabs = dict(zip(VIEWS, (explain, compare, insert, sanity, coverage), strict=True))
 
     def _wire(self) -> None:
-        self._all = [self.session, self.checked, self.others, self.gamma, self.mode, self.opacity, self.safe]
+        self._all = [
+            self.session, self.checked, self.others, self.this, self.that, self.gamma, self.mode, self.opacity,
+            self.safe, self.seen,
+        ]  # fmt: skip
         self._wire_photo()
         self._wire_live()
         self._wire_work()
@@ -134,29 +155,42 @@ class Page:
 
     def _wire_photo(self) -> None:
         outputs = [
-            self.session, self.checked, self.others, self.curves, self.compared, self.inserted, self.share, self.opened,
+            self.session, self.checked, self.others, self.contrast, self.this, self.that, self.pair,
+            self.other_photo, self.curves, self.compared, self.inserted, self.share, self.opened,
         ]  # fmt: skip
         work, inputs = guarded(self._open, len(outputs)), [self.photo, self.model, self.opened]
-        gr.on([self.photo.input, self.model.input], work, inputs, [*outputs, self.status], **_QUEUE)
-        picked = self.examples.select(self._pick, None, self.photo, show_progress="hidden")
+        self.photo.input(work, inputs, [*outputs, self.status], **_QUEUE)
+        described = [self.examples, self.known, self.status]
+        chosen = self.model.input(guarded(self._described, 2), self.model, described, **_QUEUE)
+        chosen.success(work, inputs, [*outputs, self.status], **_QUEUE)
+        picked = self.examples.select(self._pick, self.model, self.photo, show_progress="hidden")
         picked.then(work, inputs, [*outputs, self.status], **_QUEUE)
+        self.other_photo.input(
+            guarded(self._paired, 1), [self.session, self.others, self.other_photo], [self.others, self.status],
+            **_QUEUE,
+        )  # fmt: skip
         # only once a photo was opened: what is wrong with another must stay on the page
         self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE)
 
     def _wire_live(self) -> None:
-        moved = [one.input for one in (self.checked, self.gamma, self.mode, self.opacity, self.safe, self.depth)] + [
-            self.others.change
-        ]  # a class typed in full is no input to gradio
+        live = (
+            self.checked, self.this, self.that, self.gamma, self.mode, self.opacity, self.safe, self.seen, self.depth,
+        )  # fmt: skip
+        # a class typed in full, and one that a click adds, are no input to gradio
+        moved = [*(one.input for one in live), self.others.change]
         gr.on(moved, self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
         for name, tab in self.tabs.items():
             chosen = tab.select(lambda name=name: name, None, self.active, show_progress="hidden")
             chosen.then(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
-        self.explained.select(self._boxed, self._all, [self.share, self.status], **_QUEUE)
+        self.explained.select(self._pointed, self._all, [self.share, self.others, self.status], **_QUEUE)
 
     def _wire_work(self) -> None:
         take = self.take_compared
         self.compare.click(
-            self._compare, [*self._all, self.methods], [self.compared, take.python, take.command, self.status], **_QUEUE
+            self._compare,
+            [*self._all, self.methods, self.slow],
+            [self.compared, take.python, take.command, self.status],
+            **_QUEUE,
         )
         take = self.take_inserted
         self.insert.click(
@@ -170,7 +204,7 @@ class Page:
     def _wire_files(self) -> None:
         for take, contents, inputs in (
             (self.take_explained, self._explained_files, self._all),
-            (self.take_compared, self._compared_files, [*self._all, self.methods]),
+            (self.take_compared, self._compared_files, [*self._all, self.methods, self.slow]),
             (self.take_inserted, self._inserted_files, [*self._all, self.curves]),
             (self.take_randomized, self._randomized_files, [*self._all, self.depth]),
             (self.take_covered, self._covered_files, self._all),
@@ -179,23 +213,42 @@ class Page:
 
     # What the controls do.
 
-    def _pick(self, event: gr.EventData) -> Any:
-        index = event._data["index"]  # noqa: SLF001  # where gradio keeps what the page sent
-        if not isinstance(index, int) or not 0 <= index < len(self.content.examples):
-            return gr.skip()
-        return str(self.content.examples[index])
+    def _pick(self, event: gr.EventData, model: str) -> Any:
+        copied = self.content.picked(model, event._data["index"])  # noqa: SLF001  # where gradio keeps what was sent
+        return gr.skip() if copied is None else str(copied)
+
+    def _described(self, model: str) -> tuple[str, str]:
+        return examples_html(self.content.examples(model)), known_html(self.content.networks[model])
+
+    def _paired(self, session: Session | None, others: list[str], path: str | None) -> tuple[Any]:
+        if session is None or path is None:
+            raise OptionError("choose a photo first, then the other")
+        kept = [one for one in others if not one.startswith("similarity:")]
+        return (gr.update(value=[*kept, session.compare_with(path)]),)
 
     def _open(self, path: str | None, model: str, opened: int) -> tuple[Any, ...]:
         if path is None:
-            hidden = gr.update(visible=False, value=[])
-            return None, hidden, hidden, None, "", "", "", opened
+            hidden, nothing, gone = gr.update(visible=False, value=[]), gr.update(value=None), gr.update(visible=False)
+            return None, hidden, hidden, gone, nothing, nothing, gone, None, None, "", "", "", opened
         session = Session.open(path, self.content.networks[model])
-        top = [(f"{one.name}, {sureness(one)}", str(one.index)) for one in session.scores]
-        classes = [(f"{name} ({index})", str(index)) for index, name in enumerate(session.network.spec.classes)]
+        offer, classes, scores = session.offer, class_choices(session), score_choices(session)
+        said = [str(one) for one in session.targets([])][: explaining.MOST]
+        pair = gr.update(choices=classes, value=None)
         return (
             session,
-            gr.update(choices=top, value=[top[0][1]], visible=True),
-            gr.update(choices=classes, value=[], visible=True),
+            gr.update(choices=scores, value=said, label=offer.chips, visible=True),
+            gr.update(
+                choices=classes,
+                value=[],
+                label=offer.search,
+                info=offer.hint or None,
+                visible=bool(offer.hint) or len(classes) > len(scores),
+            ),
+            gr.update(visible=offer.contrast and len(classes) > 1),
+            pair,
+            pair,
+            gr.update(visible=offer.pairs),
+            None,  # the photo's value alone: gradio would make an updated input anew, one that decodes photos itself
             None,
             "",
             "",
@@ -224,41 +277,48 @@ class Page:
             return None
         shown: list[Any] = [gr.skip()] * 10
         choice = Choice.of(values)
-        session, index, gamma, style = choice.session, choice.indices[0], choice.gamma, choice.style
+        session, target, gamma, style = choice.session, choice.targets[0], choice.gamma, choice.style
         if active == VIEWS[0]:
-            shown[0] = explaining.explain(session, choice.indices, gamma, style)
+            shown[0] = explaining.explain(session, choice.targets, gamma, style)
             shown[3:5] = lines.explain_python(choice.asked), lines.explain_command(choice.asked)
             shown[9] = ""
         elif active == VIEWS[3]:
             place = min(int(depth), len(randomizing.steps(session)) - 1)
-            shown[1] = randomizing.show(session, index, gamma, place, style)
+            shown[1] = randomizing.show(session, target, gamma, place, style)
             layers = len(randomizing.steps(session)[place].layers)
-            shown[5:7] = lines.sanity_python(choice.asked, index, layers), lines.recipe_command("fig7", choice.asked)
+            shown[5:7] = lines.sanity_python(choice.asked, layers), lines.recipe_command("fig7", choice.asked)
         elif active == VIEWS[4]:
-            shown[2] = covering.show(session, index, gamma)
-            shown[7:9] = lines.coverage_python(choice.asked, index), lines.explain_command(choice.asked)
+            shown[2] = covering.show(session, target, gamma)
+            shown[7:9] = lines.coverage_python(choice.asked), lines.explain_command(choice.asked)
         return tuple(shown)
 
-    def _boxed(self, event: gr.EventData, *given: Any) -> tuple[Any, Any]:
+    def _pointed(self, event: gr.EventData, *given: Any) -> tuple[Any, ...]:
         asked = event._data  # noqa: SLF001  # where gradio keeps what the page sent
-        return guarded(self._share, 1)(*given, asked)
+        return guarded(self._clicked if "at" in asked else self._share, 2)(*given, asked)
 
-    def _share(self, *given: Any) -> tuple[str]:
+    def _clicked(self, *given: Any) -> tuple[Any, Any]:
+        *values, asked = given
+        session, others = Choice.of(values).session, values[2]
+        across, down = (min(max(float(share), 0.0), 1.0) for share in asked["at"])
+        return gr.skip(), gr.update(value=list(dict.fromkeys([*others, session.pixel_at(across, down)])))
+
+    def _share(self, *given: Any) -> tuple[Any, Any]:
         *values, asked = given
         choice = Choice.of(values)
-        index = choice.indices[min(max(int(asked["index"]), 0), len(choice.indices) - 1)]
+        target = choice.targets[min(max(int(asked["index"]), 0), len(choice.targets) - 1)]
         left, top, right, bottom = (min(max(float(edge), 0.0), 1.0) for edge in asked["box"])
         options = comparing.method_options(OWN, choice.gamma)
-        said = explaining.in_box(choice.session, index, (left, top, right, bottom), OWN, options)
-        return (markup.message(said),)
+        said = explaining.in_box(choice.session, target, (left, top, right, bottom), OWN, options)
+        return markup.message(said), gr.skip()
 
     def _compare(self, *given: Any) -> Iterator[tuple[Any, ...]]:
-        *values, methods = given
+        *values, fast, slow = given
+        methods = [*fast, *slow]
         try:
             choice = Choice.of(values)
             python = lines.compare_python(choice.asked, methods)
             command = lines.explain_command(choice.asked, methods)
-            for body in comparing.compare(choice.session, choice.indices, methods, choice.gamma, choice.style):
+            for body in comparing.compare(choice.session, choice.targets, methods, choice.gamma, choice.style):
                 yield body, python, command, ""
         except EquipoiseError as error:
             yield gr.skip(), gr.skip(), gr.skip(), complaint(error)
@@ -269,12 +329,13 @@ class Page:
     def _inserted(self, progress: gr.Progress, *given: Any) -> tuple[Any, ...]:
         *values, way, canvas, amount = given
         choice = Choice.of(values)
-        index = choice.indices[0]
-        made = inserting.curves(choice.session, index, choice.gamma, mode=way, canvas=canvas, progress=progress)
+        made = inserting.curves(
+            choice.session, choice.targets[0], choice.gamma, mode=way, canvas=canvas, progress=progress
+        )
         return (
             made,
             inserting.show(choice.session, made, amount),
-            lines.insert_python(choice.asked, index, mode=way, canvas=canvas),
+            lines.insert_python(choice.asked, mode=way, canvas=canvas),
             lines.recipe_command(way, choice.asked, [f"canvas={canvas}"]),
         )
 
@@ -292,12 +353,12 @@ class Page:
 
     def _explained_files(self, *values: Any) -> dict[str, bytes]:
         choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.indices, [OWN], choice.gamma, choice.style)
+        return files.of_maps(choice.session, choice.targets, [OWN], choice.gamma, choice.style)
 
     def _compared_files(self, *given: Any) -> dict[str, bytes]:
-        *values, methods = given
+        *values, fast, slow = given
         choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.indices, methods, choice.gamma, choice.style)
+        return files.of_maps(choice.session, choice.targets, [*fast, *slow], choice.gamma, choice.style)
 
     def _inserted_files(self, *given: Any) -> dict[str, bytes]:
         *values, made = given
@@ -310,8 +371,8 @@ class Page:
         *values, depth = given
         choice = Choice.of(values)
         place = min(int(depth), len(randomizing.steps(choice.session)) - 1)
-        return files.of_randomized(choice.session, choice.indices[0], choice.gamma, place, choice.style)
+        return files.of_randomized(choice.session, choice.targets[0], choice.gamma, place, choice.style)
 
     def _covered_files(self, *values: Any) -> dict[str, bytes]:
         choice = Choice.of(values)
-        return files.of_coverage(choice.session, choice.indices[0], choice.gamma, choice.style)
+        return files.of_coverage(choice.session, choice.targets[0], choice.gamma, choice.style)

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from equipoise.app.examples import example_photos
 from equipoise.app.networks import Loader, Networks
-from equipoise.errors import ImageError, MissingPackageError, OptionError
-from equipoise.images import find_images, one_line
+from equipoise.errors import MissingPackageError, OptionError
 from equipoise.loading import load
-from equipoise.samples import SAMPLES, sample_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST_UPLOAD: Final = 40 * 1024 * 1024
 """Bytes of a photo."""
-
-SHOWN_EXAMPLES: Final = 24
 
 _MISSING: Final = "the web app needs gradio 6: pip install equipoise[app]"
 
@@ -51,29 +48,6 @@ class Served:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def example_photos(folder: str | None) -> tuple[Path, ...]:
-    """The photos that the page offers: those of a folder, or the samples of installed packages.
-
-    Raises:
-        OptionError: If the folder is absent.
-        ImageError: If it holds no photos.
-    """
-    if folder is None:
-        found = []
-        for name in SAMPLES:
-            try:
-                found.append(sample_path(name))
-            except ImageError:  # a package that is not installed
-                continue
-        return tuple(found)
-    if not Path(folder).is_dir():
-        raise OptionError(f"--examples {one_line(folder)} is not a folder")
-    found = find_images(folder)[:SHOWN_EXAMPLES]
-    if not found:
-        raise ImageError(f"{one_line(folder)}: holds no photos")
-    return tuple(path.resolve() for path in found)
-
-
 LAST_PORT: Final = 65535
 
 
@@ -91,7 +65,7 @@ def start(
         models: Networks that it offers, as `equipoise.load_model` takes them; the first is loaded now.
         host: Address to listen on; the default is reached from this machine alone.
         port: 0 or ``None``: a free one from 7860 on.
-        examples: Folder of photos to offer.
+        examples: Folder of photos to offer; ``None``: each network's own, or samples.
         loader: Loads a network by its name.
 
     Raises:
@@ -101,7 +75,7 @@ def start(
     """
     if port is not None and not 0 <= port <= LAST_PORT:
         raise OptionError(f"--port is {port}; it has to be between 0 and {LAST_PORT}")
-    photos = example_photos(examples)
+    photos = None if examples is None else example_photos(examples)
     folder = Path(tempfile.mkdtemp(prefix="equipoise-"))
     # gradio reads these when it is imported; none of its reports leave the machine
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -109,13 +83,13 @@ def start(
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     try:
         blocks, look = _page(Networks(models, loader), photos, folder)
-        return Served(_launch(blocks, look, (host, port), [*photos, folder / "made"]), folder, blocks)
+        return Served(_launch(blocks, look, (host, port), [folder / "made"]), folder, blocks)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _page(networks: Networks, photos: tuple[Path, ...], folder: Path) -> tuple[Any, dict[str, Any]]:
+def _page(networks: Networks, photos: tuple[Path, ...] | None, folder: Path) -> tuple[Any, dict[str, Any]]:
     """The page, and how it looks."""
     try:
         import gradio as gr  # noqa: PLC0415  # the app extra

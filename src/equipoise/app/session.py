@@ -6,17 +6,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from equipoise.answers import ClassScore
+import torch
+from torch import Tensor
+
+from equipoise.answers import ClassScore, ScoreOf
 from equipoise.app.networks import SharedNetwork, Stop
-from equipoise.errors import ImageError
+from equipoise.app.tasks import Offer, offer_of
+from equipoise.errors import ImageError, OptionError, TargetError
 from equipoise.explanation import Explanation
-from equipoise.images import one_line
+from equipoise.images import one_line, read_image
 from equipoise.methods.propagation import Propagation
+from equipoise.methods.scores import Box, Similarity
+from equipoise.methods.targets import ClassGroup
 from equipoise.records import to_json
 from equipoise.view import View
-from equipoise.wanted import Top, parse_target
+from equipoise.wanted import TEXTS, Top, parse_target
+from equipoise.wording import Wording, wording_of
 
 if TYPE_CHECKING:
     from equipoise.engine import OpKind, Trace
@@ -24,6 +31,12 @@ if TYPE_CHECKING:
 
 OWN: Final = "ae"
 """The method of the first view, and the one that the page's gamma is for."""
+
+NAMED: Final = frozenset({"class", "negative", "contrast", "group", "pixel", "box"})
+"""Kinds of scores that a visitor may name; the others of `equipoise.wanted` read files, which are the server's."""
+
+Explained: TypeAlias = int | str
+"""What is explained: a class, value or box by its index, or another score in the words of `equipoise.wanted`."""
 
 KEPT: Final = 48
 """So many maps are kept of a photo; those unused for longest go first."""
@@ -62,6 +75,7 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
     _made: dict[str, Made] = field(default_factory=dict)
+    _others: dict[str, Similarity] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None) -> Session:
@@ -81,23 +95,121 @@ class Session:
         return cls(network, replace(view, photo=replace(view.photo, path=name)), name, stop)
 
     @property
-    def scores(self) -> tuple[ClassScore, ...]:
-        """The five highest classes."""
-        return self.view.top(5)
+    def words(self) -> Wording:
+        """How the network's maps are told."""
+        return wording_of(self.network.spec)
 
-    def classes(self, wanted: Sequence[str | int]) -> list[int]:
-        """Class indices of what a visitor chose or typed: indices, names, groups; none: the highest class.
+    @property
+    def offer(self) -> Offer:
+        """What can be chosen."""
+        return offer_of(self.network.spec)
+
+    @property
+    def scores(self) -> tuple[ClassScore, ...]:
+        """What the network says of the photo, the first first; what it says is there is never left out."""
+        said = self.view.answers.said()
+        first = self.view.top(max(self.offer.count, len(said)))
+        return tuple(one for one in first if one.index is not None and self._can_be_explained(one.index))
+
+    def targets(self, wanted: Sequence[str | int]) -> list[Explained]:
+        """What a visitor chose or typed: indices, names, groups, scores in words; none: what the network says.
 
         Raises:
             UnknownNameError: If no class has a name; the text lists the nearest ones.
-            TargetError: If an index is no class.
+            TargetError: If an index is no class, or there is nothing to explain.
+            OptionError: If a score in words would read a file.
         """
-        found = self.view.targets([parse_target(one, self.network.spec) for one in wanted] or [Top()])
-        named = [self.view.score(one).index for one in found]
-        return [index for index in named if index is not None]
+        found: dict[Explained, None] = {}
+        for one in wanted or [""]:
+            found.update(dict.fromkeys(self._meant(one)))
+        if not found:
+            raise TargetError("the network finds nothing in this photo")
+        return list(found)
 
-    def explain(self, index: int, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
-        """The explanation of one class, from memory if it was made before.
+    def score(self, target: Explained) -> ScoreOf:
+        """The score that a target of `targets` stands for.
+
+        Raises:
+            TargetError: If there is no such class.
+        """
+        if isinstance(target, int):
+            return self.view.answers.target(target)
+        if target in self._others:
+            return self._others[target]
+        return self.view.targets([parse_target(target, self.network.spec)])[0]
+
+    def pixel_at(self, across: float, down: float) -> Explained:
+        """The target "the class that wins at this pixel, there alone", of a class for each pixel.
+
+        Args:
+            across: Of the photo's width, 0 to 1.
+            down: Of its height.
+
+        Raises:
+            TargetError: If the network does not see that pixel, or gives no class for each.
+        """
+        raw, (width, height) = self.view.answers.raw, self.view.size
+        x, y = self.view.share_of(across * width, down * height)
+        if not isinstance(raw, Tensor):
+            raise TargetError("the network gives no class for each pixel")
+        if not (0 <= x < 1 and 0 <= y < 1):
+            raise TargetError("the network does not see this part of the photo")
+        winner = int(raw[0, :, int(y * raw.shape[2]), int(x * raw.shape[3])].argmax())
+        name = self.view.answers.name(winner)
+        return f"pixel:{winner if '|' in name else name}|{across * width:.1f}|{down * height:.1f}"
+
+    def compare_with(self, path: str) -> str:
+        """The target "how like another photo this one is", for a network that gives a vector.
+
+        Raises:
+            ImageError: If the other photo cannot be read.
+        """
+        name = one_line(Path(path).name)
+        try:
+            other = read_image(path)
+        except ImageError as error:  # as in `open`
+            raise ImageError(str(error).replace(one_line(path), name)) from error
+        with self.network.work(self.stop):
+            reference = self.network.logits(self.network.prepare(other))[0]
+        self._others[f"similarity:{name}"] = Similarity(reference.to(self.network.device), name)
+        return f"similarity:{name}"
+
+    def certainty(self, inputs: Tensor, target: Explained) -> Tensor:
+        """How sure the network is of a target for each of some images: a probability, or the score: ``(n,)``."""
+        score = self.score(target)
+        if isinstance(target, int) and not isinstance(score, Box):
+            return self.network.certainty(inputs, target)
+        found = []
+        for one in inputs:
+            try:
+                found.append(self.network.answers(one[None]).score(score).logit)
+            except TargetError:  # no such box is found any more
+                found.append(0.0)
+        return torch.tensor(found)
+
+    def _can_be_explained(self, index: int) -> bool:
+        """Whether there is anything to explain of a class; of one that wins at no pixel there is not."""
+        try:
+            self.view.answers.target(index)
+        except TargetError:
+            return False
+        return True
+
+    def _meant(self, one: str | int) -> list[Explained]:
+        """The targets that a choice stands for: an index where there is one, else the words themselves."""
+        if one in self._others:
+            return [one]
+        words = str(one).strip()
+        kind, colon, _ = words.partition(":")
+        known = words.casefold() in {name.casefold() for name in self.network.spec.classes}
+        if colon and not known and kind in TEXTS and TEXTS.canonical(kind) not in NAMED:
+            raise OptionError(f"{kind}: reads a file, which the page does not; name one of {', '.join(sorted(NAMED))}")
+        target = parse_target(words, self.network.spec) if words else Top()
+        indices = [self.view.score(score).index for score in self.view.targets([target])]
+        return [words if index is None else index for index in indices]
+
+    def explain(self, target: Explained, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
+        """The explanation of one target, from memory if it was made before.
 
         Raises:
             EquipoiseError: If the method cannot explain the network, or an option is wrong.
@@ -107,14 +219,14 @@ class Session:
 
         def make() -> Made:
             bound = self.network.bind(method, **options)
+            score = self.score(target)
             started = time.perf_counter()
             with self.network.work(self.stop):
-                explanation = Explanation.of(
-                    self.view, bound, [self.view.answers.target(index)], self._trace_for(bound)
-                ).select(0)
+                trace = self._trace_for(bound) if isinstance(score, int | ClassGroup) else None
+                explanation = Explanation.of(self.view, bound, [score], trace).select(0)
             return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
-        return self.remember(to_json([method, options, index]), make)
+        return self.remember(to_json([method, options, target]), make)
 
     def remember(self, key: str, make: Callable[[], Made]) -> Made:
         """What was made under a key, or is made now; the last `KEPT` are kept."""
@@ -124,9 +236,9 @@ class Session:
             del self._made[next(iter(self._made))]
         return made
 
-    def full(self, index: int, method: str = OWN, options: Mapping[str, Any] | None = None) -> Explanation:
+    def full(self, target: Explained, method: str = OWN, options: Mapping[str, Any] | None = None) -> Explanation:
         """As `explain`, with the photo at its own resolution."""
-        explanation = self.explain(index, method, options).explanation
+        explanation = self.explain(target, method, options).explanation
         return replace(explanation, image=self.view.photo.image, box=self.view.box)
 
     def _trace_for(self, bound: BoundMethod) -> Trace | None:

@@ -10,14 +10,16 @@ from equipoise import report
 from equipoise.errors import OptionError
 from equipoise.explanation import sureness
 from equipoise.images import one_line
+from equipoise.methods.base import title_of
+from equipoise.wording import WORDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from equipoise.answers import ClassScore
     from equipoise.explanation import Explanation
+    from equipoise.wording import Wording
 
-_HEADS = ("photo", "class", "probability", "method", "positive ratio", "sum")
 _SHOWN = 640  # pixels: overlays are drawn at this side and then shrunk, not at the photo's full size
 
 
@@ -47,31 +49,36 @@ class ReportWriter:
     Args:
         path: Of the page.
         pictures: How many there will be, about; so many share the page's size.
+        assumed: What was assumed of the network, one sentence each: said once.
     """
 
-    def __init__(self, path: Path, pictures: int) -> None:
+    def __init__(self, path: Path, pictures: int, assumed: Sequence[str] = ()) -> None:
         self.path = path
         self._limit = report.byte_limit(pictures)
         self._pictures: list[report.Picture] = []
         self._rows: list[tuple[report.Cell, ...]] = []
         self._notes: dict[str, None] = {}
         self._common: dict[str, Any] = {}
+        self._assumed = tuple(assumed)
 
     def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
         """Take in one photo: its explanations, of the same targets, by method."""
         for method, explanation in explanations.items():
             self._common = {key: explanation.record[key] for key in ("model", "versions")}
+            self._common["assumed"] = list(self._assumed)
+            title = title_of(method)
             small = explanation.thumbnail(_SHOWN)
-            self._notes.update(dict.fromkeys(f"{name}, {method}: {note}" for note in explanation.notes))
+            own = (note for note in explanation.notes if note not in self._assumed)
+            self._notes.update(dict.fromkeys(f"{name}, {title}: {note}" for note in own))
             for index, target in enumerate(explanation.targets):
                 one = small.select(index)
                 sums = one.record["attribution"]
                 image = report.thumbnail(one.overlay(), self._limit)
-                caption = f"{name}: {target.name} ({sureness(target)}), {method}"
-                tags = {"photo": name, "class": target.name, "method": method}
+                caption = f"{name}: {target.name} ({sureness(target)}), {title}"
+                tags = {"photo": name, self._words.what: target.name, "method": title}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
-                self._rows.append(_row(name, target, method, sums))
+                self._rows.append(_row(name, target, title, sums))
 
     def write(self) -> Path:
         """Write the page.
@@ -81,8 +88,8 @@ class ReportWriter:
         """
         page = report.Report(
             title="What did the network see?",
-            notes=(f"Network: {self._common['model']['name']}", *self._notes) if self._common else (),
-            tables=(report.Table(_HEADS, tuple(self._rows), "Explanations"),),
+            notes=(*self._told(), *self._notes) if self._common else (),
+            tables=(report.Table(self._heads(), tuple(self._rows), "Explanations"),),
             pictures=tuple(self._pictures),
             record=self._common,
         )
@@ -91,12 +98,25 @@ class ReportWriter:
         except OSError as error:
             raise OptionError(f"--report {one_line(self.path)} cannot be written ({error.strerror})") from error
 
+    @property
+    def _words(self) -> Wording:
+        return WORDINGS[self._common.get("model", {}).get("task") or "classification"]
+
+    def _heads(self) -> tuple[str, ...]:
+        return ("photo", self._words.what, self._words.sure, "method", "positive ratio", "sum")
+
+    def _told(self) -> tuple[str, ...]:
+        """What a reader has to know of the network, and of the colors."""
+        model = self._common["model"]
+        network = f"Network: {model['name']} ({model['task']})"
+        return (network, *(f"Assumed: {one}" for one in self._assumed), f"{self._words.legend('red', 'blue')}.")
+
 
 def _row(name: str, target: ClassScore, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
     return (
         report.Cell(name),
         report.Cell(target.name),
-        report.Cell(sureness(target), target.probability),
+        report.Cell(sureness(target), target.logit if target.probability is None else target.probability),
         report.Cell(method),
         report.Cell(f"{sums['positive_ratio']:.3f}", sums["positive_ratio"]),
         report.Cell(f"{sums['sum']:+.4g}", sums["sum"]),

@@ -55,7 +55,7 @@ class Results:
         except OSError as error:
             raise OptionError(f"--output {folder} cannot be made ({error.strerror})") from error
         self._folder, self._console, self._known = folder, console, known
-        self._report = None if page is None else ReportWriter(page, pictures)
+        self._report = None if page is None else ReportWriter(page, pictures, known)
         self._count, self._start = 0, time.monotonic()
 
     def add(self, photo: PhotoFile, explanations: Mapping[str, Explanation]) -> None:

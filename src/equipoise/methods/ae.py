@@ -52,6 +52,7 @@ class AttributionEquilibrium(Propagation):
         Nam & Lee, T-PAMI 2024, Eq. 5 to 13 and Algorithm 1.
     """
 
+    title: ClassVar[str] = "Attribution Equilibrium"
     summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
     keep = _KEEP
     carries_once = True

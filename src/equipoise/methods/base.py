@@ -41,7 +41,8 @@ class Method:
     `equipoise.methods.evaluate.ManyPasses`, which do.
 
     Attributes:
-        summary: One line for ``equipoise list methods``.
+        title: What people call it; what is registered without one is called by its registered name.
+        summary: One line for ``equipoise list methods``: what it shows.
         level: See `Level`. Of the class as its defaults give it; of an instance as its options do.
         signed: Whether negative values mean evidence against the class; likewise.
         costly: Whether it takes longer than thirty forward and backward passes; the group ``fast`` leaves it out.
@@ -50,6 +51,7 @@ class Method:
         notes: What it has to say of its last result, one sentence each.
     """
 
+    title: ClassVar[str]
     summary: ClassVar[str]
     level: Level = "pixel"
     signed: bool = True
@@ -132,6 +134,11 @@ MethodFunction: TypeAlias = Callable[..., Tensor]
 
 METHODS: Registry[type[Method]] = MethodRegistry("method")
 """Every method by name: ``METHODS["ae"](model, **options).attribute(inputs, target)``."""
+
+
+def title_of(method: str) -> str:
+    """What people call a method; one that is not registered is called as it is named here."""
+    return str(getattr(METHODS[method], "title", method)) if method in METHODS else method
 
 
 def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) -> Attributor:

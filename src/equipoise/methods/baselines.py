@@ -25,6 +25,7 @@ class Random(ManyPasses):
         chunk: How many images pass the network at once.
     """
 
+    title: ClassVar[str] = "Random numbers"
     summary: ClassVar[str] = "Uniform random numbers: the floor of every comparison"
     level = "map"
     signed = False

@@ -82,6 +82,7 @@ class GradCam(_GradientCam):
         Selvaraju et al. 2017 (*Grad-CAM*), Eq. 1 and 2.
     """
 
+    title: ClassVar[str] = "Grad-CAM"
     summary: ClassVar[str] = "Last feature maps, weighted by their mean gradient"
 
     def __init__(
@@ -124,6 +125,7 @@ class GradCamPlusPlus(_GradientCam):
         Chattopadhyay et al. 2018 (*Grad-CAM++*), Eq. 5, 6 and 19.
     """
 
+    title: ClassVar[str] = "Grad-CAM++"
     summary: ClassVar[str] = "Grad-CAM with pixel-wise weighting of positive gradients"
 
     def __init__(self, model: nn.Module, *, layer: Layers = None, relu: bool = True, interpolate: bool = True) -> None:
@@ -160,6 +162,7 @@ class ScoreCam(ManyPasses):
         Wang et al. 2020 (*Score-CAM*), Eq. 5 to 8 and Algorithm 1; the score is the logit.
     """
 
+    title: ClassVar[str] = "Score-CAM"
     summary: ClassVar[str] = "Last feature maps, weighted by the score of the image seen through each"
     level = "map"
     signed = False

@@ -130,6 +130,7 @@ class DeepLift(CaptumMethod):
         differences*), Eq. 1 and Section 3.5.1; computed by captum.
     """
 
+    title: ClassVar[str] = "DeepLIFT"
     summary: ClassVar[str] = "DeepLIFT, rescale rule (captum)"
     costly = False
 
@@ -163,6 +164,7 @@ class DeepLiftShap(DeepLift):
         by captum.
     """
 
+    title: ClassVar[str] = "DeepLIFT SHAP"
     summary: ClassVar[str] = "DeepLIFT averaged over several baselines (captum)"
 
     def __init__(self, model: nn.Module, *, baselines: Tensor | int = 5, seed: int = 0) -> None:
@@ -200,6 +202,7 @@ class GradientShap(CaptumMethod):
         Lundberg & Lee 2017; Erion et al. 2021 (*expected gradients*), Eq. 3; computed by captum.
     """
 
+    title: ClassVar[str] = "Gradient SHAP"
     summary: ClassVar[str] = "Expected gradients between baselines and the image (captum)"
     costly = False
 

@@ -83,6 +83,7 @@ class Lime(SquareMethod):
         own similarity and Lasso.
     """
 
+    title: ClassVar[str] = "LIME"
     summary: ClassVar[str] = "A sparse linear model of the score over squares of the image (captum)"
 
     def __init__(
@@ -126,6 +127,7 @@ class KernelShap(SquareMethod):
         Lundberg & Lee 2017, Theorem 2; computed by captum.
     """
 
+    title: ClassVar[str] = "Kernel SHAP"
     summary: ClassVar[str] = "Shapley values of squares of the image (captum)"
 
     def __init__(

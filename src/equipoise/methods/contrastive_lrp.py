@@ -119,6 +119,7 @@ class ContrastiveLRP(Propagation):
         OptionError: If the variant or the start is unknown.
     """
 
+    title: ClassVar[str] = "c*LRP"
     summary: ClassVar[str] = "contrastive LRP (c*LRP, CLRP1, CLRP2, SGLRP)"
 
     def __init__(

@@ -68,6 +68,7 @@ class ExcitationBackprop(Propagation):
         neuron without excitation.
     """
 
+    title: ClassVar[str] = "Excitation Backprop"
     summary: ClassVar[str] = "excitation backprop: where the winners are"
     level = "map"
     signed = False
@@ -107,6 +108,7 @@ class ContrastiveEB(Propagation):
         Zhang et al. 2016, section 3.3; layers as in the benchmark of Fong et al. 2019.
     """
 
+    title: ClassVar[str] = "c*EB"
     summary: ClassVar[str] = "contrastive excitation backprop (c*EB)"
     level = "map"
 

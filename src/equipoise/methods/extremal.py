@@ -45,6 +45,7 @@ class ExtremalPerturbation(ManyPasses):
         masks*), Eq. 2 to 5 (area constraint and smooth masks); weights and rates are the authors'.
     """
 
+    title: ClassVar[str] = "Extremal Perturbation"
     summary: ClassVar[str] = "The smooth mask of given area that keeps the score highest"
     level = "map"
     signed = False

@@ -27,6 +27,7 @@ class Gradient(Method):
         sign kept; their map is the largest magnitude over the channels.
     """
 
+    title: ClassVar[str] = "Gradient"
     summary: ClassVar[str] = "Gradient of the score by the pixels"
 
     def __init__(self, model: nn.Module) -> None:
@@ -59,6 +60,7 @@ class InputXGradient(Gradient):
         Shrikumar et al. 2016 (*Not just a black box*).
     """
 
+    title: ClassVar[str] = "Input x Gradient"
     summary: ClassVar[str] = "Input times gradient"
 
     def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
@@ -84,6 +86,7 @@ class SmoothGrad(ManyPasses):
         Smilkov et al. 2017 (*SmoothGrad*), Section 2.
     """
 
+    title: ClassVar[str] = "SmoothGrad"
     summary: ClassVar[str] = "Mean gradient over noisy copies of the image"
 
     def __init__(
@@ -139,6 +142,7 @@ class IntegratedGradients(ManyPasses):
         Sundararajan, Taly & Yan 2017 (*Axiomatic attribution for deep networks*), Eq. 1.
     """
 
+    title: ClassVar[str] = "Integrated Gradients"
     summary: ClassVar[str] = "Gradient integrated from a baseline to the image"
 
     def __init__(

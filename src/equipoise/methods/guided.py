@@ -64,6 +64,7 @@ class GuidedBackprop(Propagation):
         Springenberg et al. 2015 (*Striving for simplicity*), Section 3.4.
     """
 
+    title: ClassVar[str] = "Guided BackProp"
     summary: ClassVar[str] = "Gradient through ReLUs that let only positive gradients pass"
 
     def __init__(self, model: nn.Module, *, profile: Literal["paper", "reference"] = "paper") -> None:
@@ -95,6 +96,7 @@ class FullGrad(Propagation):
         and 5. The authors resize with aligned corners; this does not, like every map here.
     """
 
+    title: ClassVar[str] = "FullGrad"
     summary: ClassVar[str] = "Input gradient and all bias gradients, as one map"
     level = "map"
     signed = False

@@ -92,6 +92,7 @@ class CompositeLRP(Propagation):
         network decisions with LRP*).
     """
 
+    title: ClassVar[str] = "LRP composite"
     summary: ClassVar[str] = "LRP with a rule per kind of layer (epsilon, gamma, z+, alpha-beta, box)"
 
     def __init__(
@@ -181,6 +182,7 @@ class AlphaBetaLRP(Propagation):
         Bach et al. 2015, Eq. 60.
     """
 
+    title: ClassVar[str] = "LRP alpha-beta"
     summary: ClassVar[str] = "LRP alpha-beta on every layer"
 
     def __init__(
@@ -225,6 +227,7 @@ class DeepTaylor(AlphaBetaLRP):
         the same way whatever its size, so 1 in its place changes the map's scale alone.
     """
 
+    title: ClassVar[str] = "Deep Taylor"
     summary: ClassVar[str] = "deep Taylor decomposition: z+ on every layer, the box rule at the pixels"
 
     def __init__(self, model: nn.Module, *, input_bounds: GivenBounds = None, start: StartName = "class") -> None:

@@ -32,6 +32,7 @@ class Occlusion(ManyPasses):
         Zeiler & Fergus 2014 (*Visualizing and understanding convolutional networks*), Section 4.2.
     """
 
+    title: ClassVar[str] = "Occlusion"
     summary: ClassVar[str] = "Drop of the score when a window is covered"
     level = "map"
 
@@ -87,6 +88,7 @@ class Rise(ManyPasses):
         Petsiuk, Das & Saenko 2018 (*RISE*), Eq. 6; masks as in its Section 3.2.
     """
 
+    title: ClassVar[str] = "RISE"
     summary: ClassVar[str] = "Mean of random masks, weighted by the score of the image seen through each"
     level = "map"
     signed = False

@@ -20,13 +20,20 @@ _WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put
 
 
 class MethodRegistry(Registry[T]):
-    """Methods by name; each class that is registered takes the options that all have."""
+    """Methods by name; each class that is registered takes the options that all have, and has a title."""
 
     def add(self, name: str, entry: T, *, aliases: tuple[str, ...] = ()) -> T:
         """See `Registry`."""
         if isinstance(entry, type) and hasattr(entry, "output"):
             _take_common_options(entry)
+            _entitle(entry, name)
         return super().add(name, entry, aliases=aliases)
+
+
+def _entitle(cls: type, name: str) -> None:
+    """Give ``cls`` a title, unless it has one; a title that it inherits is another method's."""
+    if "title" not in vars(cls):
+        cls.title = name.replace("_", " ").capitalize()  # type: ignore[attr-defined]  # every method may have one
 
 
 def _take_common_options(cls: type) -> None:

@@ -96,6 +96,7 @@ class RAP(_FromTheScores):
         Nam et al. 2020. Every layer keeps the sum.
     """
 
+    title: ClassVar[str] = "RAP"
     summary: ClassVar[str] = "relative attributing propagation (RAP)"
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
@@ -137,6 +138,7 @@ class RSP(_ToThePixels):
         Nam et al. 2021. The map starts as the gradient-weighted activation over its maximum.
     """
 
+    title: ClassVar[str] = "RSP"
     summary: ClassVar[str] = "relative sectional propagation (RSP)"
 
     def __init__(
@@ -191,6 +193,7 @@ class AGF(_FromTheScores):
         Gur et al. 2021. The map is divided by its largest entry, then summed over channels.
     """
 
+    title: ClassVar[str] = "AGF"
     summary: ClassVar[str] = "attribution guided factorization (AGF)"
     level = "map"
 

@@ -39,6 +39,7 @@ class RelevanceCAM(Propagation):
         map is signed: no ReLU.
     """
 
+    title: ClassVar[str] = "Relevance-CAM"
     summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
     level = "map"
     several_layers: ClassVar[bool] = True

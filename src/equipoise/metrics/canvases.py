@@ -40,18 +40,24 @@ def gaussian(images: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n c
 def blur(images: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n c h w"]:
     """The image, blurred by 11 by 11 weights; beyond the border lies ImageNet's mean color.
 
-    Images have three channels. The weights are a unit impulse in a field of 11 by 11, blurred by a Gaussian of
+    The weights are a unit impulse in a field of 11 by 11, blurred by a Gaussian of
     5 pixels that is mirrored at the field's edge, so they fall off less than the Gaussian itself.
 
     References:
         Petsiuk et al. 2018 (*RISE*), the insertion game of the public code.
     """
-    around = images.new_tensor(_ZERO).view(1, 3, 1, 1)  # what zero padding means once an image is normalized
+    around = _mean_color(images)  # what zero padding means once an image is normalized
     kernel, margin = _mirrored_gaussian().to(images), _BLUR_KERNEL // 2
     stack = (images - around).reshape(-1, 1, *images.shape[-2:])
     stack = F.conv2d(stack, kernel.view(1, 1, 1, -1), padding=(0, margin))
     stack = F.conv2d(stack, kernel.view(1, 1, -1, 1), padding=(margin, 0))
     return stack.reshape(images.shape) + around
+
+
+def _mean_color(images: torch.Tensor) -> torch.Tensor:
+    """ImageNet's, ``(1, c, 1, 1)``; of other than three channels the gray of its mean."""
+    color = _ZERO if images.shape[1] == len(_ZERO) else (sum(_ZERO) / len(_ZERO),) * images.shape[1]
+    return images.new_tensor(color).view(1, -1, 1, 1)
 
 
 def _mirrored_gaussian() -> torch.Tensor:
@@ -71,8 +77,8 @@ def mean(images: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n c h w
 
 @CANVASES.register("zero")
 def zero(images: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n c h w"]:
-    """ImageNet's mean color, which is 0 after the usual normalization; images have three channels."""
-    return images.new_tensor(_ZERO).view(1, 3, 1, 1).expand_as(images).clone()
+    """ImageNet's mean color, which is 0 after the usual normalization; gray where there are not three channels."""
+    return _mean_color(images).expand_as(images).clone()
 
 
 @CANVASES.register("black")

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from equipoise.app.drawing import Style, draw
 from equipoise.app.markup import Shown, legend, message, row, title
 from equipoise.app.networks import CancelledError
-from equipoise.app.session import OWN
+from equipoise.app.session import OWN, Explained
 from equipoise.app.views.explaining import check_count, heading, sums
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
+from equipoise.methods.base import title_of
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
 
+MEASURED: Final = "VGG-16, ResNet-50 and EfficientNet-Lite0"
+"""The networks on which the cost of methods was measured."""
 
-def method_choices() -> list[tuple[str, str]]:
-    """What to choose from: a label that warns of the costly ones, and the name."""
-    return [(f"{name} (slow)" if getattr(entry, "costly", False) else name, name) for name, entry in METHODS.items()]
+
+def method_choices(*, costly: bool) -> list[tuple[str, str]]:
+    """What to choose from, the costly methods or the others: what each shows and costs, and its name."""
+    return [
+        (f"{title_of(name)}: {_told(name)}; {cost(name)}", name)
+        for name, entry in METHODS.items()
+        if getattr(entry, "costly", False) == costly
+    ]
+
+
+def _told(name: str) -> str:
+    """What a method shows, without its title at the head."""
+    head, colon, rest = str(METHODS[name].summary).partition(": ")
+    return rest if colon and head.casefold() == title_of(name).casefold() else METHODS[name].summary
+
+
+def cost(name: str) -> str:
+    """What a method costs, in words: time in forward and backward passes of the same network, where it was measured."""
+    text = (importlib.resources.files("equipoise.app") / "costs.json").read_text(encoding="utf-8")
+    units = json.loads(text).get(name)
+    if not units:
+        return "cost not measured"
+    low, high = (f"{end:.1f}" if end < 10 else f"{end:.0f}" for end in (min(units), max(units)))
+    return f"{low} passes" if low == high else f"{low} to {high} passes"
 
 
 def method_options(method: str, gamma: float) -> dict[str, Any]:
@@ -28,7 +54,7 @@ def method_options(method: str, gamma: float) -> dict[str, Any]:
 
 
 def compare(
-    session: Session, indices: Sequence[int], methods: Sequence[str], gamma: float, style: Style
+    session: Session, targets: Sequence[Explained], methods: Sequence[str], gamma: float, style: Style
 ) -> Iterator[str]:
     """The maps so far, each time one more method is done; a row per class.
 
@@ -36,31 +62,31 @@ def compare(
         OptionError: If no method or too many classes are chosen.
         CancelledError: If the visitor stopped it.
     """
-    check_count(indices)
+    check_count(targets)
     if not methods:
         raise OptionError("choose at least one method to compare")
-    rows: dict[int, list[Shown]] = {index: [] for index in indices}
-    heads: dict[int, str] = {}
+    rows: dict[Explained, list[Shown]] = {target: [] for target in targets}
+    heads: dict[Explained, str] = {}
     failures: dict[str, str] = {}
     for count, method in enumerate(methods, start=1):
         try:
-            for index in indices:
-                made = session.explain(index, method, method_options(method, gamma))
-                lines = (f"{made.seconds:.2f} s", *sums(made.explanation))
-                rows[index].append(Shown(method, draw(made.explanation, style), lines))
-                heads[index] = heading(made.explanation)
+            for target in targets:
+                made = session.explain(target, method, method_options(method, gamma))
+                lines = (f"{made.seconds:.2f} s", *sums(made.explanation, session.words))
+                rows[target].append(Shown(title_of(method), draw(made.explanation, style), lines))
+                heads[target] = heading(made.explanation)
         except CancelledError:
             raise
         except EquipoiseError as error:  # what a method cannot do with one class, it can do with none
-            failures[method] = str(error)
+            failures[title_of(method)] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
-        yield _page(rows, heads, message(waiting) + _troubles(failures), style)
+        yield _page(rows, heads, message(waiting) + _troubles(failures), legend(style.colors, session.words))
 
 
 def _troubles(failures: Mapping[str, str]) -> str:
     return "".join(message(f"{method}: {why}", error=True) for method, why in failures.items())
 
 
-def _page(rows: Mapping[int, Sequence[Shown]], heads: Mapping[int, str], said: str, style: Style) -> str:
-    body = "".join(title(heads[index]) + row(shown, narrow=True) for index, shown in rows.items() if shown)
-    return legend(style.colors) + said + body
+def _page(rows: Mapping[Explained, Sequence[Shown]], heads: Mapping[Explained, str], said: str, scale: str) -> str:
+    body = "".join(title(heads[target]) + row(shown, narrow=True) for target, shown in rows.items() if shown)
+    return scale + said + body

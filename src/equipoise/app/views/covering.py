@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from equipoise.app.markup import table
-from equipoise.app.session import OWN
+from equipoise.app.session import OWN, Explained
+from equipoise.methods.reading import Reading, only_column
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
@@ -38,12 +37,17 @@ class Operation:
     shape: str
 
 
-def operations(session: Session, index: int, gamma: float) -> list[Operation]:
+def operations(session: Session, target: Explained, gamma: float) -> list[Operation]:
     """Every operation of the forward pass, from the logits down."""
-    bound = session.network.bind(OWN, gamma=gamma)
+    score, reads = session.score(target), session.network.reads
+    if isinstance(reads, Reading) and not isinstance(score, int):  # of a pixel, of a box: read off what it gives
+        bound = session.network.bind(OWN, gamma=gamma, output=Reading(reads.output, score))
+        score = only_column
+    else:
+        bound = session.network.bind(OWN, gamma=gamma)
     method = cast("Propagation", bound.attributor)
     with session.network.work(session.stop):
-        passages = method.coverage(session.view.inputs, torch.tensor([index], device=session.view.inputs.device))
+        passages = method.coverage(session.view.inputs, score)
     return [
         Operation(
             one.name,
@@ -57,9 +61,9 @@ def operations(session: Session, index: int, gamma: float) -> list[Operation]:
     ]
 
 
-def show(session: Session, index: int, gamma: float) -> str:
+def show(session: Session, target: Explained, gamma: float) -> str:
     """The table."""
-    found = operations(session, index, gamma)
+    found = operations(session, target, gamma)
     rules = dict.fromkeys(one.rule for one in found)
     caption = f"{len(found)} operations, {len(rules)} kinds of treatment: {', '.join(rules)}"
     rows = [(one.name, one.module, one.rule, f"{one.arrived:+.4f}", f"{one.left:+.4f}", one.shape) for one in found]

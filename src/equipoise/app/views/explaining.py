@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from equipoise.app.drawing import Style, draw
+from equipoise.app.drawing import Style, draw, outlined
 from equipoise.app.markup import Shown, legend, row
-from equipoise.app.session import OWN
+from equipoise.app.session import OWN, Explained
+from equipoise.app.views.seeing import beside, found, places_of
 from equipoise.errors import OptionError
 from equipoise.explanation import sureness
 from equipoise.metrics import energy_pointing
@@ -18,6 +19,7 @@ from equipoise.metrics import energy_pointing
 if TYPE_CHECKING:
     from equipoise.app.session import Session
     from equipoise.explanation import Explanation
+    from equipoise.wording import Wording
 
 MOST: Final = 4
 """So many classes are shown side by side."""
@@ -25,30 +27,33 @@ MOST: Final = 4
 Box = tuple[float, float, float, float]
 
 
-def check_count(indices: Sequence[int]) -> None:
+def check_count(targets: Sequence[Explained]) -> None:
     """Refuse more classes than there is room for.
 
     Raises:
         OptionError: If there are more than `MOST`.
     """
-    if len(indices) > MOST:
-        raise OptionError(f"{len(indices)} classes are chosen; at most {MOST} are shown side by side")
+    if len(targets) > MOST:
+        raise OptionError(f"{len(targets)} classes are chosen; at most {MOST} are shown side by side")
 
 
-def explain(session: Session, indices: Sequence[int], gamma: float, style: Style) -> str:
-    """The maps of the classes side by side.
+def explain(session: Session, targets: Sequence[Explained], gamma: float, style: Style) -> str:
+    """The maps of the targets side by side.
 
     Raises:
-        OptionError: If there are too many classes, or gamma is not in 1 to 2.
+        OptionError: If there are too many targets, or gamma is not in 1 to 2.
     """
-    check_count(indices)
-    shown = []
-    for place, index in enumerate(indices):
-        made = session.explain(index, options={"gamma": gamma})
-        one = made.explanation
-        title = heading(one)
-        shown.append(Shown(title, draw(one, style), (*sums(one), *one.notes), one, place))
-    return legend(style.colors) + row(shown)
+    check_count(targets)
+    shown = [found(session)] if session.offer.boxes else []
+    shown += beside(session) if style.seen else []
+    for place, target in enumerate(targets):
+        one = session.explain(target, options={"gamma": gamma}).explanation
+        drawn = outlined(draw(one, style), places_of(session, target, one.box))
+        own = [note for note in one.notes if note not in session.network.notes]  # those are on the page already
+        lines = (*sums(one, session.words), *own)
+        clicks, pointed = session.offer.pixels, session.words.pointed
+        shown.append(Shown(heading(one), drawn, lines, one, place, pointed, clicks))
+    return legend(style.colors, session.words) + row(shown)
 
 
 def heading(explanation: Explanation) -> str:
@@ -57,21 +62,25 @@ def heading(explanation: Explanation) -> str:
     return f"{target.name}, {sureness(target)}"
 
 
-def sums(explanation: Explanation) -> tuple[str, ...]:
+def sums(explanation: Explanation, words: Wording) -> tuple[str, ...]:
     """What a map adds up to, in words."""
-    found = explanation.record["attribution"]
+    one = explanation.record["attribution"]
+    signed = zip(("positive_sum", "negative_sum"), words.summed, strict=True)
+    parts = ", ".join(f"{one[key]:+.4g} {word}" for key, word in signed)
     return (
-        f"positive ratio {100 * found['positive_ratio']:.1f} % of the pixels",
-        f"sum {found['sum']:+.4g}: {found['positive_sum']:+.4g} for, {found['negative_sum']:+.4g} against",
+        f"positive ratio {100 * one['positive_ratio']:.1f} % of the pixels",
+        f"sum {one['sum']:+.4g}: {parts}",
     )
 
 
-def in_box(session: Session, index: int, box: Box, method: str = OWN, options: Mapping[str, Any] | None = None) -> str:
+def in_box(
+    session: Session, target: Explained, box: Box, method: str = OWN, options: Mapping[str, Any] | None = None
+) -> str:
     """How much of the evidence lies in a box, as a sentence.
 
     Args:
         session: The photo.
-        index: Of the class.
+        target: What is explained.
         box: ``(left, top, right, bottom)`` in shares of the photo's sides, 0 to 1.
         method: A name of `equipoise.METHODS`.
         options: Of the method.
@@ -79,7 +88,7 @@ def in_box(session: Session, index: int, box: Box, method: str = OWN, options: M
     Raises:
         OptionError: If the box has no pixel of what the network saw.
     """
-    explanation = session.explain(index, method, options).explanation
+    explanation = session.explain(target, method, options).explanation
     mask = box_mask(explanation, box)
     if not mask.any():
         raise OptionError("the box holds nothing that the network saw; it saw the part of the photo that has the map")
@@ -87,8 +96,8 @@ def in_box(session: Session, index: int, box: Box, method: str = OWN, options: M
     speaks_for, against = (float(energy_pointing(one, mask[None])) for one in (heat, -heat))
     area = float(mask.float().mean())
     shares = [
-        f"{100 * share:.1f} % of the evidence {word}"
-        for share, word in ((speaks_for, "for"), (against, "against"))
+        f"{100 * share:.1f} % {word}"
+        for share, word in zip((speaks_for, against), session.words.shares, strict=True)
         if not math.isnan(share)  # a map may have none of it
     ]
     name = explanation.targets[0].name

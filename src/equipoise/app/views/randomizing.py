@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from equipoise.app.drawing import Style, draw
 from equipoise.app.markup import Shown, legend, row
-from equipoise.app.session import OWN, SHOWN, Made
+from equipoise.app.session import OWN, SHOWN, Explained, Made
 from equipoise.app.views.explaining import heading
 from equipoise.errors import OptionError
 from equipoise.explanation import Explanation
@@ -54,8 +54,8 @@ def steps(session: Session) -> list[Step]:
     return [Step(tuple(names[:count]), len(names)) for count in counts]
 
 
-def randomized(session: Session, index: int, gamma: float, step: Step) -> Made:
-    """The map of a class from a copy of the network whose ``step.layers`` are drawn anew.
+def randomized(session: Session, target: Explained, gamma: float, step: Step) -> Made:
+    """The map of a target from a copy of the network whose ``step.layers`` are drawn anew.
 
     Raises:
         CancelledError: If the visitor stopped it.
@@ -64,25 +64,25 @@ def randomized(session: Session, index: int, gamma: float, step: Step) -> Made:
         Nam & Lee 2024, section 5.2.2 and Fig. 7.
     """
     if not step.layers:
-        return session.explain(index, options={"gamma": gamma})
+        return session.explain(target, options={"gamma": gamma})
 
     def make() -> Made:
         started = time.perf_counter()
         with session.network.work(session.stop):
             copied = randomize(session.network.module, step.layers)
             bound = replace(session.network, module=copied).bind(OWN, gamma=gamma)
-            explanation = Explanation.of(session.view, bound, [index]).select(0)
+            explanation = Explanation.of(session.view, bound, [session.score(target)]).select(0)
         return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
 
-    return session.remember(to_json(["random", len(step.layers), gamma, index]), make)
+    return session.remember(to_json(["random", len(step.layers), gamma, target]), make)
 
 
-def show(session: Session, index: int, gamma: float, place: int, style: Style) -> str:
+def show(session: Session, target: Explained, gamma: float, place: int, style: Style) -> str:
     """The map of the trained network beside that of a random one.
 
     Args:
         session: The photo.
-        index: Of the class.
+        target: What is explained.
         gamma: Of the maps.
         place: Of the slider, from 0 (trained).
         style: How maps are drawn.
@@ -94,11 +94,11 @@ def show(session: Session, index: int, gamma: float, place: int, style: Style) -
     if not 0 <= place < len(found):
         raise OptionError(f"the slider is at {place}; it goes from 0 to {len(found) - 1}")
     step = found[place]
-    before = session.explain(index, options={"gamma": gamma}).explanation
-    after = randomized(session, index, gamma, step).explanation
+    before = session.explain(target, options={"gamma": gamma}).explanation
+    after = randomized(session, target, gamma, step).explanation
     likeness = float(rank_correlation(before.heatmap.float()[None].cpu(), after.heatmap.float()[None].cpu()))
     pictures = [
         Shown(f"trained: {heading(before)}", draw(before, style)),
         Shown(step.words, draw(after, style), (f"rank correlation with the trained network's map {likeness:+.2f}",)),
     ]
-    return legend(style.colors) + row(pictures)
+    return legend(style.colors, session.words) + row(pictures)
