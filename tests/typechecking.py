@@ -17,6 +17,7 @@ DOORS = frozenset({
     "equipoise.loading.load",
     "equipoise.models.own.retold",
     "equipoise.methods.base.check_inputs",
+    "equipoise.methods.base.make_method",
     "equipoise.methods.bounds.parse_bounds",
     "equipoise.methods.evaluate.whole",
     "equipoise.models.own.spec_of",

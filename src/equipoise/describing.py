@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,12 @@ class Draft:
         """The entries that somebody has to fill in."""
         empty = [entry for entry in self.entries if entry.value is None or entry.value == _FILL]
         return tuple(entry for entry in empty if not entry.comment.startswith(_LEFT))
+
+    def saying(self, told: Sequence[Entry]) -> Draft:
+        """The same with what somebody said in place of what was found, which needs no second look."""
+        places = {(entry.table, entry.key): entry for entry in told}
+        kept = [places.pop((entry.table, entry.key), entry) for entry in self.entries]
+        return Draft((*kept, *places.values()))
 
     def text(self) -> str:
         """The file."""

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 
 from equipoise import records, viz
 from equipoise.answers import ClassScore
+from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_of_volume
 from equipoise.errors import OptionError, TargetError
 from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
@@ -22,7 +24,6 @@ from equipoise.wanted import Top, listed, parse_target
 if TYPE_CHECKING:
     import os
 
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
+
+STRIPE: Final = 32
+"""Height of the picture of a signal's map, in pixels."""
 
 CELL: Final = 480
 """Longer side of a picture in a montage, in pixels."""
@@ -46,6 +50,8 @@ _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WE
 class Explanation:
     """Where in a photo a network found evidence for a class, and evidence against it; notebooks show it.
 
+    Of a signal the positions are ``l``, of a volume ``d, h, w``, where those of a photo are ``h, w``.
+
     Attributes:
         attribution: ``(c, h, w)``, or ``(k, c, h, w)`` for a list of targets; as the method gave it.
         heatmap: ``(h, w)`` or ``(k, h, w)``: the sum over the channels.
@@ -56,6 +62,8 @@ class Explanation:
         record: What made this explanation, and its sums, as JSON types.
         notes: What the method has to say, such as that no negative relevance was found at a layer.
         smoothing: Default of `overlay`: 0 for maps that are smooth already.
+        array: What ``image`` is a picture of, ``(c, *positions)``; ``None``: it is a photo.
+        value_range: What is black and white in that.
     """
 
     attribution: Tensor = field(repr=False)
@@ -67,6 +75,8 @@ class Explanation:
     record: dict[str, Any] = field(repr=False)
     notes: tuple[str, ...] = ()
     smoothing: float = viz.SMOOTHING
+    array: Tensor | None = field(default=None, repr=False)
+    value_range: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
@@ -82,7 +92,7 @@ class Explanation:
             The explanation of a list of targets: attribution ``(k, c, h, w)``.
         """
         attribution = bound.attribute(view.inputs, targets, trace)
-        heatmaps = heatmap(attribution)
+        heatmaps = heatmap(attribution, dims=view.inputs.dim() - 2)
         scores = view.top(LISTED_SCORES)
         explained = tuple(view.score(target) for target in targets)
         notes = (*view.network.notes, *bound.notes)
@@ -95,7 +105,8 @@ class Explanation:
                     "width": photo.image.width,
                     "height": photo.image.height,
                     "box": view.box,
-                },
+                }
+                | ({} if photo.array is None else {"array": list(photo.array.shape)}),
                 "model": {key: getattr(spec, key, None) for key in _MODEL_KEYS}
                 | {"preprocessing": spec.preprocessing.describe()},
                 "method": bound.record,
@@ -107,7 +118,11 @@ class Explanation:
             }
         )
         smoothing = 0.0 if bound.coarse else viz.SMOOTHING
-        return cls(attribution, heatmaps, scores, explained, photo.image, view.box, record, notes, smoothing)
+        values = getattr(spec.preprocessing, "value_range", (0.0, 1.0))
+        return cls(
+            attribution, heatmaps, scores, explained, photo.image, view.box, record, notes, smoothing, photo.array,
+            values,
+        )  # fmt: skip
 
     @property
     def targets(self) -> tuple[ClassScore, ...]:
@@ -144,9 +159,12 @@ class Explanation:
     def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map over the photo, at the photo's own resolution, where the network looked.
 
+        Of a signal it is the ground behind its lines; of a volume the slices with the most relevance are shown.
+
         Args:
             target_index: Which of several targets, from 0.
-            **options: ``opacity``, ``percentile``, ``smoothing`` and ``colors`` of `equipoise.viz.overlay`. Smoothing
+            **options: ``opacity``, ``percentile``, ``smoothing`` and ``colors`` of `equipoise.viz.overlay`; of a volume
+                also ``slices``, how many. Smoothing
                 (default 1.2 % of the side for pixel-level maps) serves the eye in this picture alone;
                 ``smoothing=0`` draws the map as it is.
 
@@ -156,11 +174,19 @@ class Explanation:
         """
         one = self.select(target_index)
         options.setdefault("smoothing", one.smoothing)
-        return viz.overlay(one.image, _numpy(one.heatmap), one.box, **options)
+        return _OVERLAYS[one.heatmap.dim()](one, **options)
 
     def heatmap_image(self, target_index: int = 0, **options: Any) -> Image.Image:
-        """The map alone, one pixel per value; options are those of `equipoise.viz.heatmap_image`."""
-        return viz.heatmap_image(_numpy(self.select(target_index).heatmap), **options)
+        """The map alone, one pixel per value; options are those of `equipoise.viz.heatmap_image`.
+
+        A signal's samples are columns; a volume's slices with the most relevance stand side by side.
+        """
+        values = _numpy(self.select(target_index).heatmap)
+        if values.ndim == 1:
+            values = np.repeat(values[None], STRIPE, 0)
+        if values.ndim == 3:
+            values = np.concatenate([values[index] for index in most_relevant(values)], 1)
+        return viz.heatmap_image(values, **options)
 
     def montage(self) -> Image.Image:
         """The photo, and the overlay of each target below one another."""
@@ -228,6 +254,23 @@ class Explanation:
         return save({"attribution": tensor}, metadata={"record": records.to_json(self.record, indent=None)})
 
 
+def _overlay_of_photo(one: Explanation, **options: Any) -> Image.Image:
+    return viz.overlay(one.image, _numpy(one.heatmap), one.box, **options)
+
+
+def _overlay_of_signal(one: Explanation, **options: Any) -> Image.Image:
+    return overlay_of_signal(one.image, _numpy(one.heatmap), **options)
+
+
+def _overlay_of_volume(one: Explanation, **options: Any) -> Image.Image:
+    assert one.array is not None  # noqa: S101  # a volume comes as an array
+    return overlay_of_volume(_numpy(one.array), _numpy(one.heatmap), one.value_range, **options)
+
+
+_OVERLAYS: Final = {1: _overlay_of_signal, 2: _overlay_of_photo, 3: _overlay_of_volume}
+"""How a map of so many dimensions is shown over what it explains."""
+
+
 def explain(
     image: PhotoSource,
     model: Model = "efficientnet_lite0",
@@ -241,7 +284,8 @@ def explain(
     """Explain what a network saw in a photo.
 
     Args:
-        image: A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``.
+        image: A path of a photo or an array (``.npy``, ``.npz``, ``.pt``, ``.dcm``, ``.nii``), a Pillow image, a
+            ``uint8`` array ``(h, w)`` or ``(h, w, 3)``, or any array that the network takes, channels first or last.
         model: A name for `equipoise.load_model` or ``"package.module:build"`` (the two last used are kept in
             memory), any `torch.nn.Module` in eval mode, or the pair ``(module, spec)`` that `equipoise.load_model`
             returned.

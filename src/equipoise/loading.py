@@ -32,6 +32,7 @@ from equipoise.models.own import (
     changed,
     channels_of,
     found_preprocessing,
+    positions_of,
     preprocessing_from,
     retold,
     spec_of,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 Model: TypeAlias = "str | nn.Module | tuple[nn.Module, ModelSpec] | Network"
 """Whatever a network is given as."""
 
-_TELLING: Final = frozenset({"crop", "mean", "std"})  # who says these has said how photos are prepared
+_SIDES: Final = frozenset({"crop", "size"})  # of a photo, of an array
 
 Weights: TypeAlias = "str | PathLike[str] | None"
 
@@ -105,7 +106,10 @@ def described(network: Network, said: Said | None = None, **more: Any) -> Networ
         assumed.pop("preprocessing", None)
     if said.changes:
         spec = replace(spec, preprocessing=changed(spec, said.changes))
-        if assumed.pop("preprocessing", None) and not set(said.changes) >= _TELLING:
+        # who says size, mean and deviation has said how photos are prepared
+        if assumed.pop("preprocessing", None) and not (
+            {"mean", "std"} <= set(said.changes) and _SIDES & set(said.changes)
+        ):
             words = getattr(spec.preprocessing, "words", "")
             assumed["preprocessing"] = f"what was not said of preprocessing is assumed: photos are {words}"
     spec, still = retold(spec, said)
@@ -321,12 +325,14 @@ def alone(module: nn.Module, name: str, said: Said) -> Network:
     preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing
     if said.preprocess is None:
         preprocessing, note = found_preprocessing(module)
-        assumed["preprocessing"] = f"{note} (preprocess= sets it)"
+        assumed["preprocessing"] = f"{note} (preprocess=, or --size, --mean and --std, or a description, sets it)"
     else:
         preprocessing = as_preprocessing(said.preprocess)
     network = Network(module, unknown(name, preprocessing), name, said.output, assumed)
     if said.changes:  # before the network is tried, since it may take nothing else
-        network = described(network, changes=said.changes)
+        count = channels_of(module) or 1
+        values = {"mean": (0.0,) * count, "std": (1.0,) * count} if "size" in said.changes else {}  # of an array
+        network = described(network, changes={**values, **said.changes})
     preprocessing = network.spec.preprocessing
     assumed = dict(network.assumed)
     try:
@@ -339,7 +345,7 @@ def alone(module: nn.Module, name: str, said: Said) -> Network:
         spec, unsaid = spec_of(module, scores.shape[1], preprocessing, name=name)
         if said.activation is None:
             spec, assumed["activation"] = _found_out(spec, squashing, said)
-    assumed["classes"] = f"{unsaid} (classes= sets them)"
+    assumed["classes"] = f"{unsaid} (classes=, or --classes, or a description, sets them)"
     known = {key: note for key, note in assumed.items() if note}
     return described(replace(network, spec=spec, assumed=known), replace(said, preprocess=None, changes={}))
 
@@ -366,6 +372,13 @@ def _dense(network: Network, said: Said, error: NoScoresError) -> tuple[ModelSpe
 def _other_channels(network: Network, error: NetworkError) -> EquipoiseError:
     """Why a network failed on what its preprocessing makes, where the number of channels tells it."""
     count, told = channels_of(network.module), getattr(network.spec.preprocessing, "channels", None)
+    dims, space = positions_of(network.module), network.spec.preprocessing.space
+    if dims in {1, 3} and len(space) == 2:
+        kind, size = {1: ("signals", "[LENGTH]"), 3: ("volumes", "[DEPTH, HEIGHT, WIDTH]")}[dims]
+        return OptionError(
+            f"{network.name} takes {kind}, whose size nobody said: preprocessing.size = {size} in a description, "
+            "--size, or preprocess=equipoise.models.ArrayPreprocessing(size, ...)"
+        )
     if told is None or count in {None, told}:
         return error
     return OptionError(f"preprocessing makes {told} channels (a mean each), and {network.name} takes {count}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from equipoise import records
 from equipoise.answers import Answers, ScoreOf, answers_of
 from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
-from equipoise.errors import ShapeError, UnsupportedModelError
+from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, make_method
 from equipoise.methods.propagation import Propagation
 from equipoise.methods.reading import Look, Reading
@@ -86,8 +86,17 @@ class Network:
         """
         check_model(python_module(self.module))
 
-    def prepare(self, image: Image.Image) -> Tensor:
-        """A photo as the network takes it: ``(1, c, h, w)``, on its device."""
+    def prepare(self, image: Image.Image | Tensor) -> Tensor:
+        """A photo, or an array ``(c, *space)``, as the network takes it: ``(1, c, *space)``, on its device.
+
+        Raises:
+            ShapeError: If an array does not fit.
+        """
+        if isinstance(image, Tensor):
+            preprocessing = self.spec.preprocessing
+            if isinstance(preprocessing, OwnPreprocessing):
+                raise UnsupportedModelError(f"the preprocessing of {self.spec.name} is a function of a photo")
+            return like_weights(preprocessing.of_array(image).unsqueeze(0), self.module)
         return like_weights(self.spec.preprocess(image).unsqueeze(0), self.module)
 
     def black(self) -> Tensor:
@@ -146,6 +155,11 @@ class Network:
         if self.reads is not None:
             options.setdefault("output", self.reads)
         named = isinstance(method, str)
+        if not named and not callable(method):
+            kind = type(method).__name__
+            raise OptionError(
+                f"a method is one name, or a callable (model, inputs, target), not {kind}; ask one by one"
+            )
         if named:
             known = records.method_options(method)
             if "input_bounds" in known and options.get("profile", known.get("profile")) != "reference":
@@ -275,10 +289,12 @@ class BoundMethod:
         else:
             targets = [torch.tensor([one], device=inputs.device) if isinstance(one, int) else one for one in scores]
             found = torch.cat([torch.as_tensor(self.attributor.attribute(inputs, target)) for target in targets])
-        if not isinstance(found, Tensor) or found.dim() != 4 or len(found) != len(scores):
+        if not isinstance(found, Tensor) or found.dim() != inputs.dim() or len(found) != len(scores):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            name = self.record["name"]
-            raise ShapeError(f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, h, w)")
+            name, space = self.record["name"], {3: "l", 5: "d, h, w"}.get(inputs.dim(), "h, w")
+            raise ShapeError(
+                f"{name} returned {shape} for {len(scores)} targets of one photo; expected (k, c, {space})"
+            )
         return found.detach()
 
 

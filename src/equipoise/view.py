@@ -15,15 +15,20 @@ from PIL import Image
 from torch import Tensor
 
 from equipoise.answers import Answers, Boxes, ClassScore, ScoreOf
-from equipoise.errors import ImageError, TargetError
+from equipoise.array_pictures import picture_of
+from equipoise.arrays import as_channels, as_tensor, is_array_file, read_array
+from equipoise.errors import ImageError, TargetError, UnsupportedModelError
 from equipoise.images import as_rgb, decode_image, from_array, one_line, read_file
+from equipoise.models.own_preprocessing import OwnPreprocessing
 from equipoise.wanted import BestOf, InPhoto, PhotoTarget, Top, on_device
 
 if TYPE_CHECKING:
+    from equipoise.arrays import Takes
     from equipoise.network import Network
 
-PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
-"""A path, a Pillow image, or a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``."""
+PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
+"""A path of a photo or an array, a Pillow image, a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``; or any other array, of
+as many dimensions and channels as the network takes."""
 
 MAX_ASPECT: Final = 200
 """The longest photo explained, long side to short: resizing a longer one would fill memory."""
@@ -31,25 +36,34 @@ MAX_ASPECT: Final = 200
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo as a person sees it, and where it came from.
+    """A photo as a person sees it, or a picture of an array, and where it came from.
 
     Attributes:
         image: Mode ``RGB``.
         path: Of its file; ``None`` if there was none.
-        sha256: Of the file, or of the pixels if there was none.
+        sha256: Of the file, or of the values if there was none.
+        array: What it is a picture of, ``(c, *space)``, its values as its source has them; ``None``: it is a photo.
     """
 
     image: Image.Image
     path: str | None
     sha256: str
+    array: Tensor | None = None
 
     @classmethod
-    def read(cls, source: PhotoSource) -> Photo:
-        """Read a photo.
+    def read(cls, source: PhotoSource, takes: Takes | OwnPreprocessing | None = None) -> Photo:
+        """Read a photo, or an array that a network takes.
+
+        Args:
+            source: Where it is.
+            takes: How the network prepares what it is shown; ``None``: photos alone are read.
 
         Raises:
             ImageError: If it cannot be read, or is more than `MAX_ASPECT` times as long as wide.
+            ShapeError: If an array has not the dimensions or channels that the network takes.
         """
+        if takes is not None and _is_array(source, takes):
+            return cls._of_array(source, takes)
         if isinstance(source, str | os.PathLike):
             data = read_file(source)
             photo = cls(decode_image(data, source), str(Path(source)), hashlib.sha256(data).hexdigest())
@@ -57,12 +71,34 @@ class Photo:
             image = as_rgb(source) if isinstance(source, Image.Image) else from_array(source)
             photo = cls(image, None, hashlib.sha256(image.tobytes()).hexdigest())
         else:
-            raise ImageError(f"a photo is a path, a Pillow image or a uint8 array, not {type(source).__name__}")
+            raise ImageError(f"a photo is a path, a Pillow image or an array, not {type(source).__name__}")
         width, height = photo.image.size
         if max(width, height) > MAX_ASPECT * min(width, height):
             name = f"{one_line(photo.path)}: " if photo.path else ""
             raise ImageError(f"{name}is {width} x {height} pixels; at most {MAX_ASPECT} to 1 is explained")
         return photo
+
+    @classmethod
+    def _of_array(cls, source: Any, takes: Takes | OwnPreprocessing) -> Photo:
+        """An array, and what a person is shown of it."""
+        if isinstance(takes, OwnPreprocessing):
+            raise UnsupportedModelError("the preprocessing is a function of a photo, and this is an array; describe it")
+        file = source if isinstance(source, str | os.PathLike) else None
+        values = as_tensor(source) if file is None else read_array(file)
+        array = as_channels(values, takes)
+        path = None if file is None else str(Path(file))
+        digest = hashlib.sha256(array.contiguous().numpy().tobytes()).hexdigest()
+        return cls(picture_of(array.numpy(), takes.value_range), path, digest, array)
+
+
+def _is_array(source: object, takes: Takes | OwnPreprocessing) -> bool:
+    """Whether a source is an array rather than a photo, for a network that takes this."""
+    if isinstance(source, str | os.PathLike):
+        return is_array_file(source)
+    if isinstance(source, np.ndarray):  # 8 bits in one or three channels are a photo, where photos are taken
+        photo = isinstance(takes, OwnPreprocessing) or (len(takes.space) == 2 and takes.channels in {1, 3})
+        return not (photo and source.dtype == np.uint8)
+    return isinstance(source, Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +127,8 @@ class View:
             ImageError: If the photo cannot be read.
             EquipoiseError: As `Network.logits`.
         """
-        photo = Photo.read(source)
-        inputs = network.prepare(photo.image)
+        photo = Photo.read(source, network.spec.preprocessing)
+        inputs = network.prepare(photo.image if photo.array is None else photo.array)
         box = network.spec.preprocessing.box(*photo.image.size)
         return cls(network, photo, inputs, network.answers(inputs), box)
 

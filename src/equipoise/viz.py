@@ -86,10 +86,7 @@ def heatmap_image(
         OptionError: If ``percentile`` is outside ``(0, 100]`` or ``limit`` is not positive.
         UnknownNameError: If there is no such palette.
     """
-    if limit is None:
-        limit = scale_limit(heatmap, percentile)
-    elif not 0.0 < limit < float("inf"):
-        raise OptionError(f"limit is {limit}; it has to be positive")
+    limit = scale_limit(heatmap, percentile) if limit is None else _positive(limit)
     return _in_colors(_steps(_values(heatmap) / limit), colors)
 
 
@@ -102,6 +99,7 @@ def overlay(
     percentile: float = 99.9,
     smoothing: float = SMOOTHING,
     colors: str = "red_blue",
+    limit: float | None = None,
 ) -> Image.Image:
     """Lay a heat map over the part of the photo that the network saw.
 
@@ -117,6 +115,8 @@ def overlay(
         percentile: Of the absolute values of the smoothed map, above 0 to 100: what gets the full color.
         smoothing: Sigma of a Gaussian as a share of the map's longer side, 0 (none) to 0.5.
         colors: A name in `PALETTES`.
+        limit: The absolute value of the smoothed map that gets the full color, such as one that several maps share;
+            default: as ``percentile`` says.
 
     Returns:
         Mode ``RGB``, as large as ``photo``.
@@ -131,7 +131,7 @@ def overlay(
     if not 0.0 <= smoothing <= 0.5:
         raise OptionError(f"smoothing is {smoothing}; it has to be between 0 and 0.5")
     values = smoothed(_values(heatmap), smoothing)
-    values = values / scale_limit(values, percentile)
+    values = values / (scale_limit(values, percentile) if limit is None else _positive(limit))
     left, top, right, bottom = (round(edge) for edge in (box or (0, 0, *photo.size)))
     if right <= left or bottom <= top:
         raise ShapeError(f"the box {box} has no area")
@@ -225,6 +225,12 @@ def _shrunk(picture: Image.Image, cell: int) -> Image.Image:
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     smooth = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     return picture.resize(size, smooth)
+
+
+def _positive(limit: float) -> float:
+    if not 0.0 < limit < float("inf"):
+        raise OptionError(f"limit is {limit}; it has to be positive")
+    return limit
 
 
 def _values(heatmap: NDArray[np.floating]) -> NDArray[np.float64]:

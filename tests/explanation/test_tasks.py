@@ -98,9 +98,7 @@ def test_a_value_has_a_unit_and_no_probability():
     assert (found.target.probability, found.target.name) == (None, "value")
     assert found.target.logit == pytest.approx(output(network).item(), abs=1e-6)
     assert sureness(found.target) == f"{output(network).item():.4g} years"
-    assert (
-        found.notes == ("no class names were given, so they are called value (classes= sets them)",) or not found.notes
-    )
+    assert not any("class" in note and "logit" in note for note in found.notes)
     assert load(network, preprocess=PLAIN, activation="none").spec.task == "regression"
 
 
@@ -279,3 +277,11 @@ def test_bgr_and_values_to_255():
     low, high = said.bounds()
     assert (low.tolist(), high.tolist()) == ([-100, -110, -120], [155, 145, 135])
     assert load(network, preprocess=said).spec.preprocessing.words.endswith("of values from 0 to 255")
+
+
+@pytest.mark.parametrize("method", [["ae", "gradient"], 3, None])
+def test_a_method_is_one(method):
+    with pytest.raises(OptionError, match="a method is one name"):
+        explain(pooled(2), method=method)
+    with pytest.raises(OptionError, match="a method is one name"):
+        equipoise.attribute(pooled(2), torch.zeros(1, 3, 32, 32), method=method)

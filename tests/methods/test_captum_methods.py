@@ -80,6 +80,36 @@ def test_a_nonlinearity_that_captum_does_not_know_is_refused(method, activation)
         equipoise.attribute(Net().eval(), torch.randn(1, 3, 8, 8), method=method)
 
 
+class ByHand(Once):
+    """It calls its first ReLU past the hooks."""
+
+    def forward(self, x):
+        for place, layer in enumerate(self):
+            x = layer.forward(x) if place == 1 else layer(x)
+        return x
+
+
+def elsewhere():
+    """A forward of its own, which holds the original's layers."""
+    network = Once().eval()
+    layers = list(network)
+
+    def forward(x):
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    network.forward = forward
+    return network
+
+
+@pytest.mark.parametrize("network", [ByHand().eval(), elsewhere()], ids=["by hand", "elsewhere"])
+def test_a_relu_that_no_hook_would_see_is_refused(network):
+    x = torch.randn(1, 3, 12, 12)
+    with pytest.raises(UnsupportedModelError, match="would miss nonlinearities"):
+        equipoise.attribute(network, x, 1, method="deep_lift")
+
+
 def test_a_users_own_backward_hook_does_not_hide_a_relu_from_captum():
     model, x = make(Once)
     expected = equipoise.attribute(model, x, 1, method="deep_lift")

@@ -211,8 +211,6 @@ def test_a_bare_image_and_what_does_not_fit_is_said_in_a_sentence(method):
 def test_three_dimensional_inputs_may_be_a_batch(method):
     model = nn.Sequential(nn.Conv1d(3, 6, 3), nn.ReLU(), nn.Conv1d(6, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1),
                           nn.Flatten(), nn.Linear(6, 4)).eval()  # fmt: skip
-    if method == "extremal_perturbation":
-        pytest.skip("two-dimensional images alone")
     assert explain(method, model, torch.randn(2, 3, 12)).shape[0] == 2
 
 

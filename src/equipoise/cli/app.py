@@ -270,7 +270,15 @@ def describe(
         ),
     ],
     *,
-    weights: Annotated[str | None, typer.Option(metavar="FILE", help="Weights of a name or a function.")] = None,
+    weights: Weights = None,
+    classes: Classes = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    in_chans: InChans = None,
+    activation: Activation = None,
+    task: TaskOf = None,
+    output_of: OutputOf = None,
     output: Annotated[str, typer.Option(metavar="FILE", help="The description to write.")] = "mynet.toml",
     force: Annotated[bool, typer.Option("--force", help="Overwrite it.")] = False,
 ) -> Job:
@@ -279,7 +287,8 @@ def describe(
     def run() -> int:
         from equipoise.cli.describing import write_description  # noqa: PLC0415  # loads torch
 
-        return write_description(what, weights, output, force=force)
+        said = NetworkRequest(what, weights, output_of, classes, size, mean, std, in_chans, activation, task)
+        return write_description(said, output, force=force)
 
     return run
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OWN_PICTURES: Final = (".overlay.png", ".heatmap.png", ".montage.png")
 """Endings of the pictures that a run writes: a folder that holds some is explained without them."""
 
+ARRAYS: Final = (".npy", ".npz", ".dcm", ".nii", ".nii.gz")
+"""Endings of files in a folder that are arrays to explain; those of torch may be weights."""
+
 _LONGEST_STEM = 100  # bytes; file systems allow 255 for the whole name
 
 
@@ -58,7 +61,7 @@ def all_absent(names: Sequence[str]) -> list[str]:
 
     Nothing else of a command line matters then, and nothing that takes time needs to be loaded.
     """
-    if any(os.path.lexists(name) for name in names if "\0" not in name):
+    if any(os.path.lexists(_file(name)) for name in names if "\0" not in name):
         return []
     return collect(names, recursive=False)[1]
 
@@ -66,14 +69,21 @@ def all_absent(names: Sequence[str]) -> list[str]:
 def _find(name: str, *, recursive: bool) -> list[Path]:
     path = Path(name)
     if not path.is_dir():
-        if not os.path.lexists(path):
+        if not os.path.lexists(_file(name)):
             raise ImageError(f"{one_line(name)}: no such file")
         return [path]
     found = [one for one in find_images(path, recursive=recursive) if not one.name.endswith(OWN_PICTURES)]
+    inside = path.rglob("*") if recursive else path.iterdir()
+    found = sorted({*found, *(one for one in inside if one.name.lower().endswith(ARRAYS) and one.is_file())})
     if not found:
         hint = "" if recursive else " (--recursive looks into its folders)"
         raise ImageError(f"{one_line(name)}: holds no photos{hint}")
     return found
+
+
+def _file(name: str) -> str:
+    """The file that a name means: after ``#`` an array in it is named."""
+    return name if os.path.lexists(name) else name.partition("#")[0]
 
 
 def _named(paths: dict[str, Path]) -> list[PhotoFile]:

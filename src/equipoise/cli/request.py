@@ -92,11 +92,11 @@ class NetworkRequest:
 
 
 def _numbers(key: str, text: str) -> Any:
-    """The numbers of an option; of ``--size`` one alone as it is."""
-    values = [read_value(part, None) for part in text.split(",")]
+    """The numbers of an option; of ``--size`` one alone as it is, and ``"500,"`` is the length of a signal."""
+    values = [read_value(part, None) for part in text.removesuffix(",").split(",")]
     if not all(type(value) in {int, float} for value in values):
         raise OptionError(f"--{key} is {text!r}; give numbers, separated by commas")
-    return values[0] if key == "size" and len(values) == 1 else values
+    return values[0] if key == "size" and "," not in text else values
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from equipoise._registry import Registry, nearest
 from equipoise.engine.entrance import aside, check_model, check_pixels, native, python_module, run
 from equipoise.engine.outputs import Output, check_output_option, pick_output
-from equipoise.errors import NoScoresError, ShapeError, UnknownOptionError, UnsupportedModelError
+from equipoise.errors import NoScoresError, OptionError, ShapeError, UnknownOptionError, UnsupportedModelError
 from equipoise.methods.reading import Look, Reading, areas, detected, functions_of, only_column
 from equipoise.methods.registering import MethodRegistry
 from equipoise.methods.scores import is_detections
+from equipoise.methods.several import Inputs, attribute_each, inside
 from equipoise.methods.targets import ClassGroup, Target, Targets, joined
 
 
@@ -138,6 +139,10 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     if not isinstance(model, nn.Module):
         raise UnsupportedModelError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
     if not isinstance(method, str):
+        given: object = method
+        if not callable(given):
+            kind = type(given).__name__
+            raise OptionError(f"a method is one name, or a callable (model, inputs, target), not {kind}")
         if "output" in options:
             model = Picked(model, check_output_option(options.pop("output")))
         return _Function(method, model, options)
@@ -156,24 +161,48 @@ def make_method(method: str | MethodFunction, model: nn.Module, **options: Any) 
     return factory(model, **options)
 
 
+@overload
+def attribute(
+    model: nn.Module, inputs: Tensor, target: Target = None, *, method: str | MethodFunction = "ae", **options: Any
+) -> Tensor | list[Tensor]: ...
+
+
+@overload
 def attribute(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     target: Target = None,
     *,
     method: str | MethodFunction = "ae",
+    wrt: int | str | None = None,
     **options: Any,
-) -> Tensor | list[Tensor]:
+) -> Any: ...
+
+
+def attribute(
+    model: nn.Module,
+    inputs: Tensor | Inputs,
+    target: Target = None,
+    *,
+    method: str | MethodFunction = "ae",
+    wrt: int | str | None = None,
+    **options: Any,
+) -> Any:
     """Explain a class score of each image of a batch.
 
     Args:
         model: Any network in eval mode that maps ``(n, 3, h, w)`` to logits ``(n, C)``; it is not changed.
-        inputs: Preprocessed images, float, ``(n, 3, h, w)``.
+        inputs: Preprocessed images, float, ``(n, 3, h, w)``; any number of channels, and also signals ``(n, c, l)``
+            and volumes ``(n, c, d, h, w)``. Of a network that takes several inputs a tuple of them, for
+            ``model(*inputs)``, or a dict, for ``model(**inputs)``: tensors with one row for each image, of any shape
+            and dtype; anything else (a flag, ``None``) is passed on.
         target: Which score: ``None`` (each image's top class), an ``int``, a sequence of ints or a
             LongTensor ``(n,)``; a LongTensor ``(n, k)`` or a ragged list of lists for several classes
             from one forward pass; or a callable that maps logits ``(n, C)`` to scores ``(n,)``, such as a
             `ClassGroup`; or ``k`` such callables, each explained for every image.
         method: A name of `METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
+        wrt: Of several inputs the one that is explained: its place in the tuple, or its key. ``None``: each. While
+            one is explained, the others are held constant, and each image is explained on its own.
         **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; and of every method
             ``output``: which part of the model's result holds the class scores, an index, a key or a function
             of the result. ``None`` takes the tensor itself, what is called ``logits``, or a tuple's one entry
@@ -183,12 +212,27 @@ def attribute(
         The attribution: dtype and device of ``inputs``, signed, not normalized, detached.
         ``(n, 3, h, w)`` for pixel-level methods and ``(n, 1, h, w)`` for map-level ones; with a
         target ``(n, k)``, ``(n, k, c, h, w)``; with a ragged list, a list of ``(k_i, c, h, w)``.
+        Of several inputs with ``wrt=None`` a tuple or dict of these, as ``inputs``; ``None`` stands for an input that
+        no method explains, since it is no float tensor with positions.
 
     Raises:
         UnknownNameError: If the method is unknown.
         UnknownOptionError: If an option is unknown to the method.
+        OptionError: If ``wrt`` is none of several inputs.
         EquipoiseError: As the method documents; every subclass is also a standard Python error.
+
+    Example:
+        >>> equipoise.attribute(model, {"image": a, "depth": b}, 3, wrt="depth")  # doctest: +SKIP
     """
+    if isinstance(inputs, tuple | Mapping):
+        named = {key: inside(one, model) if key.endswith("layer") else one for key, one in options.items()}
+
+        def explain(network: nn.Module, images: Tensor, of: Target) -> Tensor | list[Tensor]:
+            return make_method(method, network, **named).attribute(images, of)
+
+        return attribute_each(explain, model, inputs, target, wrt)
+    if wrt is not None:
+        raise OptionError(f"wrt is {wrt!r}, which names one of several inputs: a tuple or a dict, not one tensor")
     return make_method(method, model, **options).attribute(inputs, target)
 
 
@@ -247,19 +291,25 @@ class _Function:
         return result.detach()
 
 
-def heatmap(attribution: Tensor) -> Tensor:
+def heatmap(attribution: Tensor, *, dims: int = 2) -> Tensor:
     """Sum an attribution over its channels.
 
     Args:
         attribution: ``(..., c, h, w)``, as `attribute` returns it.
+        dims: How many dimensions a map has: 2 of images; 1 of signals ``(..., c, l)``, 3 of volumes
+            ``(..., c, d, h, w)``.
 
     Returns:
-        ``(..., h, w)``: the relevance of each pixel; the total is kept.
+        ``(..., h, w)``, or ``(..., l)``, ``(..., d, h, w)``: the relevance of each pixel; the total is kept.
 
     Raises:
         ShapeError: If there is no channel dimension.
+        OptionError: If ``dims`` is no whole number from 1 on.
     """
-    if not isinstance(attribution, torch.Tensor) or attribution.dim() < 3:
+    if not isinstance(dims, int) or isinstance(dims, bool) or dims < 1:
+        raise OptionError(f"dims is {dims!r}; a map has 1 (signals), 2 (images) or 3 dimensions (volumes)")
+    if not isinstance(attribution, torch.Tensor) or attribution.dim() <= dims:
         found = tuple(attribution.shape) if isinstance(attribution, torch.Tensor) else type(attribution).__name__
-        raise ShapeError(f"an attribution has shape (..., c, h, w), not {found}")
-    return attribution.sum(dim=-3)
+        space = {1: "l", 2: "h, w", 3: "d, h, w"}.get(dims, f"{dims} dimensions")
+        raise ShapeError(f"an attribution has shape (..., c, {space}), not {found}")
+    return attribution.sum(dim=-1 - dims)

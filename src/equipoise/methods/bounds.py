@@ -11,14 +11,16 @@ from torch import Tensor
 from equipoise.errors import OptionError
 
 GivenBounds: TypeAlias = Sequence[Any] | None
-"""As a user gives them: lowest and highest, as numbers or tensors of shape ``(c,)`` or ``(n, c, h, w)``."""
+"""As a user gives them: lowest and highest, as numbers or tensors of shape ``(c,)`` or ``(n, c, *space)``."""
 
 PixelBounds: TypeAlias = tuple[Tensor, Tensor] | None
-"""As a rule reads them: tensors that broadcast over ``(n, c, h, w)``; ``None``: the image's own extremes."""
+"""As a rule reads them: ``(c,)``, or what broadcasts over ``(n, c, *space)``; ``None``: the image's own extremes."""
 
 
 def parse_bounds(given: GivenBounds) -> PixelBounds:
-    """Lowest and highest pixel value as tensors that broadcast over ``(n, c, h, w)``.
+    """Lowest and highest pixel value as tensors ``()``, ``(c,)``, or such as broadcast over ``(n, c, *space)``.
+
+    How many dimensions the images have is known to the rule alone; see `equipoise.rules.zbox.ZBox`.
 
     Raises:
         OptionError: If ``given`` is no pair, or not in order.
@@ -30,7 +32,6 @@ def parse_bounds(given: GivenBounds) -> PixelBounds:
     low, high = (torch.as_tensor(_to_cpu(bound), dtype=torch.float64) for bound in given)
     if not bool((low < high).all()):
         raise OptionError(f"input_bounds are (lowest, highest), not {given!r}")
-    low, high = (bound.reshape(-1, 1, 1) if bound.dim() == 1 else bound for bound in (low, high))
     return low, high
 
 

@@ -18,6 +18,7 @@ _RATE, _MOMENTUM = 0.01, 0.9
 _AREA_WEIGHT, _AREA_GROWTH = 300.0, 16.4  # the authors' 1.0035 ** 800
 _LEVELS = 8
 _SHARPNESS = 20.0  # of the smooth maximum
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d}
 
 
 @METHODS.register("extremal_perturbation", aliases=("extremal_perturbations",))
@@ -37,7 +38,7 @@ class ExtremalPerturbation(ManyPasses):
 
     Raises:
         OptionError: If an area is not between 0 and 1.
-        ShapeError: If the images are not two-dimensional.
+        ShapeError: If the inputs are neither signals nor images: around a voxel lie too many others.
 
     References:
         Fong, Patrick & Vedaldi 2019 (*Understanding deep networks via extremal perturbations and smooth
@@ -58,10 +59,11 @@ class ExtremalPerturbation(ManyPasses):
         self.areas, self.steps = given, whole("steps", steps)
 
     def explain(self, batch: Batch) -> Tensor:
-        """See `ManyPasses`; ``(k, n, 1, h, w)``."""
-        if batch.image.dim() != 4:
+        """See `ManyPasses`; ``(k, n, 1, *space)``."""
+        if batch.image.dim() not in {3, 4}:
             raise ShapeError(
-                f"inputs have shape {tuple(batch.image.shape)}; expected two-dimensional images (n, 3, h, w)"
+                f"extremal perturbation explains signals (n, c, l) and images (n, c, h, w), not inputs of shape "
+                f"{tuple(batch.image.shape)}; rise and occlusion explain them too"
             )
         kinds = batch.k * len(self.areas)  # each image is optimized once for every target and area
         found = torch.zeros(kinds, batch.n, 1, *batch.image.shape[2:], dtype=batch.dtype, device=batch.image.device)
@@ -101,7 +103,7 @@ class SmoothMask:
     """Enlarges a coarse mask: each pixel takes the smooth maximum of the cells around, weighted by nearness.
 
     Args:
-        size: Of the image, ``(h, w)``.
+        size: Of the image, ``(h, w)``, or of a signal, ``(l,)``.
         device: Where.
         dtype: In what.
     """
@@ -113,21 +115,27 @@ class SmoothMask:
         radius = 3 * self.step  # of the disk; a neighbor counts fully up to half of it
         self.reach = math.ceil(2 * radius / self.step)
         offsets = torch.arange(-self.reach, self.reach + 1, device=device, dtype=dtype) * self.step
-        squares = []
-        for length in self.size:
+        dims = len(self.size)
+        squared: Tensor | float = 0.0  # (offset along each axis, place along each axis)
+        for axis, length in enumerate(self.size):
             place = torch.arange(length, device=device) % self.step
-            squares.append((offsets.unsqueeze(1) + (self.step - 1) / 2 - place).square())
-        distance = (squares[0][:, None, :, None] + squares[1][None, :, None, :]).sqrt() / radius
+            shape = [1] * (2 * dims)
+            shape[axis], shape[dims + axis] = len(offsets), length
+            squared = squared + (offsets.unsqueeze(1) + (self.step - 1) / 2 - place).square().reshape(shape)
+        distance = torch.as_tensor(squared).sqrt() / radius
         weights = torch.exp(-2 * (distance - 0.5).clamp(min=0).square())
-        self.weights = weights.reshape(1, -1, *self.size)  # (1, neighbors, h, w)
+        self.weights = weights.reshape(1, -1, *self.size)  # (1, neighbors, *size)
 
     def __call__(self, coarse: Tensor) -> Tensor:
-        """``(m, 1, *cells)`` to ``(m, 1, h, w)``, in [0, 1] like its argument."""
-        side = 2 * self.reach + 1
-        padded = F.pad(coarse, (self.reach,) * 4, mode="replicate")
-        around = F.unfold(padded, side).reshape(len(coarse), side * side, *self.cells)
-        near = around.repeat_interleave(self.step, 2).repeat_interleave(self.step, 3)
-        near = near[:, :, : self.size[0], : self.size[1]] * self.weights
+        """``(m, 1, *cells)`` to ``(m, 1, *size)``, in [0, 1] like its argument."""
+        dims = len(self.size)
+        around = F.pad(coarse, (self.reach,) * (2 * dims), mode="replicate")
+        for axis in range(dims):
+            around = around.unfold(2 + axis, 2 * self.reach + 1, 1)  # the window becomes the last axis
+        near = around.movedim(tuple(range(-dims, 0)), tuple(range(1, 1 + dims))).reshape(len(coarse), -1, *self.cells)
+        for axis, length in enumerate(self.size):
+            near = near.repeat_interleave(self.step, 2 + axis).narrow(2 + axis, 0, length)
+        near = near * self.weights
         return (near * torch.softmax(_SHARPNESS * near, 1)).sum(1, keepdim=True)
 
 
@@ -135,7 +143,7 @@ class Blur:
     """Each position of an image as sharp as a mask says: 1 shows it, 0 blurs it most.
 
     Args:
-        image: ``(m, c, h, w)``.
+        image: ``(m, c, *space)``.
     """
 
     def __init__(self, image: Tensor) -> None:
@@ -144,7 +152,7 @@ class Blur:
         self.levels = [gaussian_blur(image, width) for width in widths]
 
     def __call__(self, mask: Tensor) -> Tensor:
-        """The image ``(m, c, h, w)`` seen through a mask ``(m, 1, h, w)``."""
+        """The image ``(m, c, *space)`` seen through a mask ``(m, 1, *space)``."""
         place = mask * (_LEVELS - 1)
         shown = torch.zeros_like(self.levels[0])
         for number, level in enumerate(self.levels):
@@ -153,13 +161,17 @@ class Blur:
 
 
 def gaussian_blur(image: Tensor, width: float) -> Tensor:
-    """Blur ``(m, c, h, w)`` with a Gaussian of standard deviation ``width`` pixels, cut at three; edges repeat."""
+    """Blur ``(m, c, *space)`` with a Gaussian of standard deviation ``width`` pixels, cut at three; edges repeat."""
     if width <= 0:
         return image
     reach = math.ceil(3 * width)
     place = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (place / width).square())
-    kernel = (kernel / kernel.sum()).reshape(1, 1, -1, 1)
-    m, c, h, w = image.shape
-    flat = F.pad(image.reshape(m * c, 1, h, w), (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(flat, kernel), kernel.transpose(2, 3)).reshape(m, c, h, w)
+    kernel = kernel / kernel.sum()
+    dims = image.dim() - 2
+    flat = F.pad(image.reshape(-1, 1, *image.shape[2:]), (reach,) * (2 * dims), mode="replicate")
+    for axis in range(dims):
+        shape = [1] * (2 + dims)
+        shape[2 + axis] = -1
+        flat = _CONVOLVE[dims](flat, kernel.reshape(shape))
+    return flat.reshape(image.shape)

@@ -18,6 +18,10 @@ from equipoise.methods.evaluate import network_logits
 
 _KNOWN = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax,
           nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)  # fmt: skip
+_MISSED = (
+    "captum's DeepLIFT would miss nonlinearities that this network reaches by another way than its submodules, such as "
+    "a replaced forward; choose another method, such as integrated_gradients"
+)
 _NONLINEAR = frozenset({OpKind.ACTIVATION, OpKind.GATE, OpKind.MAX_POOL})
 
 
@@ -37,7 +41,10 @@ class HookableCopy(nn.Module):
 
     def __init__(self, model: nn.Module, image: Tensor, output: Output = None) -> None:
         super().__init__()
-        calls = Counter(nonlinear_modules(model, record(model, image, output=output)))
+        recorded = Counter(nonlinear_modules(model, record(model, image, output=output)))
+        calls = called(model, image, output)  # also on what does not depend on the image, such as another input
+        if recorded - calls:
+            raise UnsupportedModelError(_MISSED)
         self.output = output
         tensors = [*model.parameters(), *model.buffers()]
         self.model = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
@@ -57,18 +64,11 @@ class HookableCopy(nn.Module):
         Raises:
             UnsupportedModelError: If it does.
         """
-        seen = []
-        hooked = [module for module in self.model.modules() if type(module) in _KNOWN]
-        handles = [module.register_forward_hook(lambda *_: seen.append(1)) for module in hooked]
-        with torch.no_grad():
-            self(image)
-        for handle in handles:
-            handle.remove()
-        if len(seen) != expected:
-            raise UnsupportedModelError(
-                "captum's DeepLIFT would miss nonlinearities that this network reaches by another way than its "
-                "submodules, such as a replaced forward; choose another method, such as integrated_gradients"
-            )
+        for module in self.modules():
+            if isinstance(module, InTurn):
+                module.turn = 0
+        if called(self.model, image, self.output).total() != expected:
+            raise UnsupportedModelError(_MISSED)
 
     def forward(self, points: Tensor) -> Tensor:
         """Logits ``(m, C)`` of ``points``."""
@@ -76,6 +76,23 @@ class HookableCopy(nn.Module):
             if isinstance(module, InTurn):
                 module.turn = 0
         return network_logits(self.model, points, self.output)
+
+
+def called(model: nn.Module, image: Tensor, output: Output) -> Counter[str]:
+    """How often one forward pass calls each module that captum has a rule for."""
+    seen: Counter[str] = Counter()
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: seen.update([name]))
+        for name, module in model.named_modules()
+        if type(module) in _KNOWN
+    ]
+    try:
+        with torch.no_grad():
+            network_logits(model, image, output)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
 
 
 def _restore_forward(model: nn.Module) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from equipoise._lazy import lazily
 
 if TYPE_CHECKING:
+    from equipoise.models.array_preprocessing import ArrayPreprocessing as ArrayPreprocessing
     from equipoise.models.families import Kind as Kind
     from equipoise.models.families import cnn_families as cnn_families
     from equipoise.models.families import representative as representative

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from equipoise.models.checkpoints import count_channels, count_classes
 from equipoise.models.construction import skeleton
+from equipoise.models.every_source import SOURCES
 from equipoise.models.families import cnn_families, representative
-from equipoise.models.sources import SOURCES
 from equipoise.models.wrappings import COUNTERS, StateDict, bare, below
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def _likely(state: StateDict, texts: Sequence[str]) -> Iterator[str]:
     """Names of architectures, likeliest first, each once."""
     given: set[str] = set()
     families = _alike(set(map(_pattern, state)))
-    for name in (*_named(texts, families), *_in_turns(families)):
+    own = [f"bundled/{name}" for name in SOURCES["bundled"].architectures()]  # few, and what examples are made of
+    for name in (*_named(texts, families), *own, *_in_turns(families)):
         if name not in given:
             given.add(name)
             yield name

@@ -218,6 +218,14 @@ def preprocessing_from(source: Path | str, architecture: str) -> Preprocessing:
     return find(f"timm/{architecture.removeprefix('timm/')}").preprocessing
 
 
+def positions_of(module: nn.Module) -> int | None:
+    """How many dimensions of positions a network's first convolution sees; ``None`` if there is none."""
+    for layer in module.modules():
+        if isinstance(layer, _CONVOLUTIONS):
+            return next(dims for dims, kind in enumerate(_CONVOLUTIONS, start=1) if isinstance(layer, kind))
+    return None
+
+
 def channels_of(module: nn.Module) -> int | None:
     """How many channels a network takes, as its first layer of weights says; ``None`` if that cannot be told."""
     for layer in module.modules():

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
+from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.preprocessing import Preprocessing, Size
 
 if TYPE_CHECKING:
@@ -170,14 +171,16 @@ def _from_array(found: Any) -> Tensor:
         raise ShapeError(f"preprocess returned {type(found).__name__}; expected a tensor (c, h, w)") from error
 
 
-def as_preprocessing(preprocess: Preprocessing | OwnPreprocessing | Preprocess) -> Preprocessing | OwnPreprocessing:
+def as_preprocessing(
+    preprocess: Preprocessing | ArrayPreprocessing | OwnPreprocessing | Preprocess,
+) -> Preprocessing | ArrayPreprocessing | OwnPreprocessing:
     """Preprocessing from whatever a user gave.
 
     Raises:
         OptionError: If it is no function of a photo.
         ShapeError: If it gives no tensor ``(c, h, w)``.
     """
-    if isinstance(preprocess, Preprocessing | OwnPreprocessing):
+    if isinstance(preprocess, Preprocessing | ArrayPreprocessing | OwnPreprocessing):
         return preprocess
     given: object = preprocess
     if not callable(given):

@@ -113,4 +113,4 @@ class Source(Protocol):
 
 
 SOURCES: Registry[Source] = Registry("model source")
-"""Filled by `equipoise.models.zoo`; a name without a source is looked up in the order of registration."""
+"""Filled by `equipoise.models.every_source`; a name without a source is looked up in the order of registration."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from equipoise._registry import nearest
 from equipoise.errors import UnknownNameError, WeightsError
 from equipoise.models.arguments import agreed, with_arguments
-from equipoise.models.bundled import Bundled
 from equipoise.models.checkpoints import (
     count_channels,
     count_classes,
@@ -20,12 +19,10 @@ from equipoise.models.checkpoints import (
     state_checksum,
 )
 from equipoise.models.construction import seeded, skeleton
-from equipoise.models.from_timm import Timm
-from equipoise.models.from_torchvision import Torchvision
+from equipoise.models.every_source import SOURCES
 from equipoise.models.labels import class_names
-from equipoise.models.sources import SOURCES, ModelEntry
+from equipoise.models.sources import ModelEntry
 from equipoise.models.spec import ModelSpec
-from equipoise.models.torchray import TorchRay
 from equipoise.models.wrappings import StateDict, fitted
 
 if TYPE_CHECKING:
@@ -36,10 +33,6 @@ if TYPE_CHECKING:
 
 RANDOM = "random"
 _NEARLY = 0.9  # of the tensors
-SOURCES.add("bundled", Bundled())
-SOURCES.add("torchvision", Torchvision())
-SOURCES.add("timm", Timm())
-SOURCES.add("torchray", TorchRay())
 
 
 def find(name: str) -> ModelEntry:

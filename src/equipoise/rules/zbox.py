@@ -14,6 +14,7 @@ from equipoise.engine.numerics import rows_per_image, safe_divide, working_dtype
 from equipoise.engine.portions import in_portions
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
+from equipoise.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class ZBox:
     Zero where the denominator is exactly zero. Conserves the sum elsewhere.
 
     Attributes:
-        bounds: ``(L, H)``, each broadcastable to the network's input ``(n, c, h, w)``; ``None``
-            takes each image's own extremes, over all its channels and pixels.
+        bounds: ``(L, H)``, each a value per channel ``(c,)`` or broadcastable to the network's input
+            ``(n, c, *space)``; ``None`` takes each image's own extremes, over all its channels and pixels.
     """
 
     bounds: tuple[Tensor, Tensor] | None = None
@@ -66,7 +67,23 @@ class ZBox:
         source, image = step.call.inputs[0], step.trace.input
         dtype = working_dtype(image.dtype)
         ends = [
-            step.trace.evaluate(source, bound.to(device=x.device, dtype=dtype).expand(image.shape))
+            step.trace.evaluate(source, _as_image(bound, image.shape).to(device=x.device, dtype=dtype))
             for bound in self.bounds
         ]
         return torch.minimum(*ends).to(x.dtype), torch.maximum(*ends).to(x.dtype)
+
+
+def _as_image(bound: Tensor, shape: Sequence[int]) -> Tensor:
+    """A bound in the shape of the images ``(n, c, *space)``; of one dimension it has a value for each channel.
+
+    Raises:
+        OptionError: If it does not fit them.
+    """
+    channels = bound.reshape(-1, *[1] * (len(shape) - 2)) if bound.dim() == 1 else bound
+    try:
+        return channels.expand(*shape)
+    except RuntimeError as error:
+        given, images = tuple(bound.shape), tuple(shape)
+        raise OptionError(
+            f"input_bounds of shape {given} do not fit inputs {images}; give a value, or one per channel"
+        ) from error

@@ -304,7 +304,14 @@ class _Runner:
         """Say which categories the network has no class for, and beside what its numbers are set."""
         data, model = bench.data, bench.subject.name
         unknown = [name for index, name in enumerate(data.classes) if bench.classes.target(index) is None]
-        if unknown and self.recipe.protocol.by_labels:
+        every = len(unknown) == len(data.classes)
+        if every and self.recipe.protocol.by_labels:
+            own = ", ".join(bench.subject.spec.classes[:3])
+            self._problem(
+                f"{model} has a class for none of {data.name}'s {len(unknown)} ({', '.join(unknown[:3])}, ...): its "
+                f"own are called {own}, ...; give their names: --classes FILE, or a description"
+            )
+        elif unknown and self.recipe.protocol.by_labels:
             self._note(f"{model} has no class for {len(unknown)} of {data.name}'s: {', '.join(unknown)}; left out.")
         recipe, place = self.recipe, self.recipe.references.get(data.name)
         if place is not None and recipe.published and not recipe.has(data.name, model):
