@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,15 @@ def golden_network(model: nn.Module, seed: int = 0) -> nn.Module:
                 values = stream.standard_normal(tensor.shape) * (0.1 if name.endswith("running_mean") else 0.05)
             tensor.copy_(torch.from_numpy(np.asarray(values)))
     return model
+
+
+def golden_torchvision(name: str, **options: Any) -> nn.Module:
+    """A `golden_network` of torchvision; no random weights are drawn first, which a VGG takes seconds for."""
+    import torchvision
+
+    with torch.device("meta"):
+        model = getattr(torchvision.models, name)(weights=None, **options)
+    return golden_network(model.double().to_empty(device="cpu"))
 
 
 def golden_image(height: int, width: int, seed: int = 0) -> Tensor:

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 import equipoise
-from helpers import golden_image, golden_network, relative_error
+from helpers import golden_image, golden_torchvision, relative_error
 
 PACKED = np.load(Path(__file__).parent / "gradient.npz")
 CASES = sorted({key.rpartition("/")[0] for key in PACKED.files}, key=lambda case: case.split("/")[::-1])
@@ -25,7 +24,7 @@ _networks: dict[str, torch.nn.Module] = {}
 def network(name: str) -> torch.nn.Module:
     if name not in _networks:
         _networks.clear()
-        _networks[name] = golden_network(getattr(torchvision.models, name)(weights=None))
+        _networks[name] = golden_torchvision(name)
     return _networks[name]
 
 

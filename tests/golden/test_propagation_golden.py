@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 import equipoise
-from helpers import golden_image, golden_network, relative_error
+from helpers import golden_image, golden_torchvision, relative_error
 
 FOLDER = Path(__file__).parent
 # c*LRP and its kin are small differences of large maps, and zennit leaves an epsilon in a merged batch norm.
@@ -53,7 +52,7 @@ _networks: dict[str, torch.nn.Module] = {}
 def network(name):
     if name not in _networks:
         _networks.clear()
-        _networks[name] = golden_network(getattr(torchvision.models, name)(weights=None))
+        _networks[name] = golden_torchvision(name)
     return _networks[name]
 
 
