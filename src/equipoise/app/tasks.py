@@ -49,8 +49,7 @@ for _task, _offer in (
     ("embedding", Offer("The first numbers of its vector", "Any other number of it", "", pairs=True)),
     ("segmentation", Offer(
         "Its classes, by their share of the photo",
-        hint="Click a pixel of a map to ask for it alone; or in words: pixel:NAME|X|Y, in pixels of the photo. "
-        "Attribution Equilibrium weighs whole feature maps and shows little of the one pixel; LRP composite does.",
+        hint="Click a pixel of a map to ask for it alone; or in words: pixel:NAME|X|Y, in pixels of the photo",
         pixels=True,
     )),
     ("detection", Offer(

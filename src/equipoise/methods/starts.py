@@ -129,6 +129,9 @@ def logit_start(trace: Trace, targets: Targets, seeds: Tensor) -> tuple[Tensor, 
 def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
     """The feature map times the spatial mean of its gradient, ``x * GAP(dy/dx)``: ``(k, n, c, *positions)``.
 
+    Of a score that is read off a dense output, at a pixel, in a region, of a box, the gradient counts where it is,
+    ``x * dy/dx``: its mean would forget which pixel was asked for. The paper has no such scores; this is ours.
+
     Raises:
         UntracedTensorError: If nothing differentiable leads from the map to the scores.
     """
@@ -140,7 +143,7 @@ def contribution_map(trace: Trace, layer: Value, seeds: Tensor) -> Tensor:
         raise UntracedTensorError(UNREACHED)
     x, gradient = x.to(dtype), found[layer].value
     channels = 1 + channel_axis(layer)
-    positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels)
+    positions = tuple(axis for axis in range(2, gradient.dim()) if axis != channels and not trace.dense)
     weights = gradient.mean(dim=positions, keepdim=True) if positions else gradient
     return x * weights
 
