@@ -308,13 +308,13 @@ def _lines(size: int, like: Tensor) -> Tensor:
     return F.interpolate(eye[None], scale_factor=2, mode="linear")[0].t()
 
 
-def _chosen(p, x):
+def _with_mask(p, x):
     return x, p.mask
 
 
 CHOSEN = Family(
     "a sum over fixed positions", MEANS, build=lambda: Weights(mask=nn.Buffer(torch.arange(80).view(8, 10) % 3 > 0)),
-    given=_chosen, frame=HEAD,
+    given=_with_mask, frame=HEAD,
     base=lambda x, m: (x * m.to(x.dtype)).sum((2, 3)),
     spellings={
         "a mask": lambda x, m: (x * m).sum((2, 3)),

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from equipoise.errors import EquipoiseError, UnsupportedModelError
+import equipoise
+from equipoise.errors import EquipoiseError, NetworkError, UnsupportedModelError
 from registered import EVERY, GRADIENTS, TAPE, explain, images, spread
 
 every = pytest.mark.parametrize("method", EVERY)
@@ -173,3 +174,57 @@ def test_a_network_that_clamps_its_own_weights_without_gradients_still_can():
 
     expected = explain("gradient", Frozen().eval(), images())
     assert torch.equal(explain("gradient", Frozen(clamped).eval(), images()), expected)
+
+
+def _by_out(y):
+    made = torch.empty(0)
+    torch.maximum(y, 0.5 * y, out=made)
+    return made
+
+
+def _parts_doubled(y):
+    z = y.clone()
+    for part in z.chunk(2, 1):
+        part.mul_(2)
+    return z
+
+
+def _first_tripled(y):
+    z = y.clone()
+    z.unbind(1)[0].mul_(3)
+    return z
+
+
+WRITTEN = {
+    "out=": (_by_out, lambda y: torch.maximum(y, 0.5 * y)),
+    "into parts": (_parts_doubled, lambda y: 2 * y),
+    "into one of all": (_first_tripled, lambda y: torch.cat([3 * y[:, :1], y[:, 1:]], 1)),
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_what_is_written_has_the_gradient_of_what_is_not(how):
+    class Net(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.body = nn.Conv2d(3, 4, 3), body
+
+        def forward(self, x):
+            return self.body(self.conv(x)).square().mean((2, 3))
+
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    one, other = (equipoise.attribute(Net(body).eval(), x, 1, method="gradient") for body in WRITTEN[how])
+    torch.testing.assert_close(one, other)
+
+
+def test_a_write_that_autograd_cannot_follow_is_named():
+    class Net(nn.Module):
+        def forward(self, x):
+            y = torch.zeros(len(x), 4, 8, 8)
+            for part in y.chunk(2, 1):
+                part.copy_(x[:, :2])
+            return y.mean((2, 3))
+
+    with pytest.raises(NetworkError, match=r"copy_ writes where autograd cannot follow.*cat"):
+        equipoise.attribute(Net().eval(), torch.randn(1, 3, 8, 8), 1, method="gradient")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,14 @@ from torch.overrides import TorchFunctionMode
 from equipoise.engine.operations import is_operator, plain_name
 from equipoise.engine.sites import call_site
 from equipoise.engine.spelling import everyday
-from equipoise.errors import EquipoiseError, ModelModeError, ShapeError, UnsupportedModelError, UntracedTensorError
+from equipoise.errors import (
+    EquipoiseError,
+    ModelModeError,
+    NetworkError,
+    ShapeError,
+    UnsupportedModelError,
+    UntracedTensorError,
+)
 
 Write: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]], Any]
 """Runs a torch function on its arguments, and writes down that it did."""
@@ -152,14 +159,12 @@ class Watch(TorchFunctionMode):
         if name in {"__get__", "__set__"}:
             return self._property(func, args, kwargs)
         self._refuse(func, name, args, kwargs)
+        if self._differentiable and func is _SET_GRAD:
+            return None
         if self._differentiable:
-            if func is _SET_GRAD:
-                return None
-            if self._copies:
-                args, kwargs = self._thawed(args), self._thawed(kwargs)
-            if name.endswith("_") and args and _is_weight(args[0]):
-                with torch.no_grad():  # a network that writes into its own weights, as it does without gradients
-                    return func(*args, **kwargs)
+            args, kwargs = self._thawed(args), self._thawed(kwargs)
+            if (instead := self._differentiably(func, name, args, kwargs)) is not None:
+                return instead
         if name in _HIDES and self._transparent and self._is_signal(args[0]) and not _is_weight(args[0]):
             return self._run(Tensor.__getitem__, (args[0], ...), {}) if name == "detach" else args[0]
         if self._write is not None and is_operator(func) and (spelled := everyday(func)) is not func:
@@ -176,6 +181,35 @@ class Watch(TorchFunctionMode):
             return func(*args, **kwargs) if self._write is None else self._write(func, args, kwargs)
         with torch.inference_mode(mode=False), torch.set_grad_enabled(self._differentiable):
             return func(*args, **kwargs) if self._write is None else self._write(func, args, kwargs)
+
+    def _differentiably(self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """What autograd refuses though it has a derivative, in other words; ``None``: nothing of the kind."""
+        if name.endswith("_") and args and _is_weight(args[0]):
+            with torch.no_grad():  # a network that writes into its own weights, as it does without gradients
+                return func(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            return self._written(func, args, kwargs)
+        if name in _PARTS and args and isinstance(args[0], Tensor):
+            return _parts(args[0], self._run(func, args, kwargs), _argument(args, kwargs, _PARTS[name], "dim", 0))
+        if not name.endswith("_") or name.startswith("_") or name in _HIDES:
+            return None
+        try:
+            return self._run(func, args, kwargs)
+        except RuntimeError as error:
+            if "in-place" not in str(error) and "inplace" not in str(error):
+                raise
+            self._stop(NetworkError, f"{name} writes where autograd cannot follow; write it out of place, say by cat")
+
+    def _written(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A call with ``out=``, which autograd refuses, as one without and a copy, which it follows."""
+        out = kwargs["out"]
+        made = self._run(func, args, {key: item for key, item in kwargs.items() if key != "out"})
+        with torch.inference_mode(mode=False), torch.set_grad_enabled(True):
+            for place, tensor in zip(_tuple(out), _tuple(made), strict=True):
+                if place.shape != tensor.shape:
+                    place.resize_(tensor.shape)
+                place.copy_(tensor)
+        return out
 
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         which = getattr(getattr(func, "__self__", None), "__name__", "")
@@ -215,11 +249,13 @@ class Watch(TorchFunctionMode):
         address = args[0].untyped_storage().data_ptr()
         return any(weight.untyped_storage().data_ptr() == address for weight in self._model.parameters())
 
-    def _stop(self, error: type[EquipoiseError], sentence: str) -> None:
+    def _stop(self, error: type[EquipoiseError], sentence: str) -> NoReturn:
         names = {id(module): name for name, module in self._model.named_modules()}
         raise error(f"{call_site(names)}: {sentence}")
 
     def _thawed(self, item: Any) -> Any:
+        if not self._copies:
+            return item
         if isinstance(item, Tensor):
             return self._copies.get(id(item), item)
         if isinstance(item, tuple | list) and type(item) in {tuple, list}:
@@ -227,6 +263,22 @@ class Watch(TorchFunctionMode):
         if isinstance(item, dict):
             return {key: self._thawed(part) for key, part in item.items()}
         return item
+
+
+def _tuple(item: Any) -> tuple[Tensor, ...]:
+    return (item,) if isinstance(item, Tensor) else tuple(item)
+
+
+_PARTS = {"chunk": 2, "split": 2, "split_with_sizes": 2, "tensor_split": 2, "unbind": 1}
+"""What takes a tensor apart, and where its axis stands among the arguments."""
+
+
+def _parts(tensor: Tensor, found: Sequence[Tensor], dim: int) -> tuple[Tensor, ...]:
+    """The parts as slices, one by one: into views that were made together autograd lets nobody write."""
+    if found and found[0].dim() < tensor.dim():
+        return tuple(tensor.select(dim, place) for place in range(len(found)))
+    sizes = [part.shape[dim] for part in found]
+    return tuple(tensor.narrow(dim, sum(sizes[:place]), size) for place, size in enumerate(sizes))
 
 
 def _is_weight(item: Any) -> bool:

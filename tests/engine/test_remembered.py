@@ -1,0 +1,44 @@
+"""What was found out about a weight holds until it changes."""
+
+import gc
+
+import pytest
+import torch
+
+from equipoise.engine.remembered import Remembered, ordinary, without_zeros
+
+
+@pytest.mark.parametrize("change", [
+    lambda w: w.zero_(),
+    lambda w: w.set_(torch.zeros(4, 4)),
+    lambda w: setattr(w, "data", torch.zeros(4, 4)),
+], ids=["in place", "other memory", "other data"])  # fmt: skip
+def test_a_change_is_seen(change):
+    weight = torch.linspace(-1, 1, 16).reshape(4, 4)
+    assert ordinary(weight)
+    assert ordinary(weight)
+    assert without_zeros(weight)
+    with torch.no_grad():
+        change(weight)
+    assert not ordinary(weight)
+    assert not without_zeros(weight)
+
+
+def test_nothing_is_kept_of_a_weight_that_is_gone():
+    known = Remembered()
+    weight = torch.ones(3)
+    known.add(weight)
+    assert weight in known
+    assert torch.ones(3) not in known
+    del weight
+    gc.collect()
+    assert not known._known
+
+
+def test_where_no_change_can_be_seen_nothing_is_remembered():
+    known = Remembered()
+    with torch.inference_mode():
+        weight = torch.ones(3)
+    for tensor in (weight, torch.ones(3, device="meta"), torch.ones(3).to_sparse()):
+        known.add(tensor)
+        assert tensor not in known
