@@ -98,17 +98,21 @@ _SOUND = Remembered()
 """Weights that were looked at and found sound."""
 
 
-def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
-    """Refuse quantized networks, and weights that are NaN or infinite.
+def check_weights(model: nn.Module, *, anew: bool = False) -> None:
+    """Refuse quantized networks, and weights that are NaN or infinite; those seen before, when they have changed.
 
     Args:
-        modules: Every module of the network, by name.
-        anew: Whether to look again at what was found sound and has not changed.
+        model: The network.
+        anew: Whether to look at every weight.
 
     Raises:
         UnsupportedModelError: If a module or a weight is quantized.
         NotFiniteError: If a weight is NaN or infinite; the text says which.
     """
+    _check_weights(model.named_modules(), anew=anew)
+
+
+def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
     for name, module in modules:
         if type(module).__module__.startswith(_QUANTIZED):
             _refuse_quantized(name, module)
@@ -166,13 +170,13 @@ def check_pixels(images: Tensor) -> None:
 
 
 def check_scores(model: nn.Module, logits: Tensor) -> None:
-    """Where scores are NaN or infinite, look for such a weight anew: a first look sees no write by ``.data``.
+    """Where scores are NaN or infinite, look for such a weight anew: `check_weights` sees no write by ``.data``.
 
     Raises:
         NotFiniteError: If there is one; the text says which.
     """
     if _what_is_wrong(logits) is not None:
-        _check_weights(model.named_modules(), anew=True)
+        check_weights(model, anew=True)
 
 
 def native(model: nn.Module, images: Tensor) -> Tensor:
