@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import torch
 
+import typechecking  # noqa: F401  # before anything of the package is imported
+
 # A busy machine must fail no test: examples are counted, not timed.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")

@@ -39,7 +39,10 @@ def test_every_method_and_network_is_here():
     assert torchray == {"vgg16", "vgg16_bn", "resnet18", "resnet50"}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [
+    pytest.param(case, marks=pytest.mark.slow if case == "captum_IntegratedGradients/vgg16" else ())  # 11 s
+    for case in CASES
+])  # fmt: skip
 def test_reference_equals_the_other_package(case):
     source, name = case.split("/")
     method, options = METHOD[source]

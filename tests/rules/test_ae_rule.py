@@ -112,10 +112,9 @@ def test_what_runs_is_what_is_written(made, gamma, terms, part):
     found = Equilibrium(gamma, frozenset(terms))(step, [Relevance(R, share)])[0].value
     written = plain_equilibrium(x, step.linear_map(), R, gamma=gamma, terms=terms, share=share)
     assert found.shape == written.shape
-    if bool(written.any()):
-        assert relative_error(found, written) < 1e-9
-    else:
-        assert not bool(found.any())
+    # Relevance that a balance cancels leaves what rounding left of it: sums of it are compared with what came.
+    scale = max(float(written.abs().max()), 1e-6 * float(R.abs().max()))
+    assert float((found - written).abs().max()) < 1e-9 * scale
 
 
 @settings(max_examples=50, deadline=None)
