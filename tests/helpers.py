@@ -40,13 +40,13 @@ def golden_network(model: nn.Module, seed: int = 0) -> nn.Module:
     return model
 
 
-def golden_torchvision(name: str, **options: Any) -> nn.Module:
+def golden_torchvision(name: str, seed: int = 0, **options: Any) -> nn.Module:
     """A `golden_network` of torchvision; no random weights are drawn first, which a VGG takes seconds for."""
     import torchvision
 
     with torch.device("meta"):
         model = getattr(torchvision.models, name)(weights=None, **options)
-    return golden_network(model.double().to_empty(device="cpu"))
+    return golden_network(model.double().to_empty(device="cpu"), seed)
 
 
 def golden_image(height: int, width: int, seed: int = 0) -> Tensor:

@@ -1,8 +1,9 @@
 """The propagation methods: laws, peers as differential oracles, every tiny network."""
 
+import functools
+
 import pytest
 import torch
-import torchvision
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -11,7 +12,7 @@ import equipoise
 from equipoise.errors import LayerError, OptionError, TargetError, UnknownNameError
 from equipoise.methods.lrp import COMPOSITES, LayerRules
 from equipoise.methods.propagation import Propagation
-from helpers import NETWORKS, Plain, Residual, golden_image, golden_network, make, relative_error
+from helpers import NETWORKS, Plain, Residual, golden_image, golden_torchvision, make, relative_error
 from registered import spread
 
 OURS = [name for name, entry in equipoise.METHODS.items() if isinstance(entry, type) and issubclass(entry, Propagation)]
@@ -174,6 +175,15 @@ def test_a_function_of_the_logits_has_no_contrast(method):
         equipoise.attribute(*make(Plain), lambda logits: logits.logsumexp(1), method=method)
 
 
+@functools.lru_cache(maxsize=1)
+def zennits_network(architecture):
+    model = golden_torchvision(architecture, seed=3, num_classes=11)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-12  # zennit leaves an epsilon in the batch norms it merges
+    return model
+
+
 @pytest.mark.parametrize("composite", [name for name in COMPOSITES.names() if name != "alpha1-beta0"])
 @pytest.mark.parametrize("architecture", ["vgg11", "resnet18"])
 def test_composites_equal_zennit(composite, architecture):
@@ -182,11 +192,7 @@ def test_composites_equal_zennit(composite, architecture):
     from zennit.attribution import Gradient
     from zennit.torchvision import ResNetCanonizer
 
-    torch.manual_seed(0)
-    model = golden_network(getattr(torchvision.models, architecture)(weights=None, num_classes=11), seed=3)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-12  # zennit leaves an epsilon in the batch norms it merges
+    model = zennits_network(architecture)
     x = golden_image(48, 48, seed=3).clamp(-3, 3).repeat(2, 1, 1, 1)
     x[1] *= 0.7
     found = equipoise.attribute(model, x, [4, 7], method="lrp", composite=composite, profile="reference")

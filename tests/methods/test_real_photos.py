@@ -126,7 +126,7 @@ def test_a_network_whose_scores_are_negative_is_explained_the_right_way_round(da
     entries = [e for e in json.loads((data / "imagenet" / "manifest.json").read_text()) if "label" in e]
     random.Random(1).shuffle(entries)
     scores: dict[str, list[float]] = {"lrp_composite": [], "contrastive_lrp": []}
-    for first in range(0, 12, 4):
+    for first in (0, 4):
         cells = entries[first : first + 4]
         pictures = torch.stack([preprocess(Image.open(data / "imagenet" / e["file"]).convert("RGB")) for e in cells])
         x, targets = tile(pictures, 2)[None], torch.tensor([[e["label"] for e in cells]])
