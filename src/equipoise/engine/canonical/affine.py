@@ -317,8 +317,8 @@ def _pulled_back(constant: Tensor, moved: Value, source: Value, n: int) -> Tenso
     """The constant of ``moved`` as one of ``source``, of which it is a view; smallest shape that broadcasts."""
     if constant.numel() == 1:
         return constant.reshape([1] * len(source.shape))
-    if constant.shape[0] != 1 and moved.shape[0] == n > 1:
-        return None
+    if (constant.shape[0] != 1 and moved.shape[0] == n > 1) or source.shape[0] % max(n, 1):
+        return None  # it differs from image to image, or the images lie in another axis
     numbers = places(moved, source, n)
     if numbers is None or distinct(numbers) != numbers.numel() or not bool((numbers > 0).all()):
         return None
