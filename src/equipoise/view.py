@@ -18,7 +18,7 @@ from equipoise.answers import Answers, Boxes, ClassScore, ScoreOf
 from equipoise.array_pictures import picture_of
 from equipoise.arrays import as_channels, as_tensor, is_array_file, read_array
 from equipoise.errors import ImageError, TargetError, UnsupportedModelError
-from equipoise.images import as_rgb, decode_image, from_array, one_line, read_file
+from equipoise.images import EXTENSIONS, as_rgb, decode_image, from_array, one_line, read_file
 from equipoise.models.own_preprocessing import OwnPreprocessing
 from equipoise.wanted import BestOf, InPhoto, PhotoTarget, Top, on_device
 
@@ -94,7 +94,7 @@ class Photo:
 def _is_array(source: object, takes: Takes | OwnPreprocessing) -> bool:
     """Whether a source is an array rather than a photo, for a network that takes this."""
     if isinstance(source, str | os.PathLike):
-        return is_array_file(source)
+        return Path(source).suffix.lower() not in EXTENSIONS and is_array_file(source)
     if isinstance(source, np.ndarray):  # 8 bits in one or three channels are a photo, where photos are taken
         photo = isinstance(takes, OwnPreprocessing) or (len(takes.space) == 2 and takes.channels in {1, 3})
         return not (photo and source.dtype == np.uint8)

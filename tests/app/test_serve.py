@@ -35,6 +35,7 @@ def test_the_command_passes_its_options_on(asked):
         main(["serve", "--model", "resnet50, vgg16", "--model", "a", "--port", "0", "--host", "h", "--examples", "e"])
         == 0
     )
+    assert all(callable(more.pop("loader")) for _, more in asked)
     assert asked == [
         ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None}),
         ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"}),
