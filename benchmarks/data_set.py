@@ -24,7 +24,7 @@ from equipoise.methods.base import Method
 from equipoise.models import build
 
 NETWORKS = ("vgg16", "efficientnet_lite0")
-NETWORK = ((Subject, "forward"), (Method, "attribute"))
+NETWORK = ((Subject, "answers"), (Method, "attribute"))
 """What is the network and the method; all else is decoding, resizing, metrics and writing."""
 
 

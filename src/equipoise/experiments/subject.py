@@ -27,6 +27,7 @@ from equipoise.records import to_json
 if TYPE_CHECKING:
     from PIL import Image
 
+    from equipoise.answers import Answers
     from equipoise.datasets import DataSet
     from equipoise.experiments.model.method_run import MethodRun
     from equipoise.models import ModelSpec
@@ -152,6 +153,10 @@ class Subject:
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits ``(n, C)``, float32 on the CPU."""
         return self.network.logits(inputs)
+
+    def answers(self, inputs: Tensor) -> Answers:
+        """What it says of one photo, ``(1, c, h, w)``."""
+        return self.network.answers(inputs)
 
     def whole(self, image: Image.Image) -> Tensor:
         """The whole photo, uncropped, its shorter side as the network's: ``(3, h, w)``."""

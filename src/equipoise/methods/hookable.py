@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -81,17 +82,19 @@ class HookableCopy(nn.Module):
 def called(model: nn.Module, image: Tensor, output: Output) -> Counter[str]:
     """How often one forward pass calls each module that captum has a rule for."""
     seen: Counter[str] = Counter()
-    handles = [
-        module.register_forward_hook(lambda *_, name=name: seen.update([name]))
-        for name, module in model.named_modules()
-        if type(module) in _KNOWN
-    ]
+    names = {id(module): name for name, module in model.named_modules() if type(module) in _KNOWN}
+    own = threading.get_ident()
+
+    def count(module: nn.Module, *_: object) -> None:
+        if id(module) in names and threading.get_ident() == own:  # another thread may run the network, too
+            seen[names[id(module)]] += 1
+
+    handle = nn.modules.module.register_module_forward_hook(count)
     try:
         with torch.no_grad():
             network_logits(model, image, output)
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
     return seen
 
 

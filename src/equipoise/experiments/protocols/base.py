@@ -83,7 +83,7 @@ class Bench:
         subject, (width, height) = self.subject, photo.image.size
         inputs = inputs.to(subject.device)
         box = (0.0, 0.0, float(width), float(height)) if whole else subject.spec.preprocessing.box(width, height)
-        return View(subject.network, photo, inputs, subject.network.answers(inputs), box)
+        return View(subject.network, photo, inputs, subject.answers(inputs), box)
 
     def labels(self, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
         """The categories of a sample that the network knows, with what to explain for each.

@@ -28,6 +28,7 @@ from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, sour
 from equipoise.images import one_line
 from equipoise.metrics.catalog import CATALOG
 from equipoise.models.description import Said
+from equipoise.models.own import is_numbered
 
 if TYPE_CHECKING:
     from equipoise.datasets import DataSet, Sample
@@ -304,7 +305,7 @@ class _Runner:
         """Say which categories the network has no class for, and beside what its numbers are set."""
         data, model = bench.data, bench.subject.name
         unknown = [name for index, name in enumerate(data.classes) if bench.classes.target(index) is None]
-        every = len(unknown) == len(data.classes)
+        every = len(unknown) == len(data.classes) and is_numbered(bench.subject.spec.classes)
         if every and self.recipe.protocol.by_labels:
             own = ", ".join(bench.subject.spec.classes[:3])
             self._problem(
