@@ -92,6 +92,11 @@ class Answers:
         """Of every answer."""
         return ""
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether one class alone can be there, so that the probabilities of several add up to theirs together."""
+        return True
+
     def target(self, index: int) -> ScoreOf:
         """The score that a class stands for.
 
@@ -130,7 +135,9 @@ class Answers:
             names = ", ".join(self.name(index) for index in of.members[:3])
             more = f" and {len(of.members) - 3} more" if len(of.members) > 3 else ""
             probabilities = self.probabilities()
-            sure = None if probabilities is None else probabilities[list(of.members)].sum().item()
+            sure = None
+            if probabilities is not None and self.exclusive:
+                sure = probabilities[list(of.members)].sum().item()
             return ClassScore(None, names + more, value, sure, self.unit)
         words = of.words(self.name) if isinstance(of, Score) else getattr(of, "__name__", type(of).__name__)
         return ClassScore(None, words, value, None)
@@ -156,6 +163,11 @@ class Answers:
 
 class Labels(Answers):
     """Several classes at once: every one from the threshold on, or the highest if none reaches it."""
+
+    @property
+    def exclusive(self) -> bool:
+        """See `Answers`."""
+        return False
 
     def said(self) -> list[int]:
         """See `Answers`."""
@@ -269,10 +281,6 @@ class Boxes(Answers):
     def order(self) -> list[int]:
         """See `Answers`."""
         return self._ranked(self._found["scores"])
-
-    def name(self, index: int) -> str:
-        """Of the class of a label."""
-        return super().name(index)
 
     def one(self, index: int) -> ClassScore:
         """What is said of one box."""

@@ -86,6 +86,8 @@ def test_several_labels_at_once():
         sure.sort(descending=True).values.tolist(), abs=1e-6
     )
     assert found.attribution.shape == (3, 3, 32, 32)
+    group = explain(network, targets.group(0, 1), task="multi-label")
+    assert group.target.probability is None  # both may be there, so theirs do not add up
     none = explain(network, task="multi-label", threshold=1.0)
     assert [one.index for one in none.target] == [int(sure.argmax())]
     assert explain(network, "top1", task="multi-label").target.index == int(sure.argmax())

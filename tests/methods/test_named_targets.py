@@ -7,7 +7,7 @@ from torch import nn
 import equipoise
 from equipoise import records, targets
 from equipoise.errors import EquipoiseError, ShapeError, TargetError
-from equipoise.methods.reading import Reading, areas, class_scores
+from equipoise.methods.reading import areas, class_scores
 from equipoise.methods.scores import SCORES
 from registered import spread
 
@@ -207,6 +207,19 @@ def test_classes_of_a_segmenting_network(method):
         torch.testing.assert_close(where, found[:1], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["ae", "gradient", "grad_cam", "integrated_gradients"])
+def test_a_class_that_wins_nowhere_is_noted(method):
+    """Its map is zero, and that is said of it alone."""
+    network, x = segmenter(), images(1)
+    network[5].bias.data[3] = -1000
+    bound = equipoise.METHODS[method](network)
+    found = bound.attribute(x, torch.tensor([[3, int(areas(network(x).detach()).argmax())]]))
+    assert found[0, 0].abs().sum() == 0
+    assert found[0, 1].abs().sum() > 0
+    assert [note for note in bound.notes if "at no pixel" in note] == [bound.notes[-1]]
+    assert "image 0: class 3" in bound.notes[-1]
+
+
 def test_the_score_of_a_class_is_its_sum_where_it_wins():
     raw = segmenter()(images()).detach()
     scores = class_scores(raw)
@@ -316,4 +329,3 @@ def test_a_trace_of_a_segmenting_network_is_explained_again():
     torch.testing.assert_close(method.attribute_trace(trace, 2), method.attribute(x, 2))
     assert method.output is None
     assert isinstance(method.coverage(x, 2), list)
-    assert Reading() == Reading()

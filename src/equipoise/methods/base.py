@@ -115,8 +115,11 @@ class Method:
                 functions = detected(seen.raw, target)
                 target = functions if isinstance(target, list | tuple | Tensor) else functions[0]
             else:
-                target = areas(seen.raw).argmax(1) if target is None else target
-                return self._reading(Reading(raw)).explained(images, target)
+                shares = areas(seen.raw)
+                target = shares.argmax(1) if target is None else target
+                targets, found = self._reading(Reading(raw)).explained(images, target)
+                self.notes += _nowhere(targets, shares)
+                return targets, found
         each = [self._reading(Reading(raw, one)).explained(images, only_column) for one in functions]
         targets = joined([one for one, _ in each], single=callable(target))
         return targets, torch.cat([found for _, found in each])
@@ -127,6 +130,18 @@ class Method:
         reader.output = output
         reader.notes = self.notes
         return reader
+
+
+def _nowhere(targets: Targets, shares: Tensor) -> list[str]:
+    """A note for each class that has the highest score at no pixel: its score is zero, and so is its map."""
+    if targets.indices is None:
+        return []
+    empty = (shares.t().gather(0, targets.indices) == 0).nonzero().tolist()
+    return [
+        f"image {image}: class {int(targets.indices[k, image])} has the highest score at no pixel, so there is nothing "
+        "to explain; equipoise.targets.region gives it a region"
+        for k, image in empty
+    ]
 
 
 MethodFunction: TypeAlias = Callable[..., Tensor]
