@@ -120,6 +120,20 @@ def describe(what: str, weights: str | None = None, *, beside: Path | None = Non
     return Draft((first, *_rest(network, weights, told, folder, own=what.startswith(_HF))))
 
 
+def check_place(path: Path, *, force: bool) -> None:
+    """Refuse a place where no description can be written, before any long work.
+
+    Raises:
+        OptionError: If it is no .toml file, its folder is absent, or it is there already and ``force`` is not said.
+    """
+    if path.suffix != ".toml":
+        raise OptionError(f"a description is a .toml file, not {path}")
+    if path.exists() and not force:
+        raise OptionError(f"{path} is there already; --force overwrites it, --output FILE writes another")
+    if not path.parent.is_dir():
+        raise OptionError(f"--output {path}: there is no folder {path.parent}")
+
+
 def write(draft: Draft, path: Path, *, force: bool = False) -> None:
     """Write a description, and read it as every command will.
 
@@ -127,10 +141,7 @@ def write(draft: Draft, path: Path, *, force: bool = False) -> None:
         OptionError: If the file is there already and ``force`` is not said, or cannot be written.
         DescriptionError: If it cannot be read back.
     """
-    if path.suffix != ".toml":
-        raise OptionError(f"a description is a .toml file, not {path}")
-    if path.exists() and not force:
-        raise OptionError(f"{path} is there already; --force overwrites it, --output FILE writes another")
+    check_place(path, force=force)
     try:
         path.write_text(draft.text(), encoding="utf-8")
     except OSError as error:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.cli.request import find_own_modules
-from equipoise.describing import Entry, describe, write
-from equipoise.errors import OptionError
+from equipoise.describing import Entry, check_place, describe, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,10 +28,7 @@ def write_description(said: NetworkRequest, output: str, *, force: bool) -> int:
         EquipoiseError: If the network cannot be read, or the file is there already.
     """
     path = Path(output)
-    if path.exists() and not force:  # before any long work
-        raise OptionError(f"{path} is there already; --force overwrites it, --output FILE writes another")
-    if not path.parent.is_dir():
-        raise OptionError(f"--output {output}: there is no folder {path.parent}")
+    check_place(path, force=force)
     find_own_modules()
     told = _told(said, path.parent)  # whatever is wrong is said before anything is loaded
     draft = describe(said.model, said.weights, beside=path.parent).saying(told)
