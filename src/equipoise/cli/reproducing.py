@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from equipoise.experiments.presenting.tables import TableRow
+    from equipoise.experiments.presenting.summary import TableRow
     from equipoise.experiments.protocols.base import Protocol
 
 
@@ -180,14 +181,18 @@ def _with_options(protocol: Protocol, texts: Sequence[str]) -> Protocol:
 
 
 def _print(recipe: Recipe, lines: Sequence[TableRow]) -> None:
-    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    for (dataset, model), heads, rows in tables.narrow(lines):
-        table = Table(title=Text(f"{recipe.title}: {dataset}, {model}"), title_justify="left")
+    """The numbers in tables that fit into the terminal, or into 80 columns where there is none."""
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else tables.WIDTH)
+    shown = None
+    for (dataset, model), heads, rows in tables.narrow(lines, console.width):
+        if shown != (shown := (dataset, model)):
+            console.print(Text(f"{recipe.title}: {dataset}, {model}", style="italic"), soft_wrap=True)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for head in heads:
-            table.add_column(Text(head))
+            table.add_column(Text(head), no_wrap=True)
         for texts in rows:
             table.add_row(*(Text(text.replace("**", ""), style="bold" if "**" in text else "") for text in texts))
-        console.print(table)
+        console.print(table, Text(""))
 
 
 class _Rate(ProgressColumn):
