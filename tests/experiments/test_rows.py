@@ -53,6 +53,8 @@ def test_some_are_chosen_by_their_fields(rows):
     assert len(some) == len(expected)
     assert some
     assert len(some.where(cell=0, hard=True)) == sum(one["cell"] == 0 and one["hard"] for one in expected)
+    assert [len(rows.where(model=model)) for model in ("m0", "m1", "m2")] == [12, 12, 0]
+    assert rows.where(model="m0")
     assert not rows.where(model="m2")
     assert len(rows.where(model="m2").table(["value"])) == 0
     assert len(rows.where(model="m2").column("unit")) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -31,7 +31,7 @@ _ALL: Final = 13  # images whose flips are all tried
 _NORMAL: Final = 2000  # images of one weight whose flips are as good as normal
 
 
-def sign_flips(parts: Sequence[Numbers], *, seed: int = 0) -> list[float]:
+def sign_flips(parts: Iterable[Numbers], *, seed: int = 0) -> list[float]:
     """Two-sided p of paired differences: how often one is as large when each image's methods change places by chance.
 
     All flips are tried for up to 13 images that differ. Where the flips' distribution is as good as normal (its excess
@@ -44,10 +44,14 @@ def sign_flips(parts: Sequence[Numbers], *, seed: int = 0) -> list[float]:
 
     Source: Fisher's randomization test of pairs.
     """
-    found = [_without_chance(one[one != 0]) for one in parts]
-    rest = [place for place, p in enumerate(found) if math.isnan(p)]
+    found: list[float] = []
+    rest: dict[int, Numbers] = {}
+    for place, one in enumerate(parts):
+        found.append(_without_chance(one[one != 0]))
+        if math.isnan(found[-1]):
+            rest[place] = one
     if rest:
-        together = np.stack([parts[place] for place in rest])
+        together = np.stack(list(rest.values()))
         observed = _as_large_as(together)[:, None]
         hits = np.zeros(len(rest), np.int64)
         dice = np.random.default_rng(seed)

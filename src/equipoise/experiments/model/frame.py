@@ -35,9 +35,10 @@ class Frame:
         table = rows.table([*_GROUPED, *dict.fromkeys(("unit", "category", "value", *fields))])
         self._value: Numbers = as_array(table.column("value"))
         self._fields = {name: factorized(table.column(name)) for name in fields}
-        self.unit, self.units = factorized(table.column("unit"))
+        image, self.units = factorized(table.column("unit"))
         group, _ = factorized(table.column("category"))
-        self.design, self._pair = Design.of(self.unit, group)
+        self.design, self._pair = Design.of(image, group)
+        self._counts: dict[bytes, Numbers] = {}
         code = np.zeros(len(table), np.int64)
         self._names: list[list[Any]] = []
         for name in _GROUPED:
@@ -86,9 +87,11 @@ class Frame:
         step: float | None = None,
         where: Mapping[str, object] | None = None,
     ) -> Cell:
-        """The rows that fit as sums, for `estimates` over this frame's `design`."""
+        """The rows that fit as sums, for `estimates` over this frame's `design`; equal counts are one array."""
         rows = self.select(method, metric, step, where)
-        return Cell.of(self.design, self._pair[rows], self._value[rows], STATISTICS[statistic])
+        found = Cell.of(self.design, self._pair[rows], self._value[rows], STATISTICS[statistic])
+        count = self._counts.setdefault(found.count.tobytes(), found.count)
+        return Cell(found.statistic, found.total, count, found.undefined)
 
     def curve(self, method: str, metric: str, steps: Iterable[float], *, draws: int) -> list[Estimate]:
         """The mean at each step, with intervals."""

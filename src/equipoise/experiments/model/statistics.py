@@ -27,7 +27,7 @@ LEVEL: Final = 0.95
 FEWEST: Final = 2
 """Of fewer images there is no interval, and nothing is tested."""
 
-_AT_ONCE: Final = 100  # draws
+_AT_ONCE: Final = 50  # draws
 _CELLS: Final = 32  # at once
 _REMEMBERED: Final = 200_000_000  # images times draws, a byte each
 
@@ -106,11 +106,11 @@ class Design:
     images: int
 
     @classmethod
-    def of(cls, image: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[Design, NDArray[np.int64]]:
+    def of(cls, image: NDArray[np.integer[Any]], group: NDArray[np.integer[Any]]) -> tuple[Design, NDArray[np.int32]]:
         """The design of rows, by their images and classes, each from 0; and the pair of each row."""
         images = int(image.max()) + 1 if len(image) else 0
-        pairs, pair = np.unique(group * max(images, 1) + image, return_inverse=True)
-        return cls(pairs % max(images, 1), pairs // max(images, 1), images), pair
+        pairs, pair = np.unique(group.astype(np.int64) * max(images, 1) + image, return_inverse=True)
+        return cls(pairs % max(images, 1), pairs // max(images, 1), images), pair.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class Cell:
     undefined: int = 0
 
     @classmethod
-    def of(cls, design: Design, pair: NDArray[np.int64], values: Numbers, statistic: Statistic) -> Cell:
+    def of(cls, design: Design, pair: NDArray[np.int32], values: Numbers, statistic: Statistic) -> Cell:
         """From rows: the pair of each, and its value."""
         defined = ~np.isnan(values)
         pair, values = pair[defined], values[defined]
@@ -144,13 +144,15 @@ class Cell:
 
     def less(self, other: Cell) -> Cell:
         """The difference on the pairs that both know: its statistic is the difference of the statistics there."""
+        if self.count is other.count:
+            return Cell(self.statistic, self.total - other.total, self.count)
         both = np.minimum(self.count, other.count)
         with np.errstate(invalid="ignore"):
             total = self.total * (both / self.count) - other.total * (both / other.count)
         return Cell(self.statistic, np.where(both > 0, total, 0.0), both)
 
 
-def _summed(places: NDArray[np.int64], values: Numbers, length: int = 0) -> Numbers:
+def _summed(places: NDArray[np.integer[Any]], values: Numbers, length: int = 0) -> Numbers:
     """The sum of the values of each place."""
     found: Numbers = np.bincount(places, values, length).astype(np.float64)
     return found
@@ -234,43 +236,40 @@ def _samples(design: Design, cells: Sequence[Cell], draws: int, seed: int) -> Nu
     found = np.full((len(cells), draws), np.nan)
     if not design.images:
         return found
-    kinds = {
-        by_class: [place for place, one in enumerate(cells) if one.statistic.by_class == by_class]
+    lots = [
+        _Lot(design, {place: cells[place] for place in places[first : first + _CELLS]}, by_class=by_class)
         for by_class in (False, True)
-    }
+        for places in [[place for place, one in enumerate(cells) if one.statistic.by_class == by_class]]
+        for first in range(0, len(places), _CELLS)
+    ]
+    edges = np.flatnonzero(np.diff(design.group, prepend=-1)), np.zeros(1, np.int64)
     for start, weights in _weights(design.images, draws, seed):
-        for by_class, places in kinds.items():
-            weighed = weights[design.image] if by_class and places else weights
-            edges = np.flatnonzero(np.diff(design.group, prepend=-1)) if by_class else np.zeros(1, np.int64)
-            for first in range(0, len(places), _CELLS):
-                lot = places[first : first + _CELLS]
-                sums, counts = _grouped(design, [cells[index] for index in lot], weighed, edges)
-                for index, one, count in zip(lot, sums, counts, strict=True):
-                    found[index, start : start + weights.shape[1]] = cells[index].statistic.of(one, count)
+        of_pairs = weights[design.image] if any(lot.by_class for lot in lots) else weights
+        for lot in lots:
+            weighed = lot.weighed(*((of_pairs, edges[0]) if lot.by_class else (weights, edges[1])))
+            for place, numbers in weighed:
+                found[place, start : start + weights.shape[1]] = numbers
     return found
 
 
-def _grouped(
-    design: Design, cells: Sequence[Cell], weights: Numbers, edges: NDArray[np.int64]
-) -> tuple[Numbers, list[Numbers]]:
-    """Weighted sums and counts per class, each ``(g, b)`` per cell; equal counts are weighed once."""
-    by_class = cells[0].statistic.by_class
+class _Lot:
+    """Sums and counts of some cells as the rows of a matrix, ``(m, k)``; counts that cells share are one row."""
 
-    def laid(one: Numbers) -> Numbers:
-        return one if by_class else _summed(design.image, one, design.images)
+    def __init__(self, design: Design, cells: dict[int, Cell], *, by_class: bool) -> None:
+        self.by_class, self._cells = by_class, cells
+        counts = {id(cell.count): cell.count for cell in cells.values()}
+        rows = [*(cell.total for cell in cells.values()), *counts.values()]
+        self._rows = np.stack(rows if by_class else [_summed(design.image, one, design.images) for one in rows])
+        self._which = {name: len(cells) + place for place, name in enumerate(counts)}
 
-    counts: dict[bytes, Numbers] = {}
-    names = [one.count.tobytes() for one in cells]
-    for name, one in zip(names, cells, strict=True):
-        counts.setdefault(name, one.count)
-    rows = np.stack([laid(one) for one in (*(cell.total for cell in cells), *counts.values())])
-    ends = [*edges[1:], rows.shape[1]]
-    found = np.empty((len(edges), len(rows), weights.shape[1]))
-    for place, (first, last) in enumerate(zip(edges, ends, strict=True)):
-        np.matmul(rows[:, first:last], weights[first:last], out=found[place])
-    turned = found.swapaxes(0, 1)
-    which = {name: len(cells) + place for place, name in enumerate(counts)}
-    return turned[: len(cells)], [turned[which[name]] for name in names]
+    def weighed(self, weights: Numbers, edges: NDArray[np.int64]) -> Iterator[tuple[int, Numbers]]:
+        """Of each cell its place and its numbers ``(b,)`` under weights ``(k, b)``; classes begin at the edges."""
+        ends = [*edges[1:], self._rows.shape[1]]
+        sums = np.empty((len(edges), len(self._rows), weights.shape[1]))
+        for place, (first, last) in enumerate(zip(edges, ends, strict=True)):
+            np.matmul(self._rows[:, first:last], weights[first:last], out=sums[place])
+        for row, (place, cell) in enumerate(self._cells.items()):
+            yield place, cell.statistic.of(sums[:, row], sums[:, self._which[id(cell.count)]])
 
 
 def _weights(images: int, draws: int, seed: int) -> Iterator[tuple[int, Numbers]]:

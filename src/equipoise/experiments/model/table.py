@@ -75,7 +75,7 @@ class Rows(Sequence[Mapping[str, Any]]):
         """One column: numbers (NaN where there is none), truths, or texts as objects."""
         return as_array(self.table([name]).column(name))
 
-    def codes(self, *names: str) -> list[tuple[NDArray[np.int64], list[Any]]]:
+    def codes(self, *names: str) -> list[tuple[NDArray[np.int32], list[Any]]]:
         """Of some columns the number of each value, and the values, sorted."""
         table = self.table(names)
         return [factorized(table.column(name)) for name in names]
@@ -127,32 +127,40 @@ class Rows(Sequence[Mapping[str, Any]]):
         """The wanted rows, a row group at a time; groups that cannot hold any are not read."""
         every = list(dict.fromkeys([*names, *self._wanted]))
         if self._in_memory:
-            yield self._narrowed(self._source.select(every)).select(names)
+            yield self._narrowed(self._source.select(every), self._wanted).select(names)
             return
         for group in range(self._source.num_row_groups):
-            if self._possible(self._source.metadata.row_group(group)):
-                yield self._narrowed(self._source.read_row_group(group, columns=every)).select(names)
+            open_ones = self._left_open(self._source.metadata.row_group(group))
+            if open_ones is not None:
+                columns = list(dict.fromkeys([*names, *open_ones]))
+                yield self._narrowed(self._source.read_row_group(group, columns=columns), open_ones).select(names)
 
-    def _narrowed(self, table: pa.Table) -> pa.Table:
+    def _narrowed(self, table: pa.Table, names: Iterable[str]) -> pa.Table:
         import pyarrow as pa  # noqa: PLC0415  # the evaluation extra
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        for name, values in self._wanted.items():
+        for name in names:
             kind = table.schema.field(name).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            table = table.filter(pc.is_in(table.column(name), value_set=pa.array(values, kind)))
+            table = table.filter(pc.is_in(table.column(name), value_set=pa.array(self._wanted[name], kind)))
         return table
 
-    def _possible(self, group: Any) -> bool:
-        """Whether a row group may hold what is wanted, by the least and the greatest value of each column."""
+    def _left_open(self, group: Any) -> list[str] | None:
+        """The fields by which a row group has to be narrowed; ``None`` if it holds nothing that is wanted.
+
+        Told by the least and the greatest value of each column.
+        """
+        found = dict(self._wanted)
         for place in range(group.num_columns):
             column = group.column(place)
-            wanted, known = self._wanted.get(column.path_in_schema), column.statistics
-            if wanted is not None and known is not None and known.has_min_max:
-                values = [value for value in wanted if value is not None]
-                if values and not any(known.min <= value <= known.max for value in values):
-                    return False
-        return True
+            wanted, known = found.get(column.path_in_schema), column.statistics
+            if wanted is None or known is None or not known.has_min_max:
+                continue
+            if not any(value is None or known.min <= value <= known.max for value in wanted):
+                return None
+            if known.min == known.max and known.null_count == 0:  # and it is one that is wanted
+                del found[column.path_in_schema]
+        return list(found)
 
 
 def as_array(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -166,7 +174,7 @@ def as_array(column: pa.ChunkedArray) -> NDArray[Any]:
     return found
 
 
-def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
+def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[Any]]:
     """The number of each value among the values that there are, sorted; -1 where there is none."""
     import pyarrow as pa  # noqa: PLC0415  # the evaluation extra
 
@@ -175,10 +183,10 @@ def factorized(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
         encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], column.type)
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    codes = encoded.indices.fill_null(-1).to_numpy()
     names = encoded.dictionary.to_pylist()
     there = np.bincount(codes + 1, minlength=len(names) + 1)[1:] > 0
     order = sorted(np.flatnonzero(there), key=lambda index: names[index])
-    rank = np.full(len(names) + 1, -1, np.int64)  # the last place is that of -1
-    rank[order] = np.arange(len(order))
+    rank = np.full(len(names) + 1, -1, np.int32)  # the last place is that of -1
+    rank[order] = np.arange(len(order), dtype=np.int32)
     return rank[codes], [names[index] for index in order]

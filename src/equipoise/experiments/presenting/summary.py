@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from equipoise.experiments.model.comparing import SIGNIFICANT, Verdict, holm, sign_flips, verdict
 from equipoise.experiments.model.frame import Frame
 from equipoise.experiments.model.ranks import Ranks, average_ranks
-from equipoise.experiments.model.statistics import FEWEST, Cell, Estimate, estimates, images_of, per_image
+from equipoise.experiments.model.statistics import FEWEST, Cell, Estimate, Numbers, estimates, images_of, per_image
 
 if TYPE_CHECKING:
     from equipoise.experiments.model.table import Rows
@@ -128,8 +128,7 @@ class _Block:
         fields = [name for where in _choices(recipe) for name in where]
         self._recipe, self._dataset, self._model, self._seed = recipe, dataset, model, seed
         self._frame = Frame(rows.where(dataset=dataset, model=model, metric=metrics), fields)
-        there = {*rows.where(dataset=dataset, model=model).codes("method")[0][1]}
-        self._labels = [one.label for one in recipe.methods if one.label in there]
+        self._labels = [one.label for one in recipe.methods if one.label in self._frame]
 
     def lines(self) -> list[TableRow]:
         recipe, design = self._recipe, self._frame.design
@@ -138,16 +137,18 @@ class _Block:
             for setting in recipe.settings
             for column in recipe.columns
         ]
-        every = [cell for one in columns for cell in (*one.cells.values(), *one.less_reference.values())]
+        every = [cell for one in columns for cell in one.cells.values()]
+        every += [cell for one in columns for cell in next(one.tested())]
         numbers = iter(estimates(design, every, seed=self._seed))
         for one in columns:
             one.ours = {label: next(numbers) for label in one.cells}
-            one.differences = {label: next(numbers) for label in one.less_reference}
-        tested = [one.tested() for one in columns]
-        ps = iter(self._ps([cell for both in tested for some in both for cell in some]))
+        for one in columns:
+            one.differences = {label: next(numbers) for label, _ in one.tests()[0]}
+        del every
+        ps = iter(self._ps(cell for one in columns for some in one.tested() for cell in some))
         found = {}
-        for one, both in zip(columns, tested, strict=True):
-            corrected = [holm([next(ps) for _ in some]) for some in both]
+        for one in columns:
+            corrected = [holm([next(ps) for _ in some]) for some in one.tests()]
             found[one.setting, one.column.label] = one.entries(*corrected)
         return [
             TableRow(
@@ -175,27 +176,25 @@ class _Block:
             label: self._frame.cell(label, column.facts.label, statistic, column.step, where) for label in self._labels
         }
 
-    def _ps(self, differences: Sequence[Cell]) -> list[float]:
+    def _ps(self, differences: Iterator[Cell]) -> list[float]:
         """Of each difference the p that it is none; NaN for too few images."""
         design = self._frame.design
-        found = [math.nan] * len(differences)
-        places = [place for place, cell in enumerate(differences) if images_of(design, cell) >= FEWEST]
-        ps = sign_flips([per_image(design, differences[place]) for place in places], seed=self._seed)
-        for place, p in zip(places, ps, strict=True):
-            found[place] = p
-        return found
+        few: list[bool] = []
+
+        def parts() -> Iterator[Numbers]:
+            for cell in differences:
+                few.append(images_of(design, cell) < FEWEST)
+                yield per_image(design, cell)
+
+        ps = sign_flips(parts(), seed=self._seed)
+        return [math.nan if too_few else p for too_few, p in zip(few, ps, strict=True)]
 
 
 class _Cells:
     """One column and setting: the rows of each method, and what they are compared with."""
 
     def __init__(self, setting: str, column: Column, cells: dict[str, Cell], reference: str | None) -> None:
-        self.setting, self.column, self.cells = setting, column, cells
-        self.less_reference = {
-            label: cell.less(cells[reference])
-            for label, cell in cells.items()
-            if reference in cells and label != reference
-        }
+        self.setting, self.column, self.cells, self.reference = setting, column, cells, reference or ""
         self.ours: dict[str, Estimate] = {}
         self.differences: dict[str, Estimate] = {}
 
@@ -207,18 +206,28 @@ class _Cells:
             return None
         return max(defined, key=lambda label: sign * self.ours[label].value)
 
-    def tested(self) -> tuple[list[Cell], list[Cell]]:
-        """The differences to the reference, and to the best."""
+    def tests(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """What is tested: method and reference, method and best."""
         best = self.best()
-        return list(self.less_reference.values()), [
-            self.cells[label].less(self.cells[best]) for label in self._others(best) if best is not None
-        ]
+        return (
+            [
+                (label, self.reference)
+                for label in self.cells
+                if self.reference in self.cells and label != self.reference
+            ],
+            [(label, best) for label in self._others(best) if best is not None],
+        )
+
+    def tested(self) -> Iterator[Iterator[Cell]]:
+        """The differences of `tests`, made one after the other."""
+        for pairs in self.tests():
+            yield (self.cells[label].less(self.cells[other]) for label, other in pairs)
 
     def entries(self, to_reference: Sequence[float], to_best: Sequence[float]) -> dict[str, TableNumber]:
         """The numbers of each method, with the corrected p of `tested`."""
         best = self.best()
         worse = {label for label, p in zip(self._others(best), to_best, strict=True) if p < SIGNIFICANT}
-        ps = dict(zip(self.less_reference, to_reference, strict=True))
+        ps = dict(zip(self.differences, to_reference, strict=True))
         return {
             label: TableNumber(
                 self.column.label,

@@ -89,7 +89,7 @@ class Index:
         found = shorts(keys)
         for key in found[looked_up(found, *self._sorted) < 0].tolist():
             self._latest.setdefault(key.ljust(SHORT.itemsize, b"\0"), file)  # numpy takes zeros at the end away
-        if len(self._latest) > max(_PENDING, len(self._sorted[0]) // 4):
+        if len(self._latest) > max(_PENDING, len(self._sorted[0]) // 16):
             self._settle()
 
     def find(self, key: bytes) -> int:
@@ -109,11 +109,11 @@ class Index:
 
     def _settle(self) -> None:
         if self._latest:
-            latest = dict(self._latest)
-            keys = np.concatenate([self._sorted[0], np.frombuffer(b"".join(latest), SHORT)])
-            files = np.concatenate([self._sorted[1], np.fromiter(latest.values(), np.int32, len(latest))])
-            order = np.argsort(keys, kind="stable")
-            self._sorted = keys[order], files[order]
+            latest = dict(sorted(self._latest.items()))
+            keys = np.frombuffer(b"".join(latest), SHORT)
+            files = np.fromiter(latest.values(), np.int32, len(latest))
+            places = np.searchsorted(self._sorted[0], keys)
+            self._sorted = np.insert(self._sorted[0], places, keys), np.insert(self._sorted[1], places, files)
             self._latest = {}
 
 
