@@ -55,6 +55,7 @@ class ReproduceRequest:
     device: str | None
     output: str | None
     said: NetworkRequest = field(default_factory=NetworkRequest)
+    keep_maps: int | None = None
 
 
 def reproduce(request: ReproduceRequest) -> int:
@@ -70,6 +71,10 @@ def reproduce(request: ReproduceRequest) -> int:
     recipe = narrowed(_recipe(request.recipe), request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
+    if request.keep_maps is not None:
+        if request.keep_maps < 0:
+            raise OptionError(f"--keep-maps is {request.keep_maps}; it has to be at least 0")
+        recipe = replace(recipe, keep_maps=request.keep_maps)
     one_network(request.said, list(dict.fromkeys(model for _, model in recipe.pairs)))
     output = check_output(request.output or f"equipoise-out/{recipe.name}")
     plan = Plan(

@@ -121,6 +121,8 @@ def looked_up(keys: Short, known: Short, values: NDArray[np.int32]) -> NDArray[n
     """For each key the value that belongs to it among the known ones, which are sorted; -1 for others."""
     if not len(known):
         return np.full(len(keys), -1, np.int32)
-    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    order = np.argsort(keys)  # looked up in order, neighbors are near in memory
+    places = np.empty(len(keys), np.int64)
+    places[order] = np.minimum(np.searchsorted(known, keys[order]), len(known) - 1)
     found: NDArray[np.int32] = np.where(known[places] == keys, values[places], np.int32(-1)).astype(np.int32)
     return found
