@@ -61,11 +61,11 @@ def test_tables_fit_eighty_columns_and_no_number_is_cut(reproduce, tmp_path):
 
 
 def test_maps_are_kept_of_as_many_images_as_asked(reproduce, tmp_path):
-    assert reproduce("fig4", "--method", "AE,colors:perfect", "--keep-maps", "2")[0] == 0
+    assert reproduce("fig5", "--method", "AE,colors:perfect", "--keep-maps", "2")[0] == 0
     assert len(list(tmp_path.glob("out/maps/*.safetensors"))) == 1
-    assert reproduce("fig4", "--method", "AE", "--keep-maps", "0", output="none")[0] == 0
+    assert reproduce("fig5", "--method", "AE", "--keep-maps", "0", output="none")[0] == 0
     assert not list(tmp_path.glob("none/maps/*"))
-    assert reproduce("fig4", "--method", "AE", "--keep-maps", "-1", output="other")[0] == 2
+    assert reproduce("fig5", "--method", "AE", "--keep-maps", "-1", output="other")[0] == 2
 
 
 def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):

@@ -228,6 +228,11 @@ def test_the_json_has_every_number(recipe):
     assert found[1]["entries"][0]["verdict"] == "cannot be decided"
 
 
+def test_without_rows_there_is_no_line(recipe):
+    assert summarize(recipe, Rows.of([]), PAIRS) == []
+    assert summarize(recipe, Rows.of([row("A", "another metric", 1.0)]), PAIRS) == []
+
+
 def test_a_method_that_was_left_out_has_no_line(recipe):
     rows = [one for one in ROWS if one["method"] == "A"]
     assert {line.label for line in summarize(recipe, Rows.of(rows), PAIRS)} == {"A"}

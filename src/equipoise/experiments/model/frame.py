@@ -48,7 +48,7 @@ class Frame:
         code = code.astype(np.min_scalar_type(int(code.max(initial=0))))  # two bytes or less are sorted fast
         self._order = np.argsort(code, kind="stable")
         codes, starts = np.unique(code[self._order], return_index=True)
-        ends = [*starts[1:], len(code)]
+        ends = [*starts[1:], len(code)][: len(starts)]
         self._runs = {int(one): (int(first), int(last)) for one, first, last in zip(codes, starts, ends, strict=True)}
 
     def __contains__(self, method: str) -> bool:
