@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ PhotoTarget: TypeAlias = "int | Top | BestOf | InPhoto | ClassGroup | Callable[[
 """One target that is read: a class, the first classes of each photo, a place in the photo, a group, a function."""
 
 
+@runtime_checkable
 class Looked(Protocol):
     """What a place in a photo needs to know of its view."""
 
