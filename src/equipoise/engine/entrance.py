@@ -119,7 +119,7 @@ def check_weights(model: nn.Module, *, anew: bool = False) -> None:
 
 def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
     for name, module in modules:
-        if _is_quantized(type(module)):
+        if _is_quantized(type(module).__module__):
             _refuse_quantized(name, module)
         for held in (module._parameters, module._buffers):
             for key, tensor in held.items():
@@ -128,8 +128,8 @@ def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = Fal
 
 
 @lru_cache(maxsize=4096)
-def _is_quantized(kind: type[nn.Module]) -> bool:
-    return kind.__module__.startswith(_QUANTIZED)
+def _is_quantized(package: str) -> bool:
+    return package.startswith(_QUANTIZED)
 
 
 def _check_weight(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:

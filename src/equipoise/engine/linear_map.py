@@ -169,11 +169,10 @@ class LinearMap:
 
 
 def _without(x: Tensor, before: Sequence[int]) -> Tensor:
-    """``x`` without what `torch.nn.functional.pad` put around it: a view, since nothing reads the rim."""
+    """``x`` without what `torch.nn.functional.pad` put around it: a view, which is free, where it only cuts."""
+    if min(before, default=0) < 0:  # a pad that cut: nothing arrives there
+        return F.pad(x, tuple(-amount for amount in before))
     for axis, (first, last) in enumerate(zip(before[::2], before[1::2], strict=True), start=1):
-        if first < 0 or last < 0:  # what was cut off instead: nothing arrives there
-            x = F.pad(x, (0,) * (2 * axis - 2) + (max(0, -first), max(0, -last)))
-        first, last = max(0, first), max(0, last)
         if first or last:
             x = x.narrow(-axis, first, x.shape[-axis] - first - last)
     return x
