@@ -41,6 +41,9 @@ STRIPE: Final = 32
 CELL: Final = 480
 """Longer side of a picture in a montage, in pixels."""
 
+KINDS: Final = {1: "signal", 2: "photo", 3: "volume"}
+"""What is explained, for people, by how many dimensions of positions it has."""
+
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
 _MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum", "task", "activation")  # of a spec, for a record
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -129,6 +132,11 @@ class Explanation:
         """The explained classes, also when there is one."""
         return self.target if isinstance(self.target, tuple) else (self.target,)
 
+    @property
+    def kind(self) -> str:
+        """What was explained, for people: ``"photo"``, ``"signal"`` or ``"volume"``."""
+        return KINDS[self.heatmap.dim() - isinstance(self.target, tuple)]
+
     def select(self, target_index: int) -> Explanation:
         """The explanation of one of several targets, ``target_index`` counting from 0.
 
@@ -193,7 +201,7 @@ class Explanation:
         method = str(self.record["method"]["name"])
         small = self.thumbnail(CELL)
         rows = [[small.image, small.overlay(index)] for index in range(len(self.targets))]
-        return viz.montage(rows, [label(target) for target in self.targets], ["photo", method], cell=CELL)
+        return viz.montage(rows, [label(target) for target in self.targets], [self.kind, method], cell=CELL)
 
     def contents(self, target_index: int = 0) -> dict[str, bytes]:
         """The files of one target by their endings: two pictures, the raw float32 numbers, the record."""

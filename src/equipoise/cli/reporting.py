@@ -60,12 +60,14 @@ class ReportWriter:
         self._notes: dict[str, None] = {}
         self._common: dict[str, Any] = {}
         self._assumed = tuple(assumed)
+        self._kind = "photo"
 
     def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
         """Take in one photo: its explanations, of the same targets, by method."""
         for method, explanation in explanations.items():
             self._common = {key: explanation.record[key] for key in ("model", "versions")}
             self._common["assumed"] = list(self._assumed)
+            self._kind = explanation.kind
             title = title_of(method)
             small = explanation.thumbnail(_SHOWN)
             own = (note for note in explanation.notes if note not in self._assumed)
@@ -75,7 +77,7 @@ class ReportWriter:
                 sums = one.record["attribution"]
                 image = report.thumbnail(one.overlay(), self._limit)
                 caption = f"{name}: {target.name} ({sureness(target)}), {title}"
-                tags = {"photo": name, self._words.what: target.name, "method": title}
+                tags = {explanation.kind: name, self._words.what: target.name, "method": title}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
                 self._rows.append(_row(name, target, title, sums))
@@ -103,7 +105,7 @@ class ReportWriter:
         return WORDINGS[self._common.get("model", {}).get("task") or "classification"]
 
     def _heads(self) -> tuple[str, ...]:
-        return ("photo", self._words.what, self._words.sure, "method", "positive ratio", "sum")
+        return (self._kind, self._words.what, self._words.sure, "method", "positive ratio", "sum")
 
     def _told(self) -> tuple[str, ...]:
         """What a reader has to know of the network, and of the colors."""

@@ -140,7 +140,7 @@ def _montage(explanations: Mapping[str, Explanation]) -> Image.Image:
 def _block(small: Mapping[str, Explanation], cell: int) -> Image.Image:
     first = next(iter(small.values()))
     rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
+    return viz.montage(rows, [label(target) for target in first.targets], [first.kind, *small], cell=cell)
 
 
 def _lines(
