@@ -17,9 +17,10 @@ from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_o
 from equipoise.errors import OptionError, TargetError
 from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
+from equipoise.methods.scores import Similarity
 from equipoise.models.description import Said
 from equipoise.view import PhotoSource, View
-from equipoise.wanted import Top, listed, parse_target
+from equipoise.wanted import PhotoSimilarity, Top, listed, parse_target
 
 if TYPE_CHECKING:
     import os
@@ -46,6 +47,7 @@ KINDS: Final = {1: "signal", 2: "photo", 3: "volume"}
 
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
 _MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum", "task", "activation")  # of a spec, for a record
+_OF_TARGETS: Final = ("target", "attribution", "other")  # of a record: one entry for each target
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -67,6 +69,8 @@ class Explanation:
         smoothing: Default of `overlay`: 0 for maps that are smooth already.
         array: What ``image`` is a picture of, ``(c, *positions)``; ``None``: it is a photo.
         value_range: What is black and white in that.
+        others: For each target the explanation of the other photo, where the target is a similarity of two; else
+            ``None``. Empty: none is.
     """
 
     attribution: Tensor = field(repr=False)
@@ -80,6 +84,7 @@ class Explanation:
     smoothing: float = viz.SMOOTHING
     array: Tensor | None = field(default=None, repr=False)
     value_range: tuple[float, float] = (0.0, 1.0)
+    others: tuple[Explanation | None, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
@@ -120,17 +125,31 @@ class Explanation:
                 "versions": records.versions(),
             }
         )
+        others = tuple(_other(view, bound, target) for target in targets)
+        if any(others):
+            record["other"] = [one and {key: one.record[key] for key in ("image", "target", "attribution")}
+                                for one in others]  # fmt: skip
         smoothing = 0.0 if bound.coarse else viz.SMOOTHING
         values = getattr(spec.preprocessing, "value_range", (0.0, 1.0))
         return cls(
             attribution, heatmaps, scores, explained, photo.image, view.box, record, notes, smoothing, photo.array,
-            values,
+            values, others,
         )  # fmt: skip
 
     @property
     def targets(self) -> tuple[ClassScore, ...]:
         """The explained classes, also when there is one."""
         return self.target if isinstance(self.target, tuple) else (self.target,)
+
+    @property
+    def other(self) -> Explanation | None:
+        """Of the similarity of two photos the explanation of the other one; ``None``: the target is no such thing."""
+        return next((one for one in self.others if one is not None), None)
+
+    def parts(self) -> list[Explanation]:
+        """An explanation of each target alone, after each that of the other photo, where there is one."""
+        each = [self.select(index) for index in range(len(self.targets))]
+        return [part for one in each for part in (one, one.other) if part is not None]
 
     @property
     def kind(self) -> str:
@@ -152,7 +171,8 @@ class Explanation:
             attribution=self.attribution[target_index],
             heatmap=self.heatmap[target_index],
             target=self.target[target_index],
-            record=self.record | {key: self.record[key][target_index] for key in ("target", "attribution")},
+            record=self.record | {key: self.record[key][target_index] for key in _OF_TARGETS if key in self.record},
+            others=self.others[target_index : target_index + 1],
         )
 
     def thumbnail(self, side: int) -> Explanation:
@@ -162,7 +182,8 @@ class Explanation:
         across, down = size[0] / self.image.width, size[1] / self.image.height
         left, top, right, bottom = self.box
         box = (left * across, top * down, right * across, bottom * down)
-        return replace(self, image=self.image.resize(size), box=box)
+        others = tuple(one and one.thumbnail(side) for one in self.others)
+        return replace(self, image=self.image.resize(size), box=box, others=others)
 
     def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map over the photo, at the photo's own resolution, where the network looked.
@@ -197,16 +218,23 @@ class Explanation:
         return viz.heatmap_image(values, **options)
 
     def montage(self) -> Image.Image:
-        """The photo, and the overlay of each target below one another."""
-        method = str(self.record["method"]["name"])
-        small = self.thumbnail(CELL)
-        rows = [[small.image, small.overlay(index)] for index in range(len(self.targets))]
-        return viz.montage(rows, [label(target) for target in self.targets], [self.kind, method], cell=CELL)
+        """The photo, and the overlay of each target below one another; of a similarity both photos and both maps."""
+        method, parts = str(self.record["method"]["name"]), self.thumbnail(CELL).parts()
+        rows = [[one.image, one.overlay()] for one in parts]
+        return viz.montage(rows, [label(one.targets[0]) for one in parts], [self.kind, method], cell=CELL)
 
     def contents(self, target_index: int = 0) -> dict[str, bytes]:
-        """The files of one target by their endings: two pictures, the raw float32 numbers, the record."""
+        """The files of one target by their endings: two pictures, the raw float32 numbers, the record.
+
+        Of the similarity of two photos also two pictures of the other one.
+        """
         one = self.select(target_index)
-        return {
+        other = one.other
+        pictures = {} if other is None else {
+            ".other.overlay.png": records.encoded(other.overlay()),
+            ".other.heatmap.png": records.encoded(other.heatmap_image()),
+        }  # fmt: skip
+        return pictures | {
             ".overlay.png": records.encoded(one.overlay()),
             ".heatmap.png": records.encoded(one.heatmap_image()),
             ".safetensors": one._tensors(),  # noqa: SLF001  # one of its own kind
@@ -218,8 +246,9 @@ class Explanation:
 
         Args:
             path: ``.png``, ``.jpg`` or ``.webp`` for the overlay (all targets below one another if there are
-                several), ``.safetensors`` for the attribution as float32, ``.json`` for the record; without
-                an ending, or an existing folder: the folder for all four files of every target.
+                several, and both photos of a similarity), ``.safetensors`` for the attribution as float32 (and
+                ``other``, that of the other photo), ``.json`` for the record; without an ending, or an existing
+                folder: the folder for all files of every target.
 
         Returns:
             The files written.
@@ -238,7 +267,7 @@ class Explanation:
                 for kind, data in self.contents(index).items()
             ]
         if ending in _PICTURES:
-            picture = self.montage() if isinstance(self.target, tuple) else self.overlay()
+            picture = self.montage() if self._several else self.overlay()
             data = records.encoded(picture, _PICTURES[ending])
         elif ending == ".safetensors":
             data = self._tensors()
@@ -251,15 +280,32 @@ class Explanation:
         return [records.write_atomically(path, data)]
 
     def _repr_png_(self) -> bytes:
-        if isinstance(self.target, tuple):
+        if self._several:
             return records.encoded(self.montage())
         return records.encoded(self.thumbnail(_NOTEBOOK_SIDE).overlay())
+
+    @property
+    def _several(self) -> bool:
+        """Whether there is more than one map to show."""
+        return isinstance(self.target, tuple) or self.other is not None
 
     def _tensors(self) -> bytes:
         from safetensors.torch import save  # noqa: PLC0415  # only this needs it
 
-        tensor = self.attribution.detach().to("cpu", torch.float32).contiguous()
-        return save({"attribution": tensor}, metadata={"record": records.to_json(self.record, indent=None)})
+        maps = {"attribution": self.attribution}
+        if self.other is not None and not isinstance(self.target, tuple):
+            maps["other"] = self.other.attribution
+        tensors = {name: one.detach().to("cpu", torch.float32).contiguous() for name, one in maps.items()}
+        return save(tensors, metadata={"record": records.to_json(self.record, indent=None)})
+
+
+def _other(view: View, bound: BoundMethod, target: ScoreOf) -> Explanation | None:
+    """The other photo of a similarity: how like the first it is, which is the same number."""
+    if not isinstance(target, PhotoSimilarity) or not isinstance(target.other, View):
+        return None
+    name = "the other photo" if view.photo.path is None else Path(view.photo.path).name
+    reference = view.answers.scores.to(view.network.device)
+    return Explanation.of(target.other, bound, [Similarity(reference, name)]).select(0)
 
 
 def _overlay_of_photo(one: Explanation, **options: Any) -> Image.Image:

@@ -72,15 +72,15 @@ class ReportWriter:
             small = explanation.thumbnail(_SHOWN)
             own = (note for note in explanation.notes if note not in self._assumed)
             self._notes.update(dict.fromkeys(f"{name}, {title}: {note}" for note in own))
-            for index, target in enumerate(explanation.targets):
-                one = small.select(index)
-                sums = one.record["attribution"]
+            for one in small.parts():
+                target, sums = one.targets[0], one.record["attribution"]
                 image = report.thumbnail(one.overlay(), self._limit)
-                caption = f"{name}: {target.name} ({sureness(target)}), {title}"
-                tags = {explanation.kind: name, self._words.what: target.name, "method": title}
+                own_name = name if one.record["image"] == explanation.record["image"] else _name(one)
+                caption = f"{own_name}: {target.name} ({sureness(target)}), {title}"
+                tags = {explanation.kind: own_name, self._words.what: target.name, "method": title}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
-                self._rows.append(_row(name, target, title, sums))
+                self._rows.append(_row(own_name, target, title, sums))
 
     def write(self) -> Path:
         """Write the page.
@@ -112,6 +112,11 @@ class ReportWriter:
         model = self._common["model"]
         network = f"Network: {model['name']} ({model['task']})"
         return (network, *(f"Assumed: {one}" for one in self._assumed), f"{self._words.legend('red', 'blue')}.")
+
+
+def _name(explanation: Explanation) -> str:
+    """Of its photo's file."""
+    return one_line(Path(explanation.record["image"]["path"] or "the other photo").name)
 
 
 def _row(name: str, target: ClassScore, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:

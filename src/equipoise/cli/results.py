@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from equipoise.explanation import Explanation
 
 _KINDS: Final = {
+    ".other.overlay.png": "other_overlay",
+    ".other.heatmap.png": "other_heatmap",
     ".overlay.png": "overlay",
     ".heatmap.png": "heatmap",
     ".safetensors": "attribution",
@@ -74,7 +76,7 @@ class Results:
             for index in range(len(explanation.targets))
         ]
         montage = None
-        if len(entries) > 1:
+        if len(entries) > 1 or any(one.other for one in explanations.values()):
             montage = str(self._write(f"{photo.stem}.montage.png", records.encoded(_montage(explanations))))
         first = next(iter(explanations.values()))
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
@@ -139,8 +141,9 @@ def _montage(explanations: Mapping[str, Explanation]) -> Image.Image:
 
 def _block(small: Mapping[str, Explanation], cell: int) -> Image.Image:
     first = next(iter(small.values()))
-    rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    return viz.montage(rows, [label(target) for target in first.targets], [first.kind, *small], cell=cell)
+    each = list(zip(*(one.parts() for one in small.values()), strict=True))
+    rows = [[same[0].image, *(one.overlay() for one in same)] for same in each]
+    return viz.montage(rows, [label(same[0].targets[0]) for same in each], [first.kind, *small], cell=cell)
 
 
 def _lines(

@@ -68,6 +68,9 @@ def compare(
                 made = session.explain(target, method, method_options(method, gamma))
                 lines = (f"{made.seconds:.2f} s", *sums(made.explanation, session.words))
                 rows[target].append(Shown(title_of(method), draw(made.explanation, style), lines))
+                if (other := made.explanation.other) is not None:
+                    told = sums(other, session.words)
+                    rows[target].append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
                 heads[target] = heading(made.explanation)
         except CancelledError:
             raise
