@@ -1,4 +1,4 @@
-"""From a photo to an explanation in one call: `explain`, and the `Explanation` that it returns."""
+"""What an explanation holds, and how it is shown and saved."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from equipoise import records, viz
 from equipoise.answers import ClassScore
 from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_of_volume
 from equipoise.errors import OptionError, TargetError
-from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
 from equipoise.methods.scores import Similarity
-from equipoise.models.description import Said
-from equipoise.view import PhotoSource, View
-from equipoise.wanted import PhotoSimilarity, Top, listed, parse_target
+from equipoise.view import View
+from equipoise.wanted import PhotoSimilarity
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from equipoise.answers import ScoreOf
     from equipoise.engine import Trace
-    from equipoise.network import BoundMethod, Network
+    from equipoise.network import BoundMethod
 
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
@@ -323,67 +321,6 @@ def _overlay_of_volume(one: Explanation, **options: Any) -> Image.Image:
 
 _OVERLAYS: Final = {1: _overlay_of_signal, 2: _overlay_of_photo, 3: _overlay_of_volume}
 """How a map of so many dimensions is shown over what it explains."""
-
-
-def explain(
-    image: PhotoSource,
-    model: Model = "efficientnet_lite0",
-    method: Any = "ae",  # a name or any callable
-    target: Any = None,  # see Wanted, and lists of it
-    *,
-    preprocess: Any = None,  # any function of a photo
-    classes: Sequence[str] | None = None,
-    **options: Any,  # the method's own
-) -> Explanation:
-    """Explain what a network saw in a photo.
-
-    Args:
-        image: A path of a photo or an array (``.npy``, ``.npz``, ``.pt``, ``.dcm``, ``.nii``), a Pillow image, a
-            ``uint8`` array ``(h, w)`` or ``(h, w, 3)``, or any array that the network takes, channels first or last.
-        model: A name for `equipoise.load_model` or ``"package.module:build"`` (the two last used are kept in
-            memory), any `torch.nn.Module` in eval mode, or the pair ``(module, spec)`` that `equipoise.load_model`
-            returned.
-        method: A name of `equipoise.METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
-        target: ``None`` or ``"top"`` (the highest class), ``"top3"`` (the three highest), a class index, a
-            class name, a `ClassGroup`, a function that maps logits ``(n, C)`` to scores ``(n,)``, or a list of
-            these, which are explained together.
-        preprocess: What the network takes of a photo: a function from a Pillow image to a tensor ``(c, h, w)``,
-            such as ``weights.transforms()`` of torchvision. ``None``: what is known of the network; of a module
-            alone ImageNet's, which the notes say.
-        classes: Names of the classes. ``None``: what is known, or numbers.
-        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; ``output``, as of
-            `equipoise.attribute`, for a network that returns more than its class scores.
-
-    Returns:
-        The explanation; its attribution is ``(c, h, w)``, or ``(k, c, h, w)`` for a list or ``"top3"``.
-
-    Raises:
-        ImageError: If the photo cannot be read.
-        UnknownNameError: If there is no such model, method or class; the text lists the nearest names.
-        TargetError: If there is no such class.
-        EquipoiseError: As `equipoise.load_model` and the method document.
-
-    Example:
-        >>> explanation = equipoise.explain("cat.jpg", target="Egyptian cat")  # doctest: +SKIP
-        >>> explanation.save("why.png")  # doctest: +SKIP
-    """
-    said = Said(output=options.pop("output", None), preprocess=preprocess, classes=classes)
-    network = described(load_kept(model), said) if isinstance(model, str) else load(model, said=said)
-    several = listed(target)
-    wanted = [parse_target(one, network.spec) for one in ([target] if several is None else several)]
-    bound = network.bind(method, **options)
-    view = View.of(image, network)
-    explanation = Explanation.of(view, bound, view.targets(wanted))
-    if several is not None or any(_several(one, network) for one in wanted):
-        return explanation
-    return explanation.select(0)
-
-
-def _several(target: object, network: Network) -> bool:
-    """Whether a target may mean several classes of a photo."""
-    if not isinstance(target, Top):
-        return False
-    return network.spec.task == "multi-label" if target.count is None else target.count > 1
 
 
 def label(score: ClassScore) -> str:

@@ -60,7 +60,7 @@ class ReportWriter:
         self._notes: dict[str, None] = {}
         self._common: dict[str, Any] = {}
         self._assumed = tuple(assumed)
-        self._kind = "photo"
+        self._kind, self._inputs = "photo", False
 
     def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
         """Take in one photo: its explanations, of the same targets, by method."""
@@ -78,9 +78,11 @@ class ReportWriter:
                 own_name = name if one.record["image"] == explanation.record["image"] else _name(one)
                 caption = f"{own_name}: {target.name} ({sureness(target)}), {title}"
                 tags = {explanation.kind: own_name, self._words.what: target.name, "method": title}
+                if (which := one.record.get("input")) is not None:
+                    self._inputs, tags = True, {"input": str(which), **tags}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
-                self._rows.append(_row(own_name, target, title, sums))
+                self._rows.append(_row(own_name, target, title, sums, which))
 
     def write(self) -> Path:
         """Write the page.
@@ -105,7 +107,15 @@ class ReportWriter:
         return WORDINGS[self._common.get("model", {}).get("task") or "classification"]
 
     def _heads(self) -> tuple[str, ...]:
-        return (self._kind, self._words.what, self._words.sure, "method", "positive ratio", "sum")
+        return (
+            *(("input",) if self._inputs else ()),
+            self._kind,
+            self._words.what,
+            self._words.sure,
+            "method",
+            "positive ratio",
+            "sum",
+        )
 
     def _told(self) -> tuple[str, ...]:
         """What a reader has to know of the network, and of the colors."""
@@ -119,8 +129,11 @@ def _name(explanation: Explanation) -> str:
     return one_line(Path(explanation.record["image"]["path"] or "the other photo").name)
 
 
-def _row(name: str, target: ClassScore, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
+def _row(
+    name: str, target: ClassScore, method: str, sums: Mapping[str, float], which: object = None
+) -> tuple[report.Cell, ...]:
     return (
+        *(() if which is None else (report.Cell(str(which)),)),
         report.Cell(name),
         report.Cell(target.name),
         report.Cell(sureness(target), target.logit if target.probability is None else target.probability),

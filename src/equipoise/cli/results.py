@@ -81,10 +81,34 @@ class Results:
         first = next(iter(explanations.values()))
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
         document |= {"explanations": entries, "montage": montage}
+        if "input" in first.record:
+            document["input"] = first.record["input"]
         self._console.result(document, _lines(photo, explanations, entries, montage, self._known))
         if self._report is not None:
             self._report.add(one_line(photo.path.name), explanations)
         self._count += 1
+
+    def beside(self, stem: str, inputs: Mapping[str, Mapping[str, Explanation]]) -> None:
+        """Write the pictures of several inputs of one forward pass side by side: a column for each and its map.
+
+        Args:
+            stem: Begins the file's name.
+            inputs: By input and method; a row for each target by each method that all inputs have.
+
+        Raises:
+            OptionError: If it cannot be written.
+        """
+        small = {name: {way: one.thumbnail(CELL) for way, one in found.items()} for name, found in inputs.items()}
+        first, *others = small.values()
+        ways = [way for way in first if all(way in found for found in others)]
+        rows, labels = [], []
+        for way in ways:
+            for same in zip(*(found[way].parts() for found in small.values()), strict=False):
+                rows.append([picture for one in same for picture in (one.image, one.overlay())])
+                labels.append(f"{way}: {label(same[0].targets[0])}")
+        heads = [head for name in small for head in (name, f"{name}, map")]
+        if rows:
+            self._write(f"{stem}.inputs.png", records.encoded(viz.montage(rows, labels, heads, cell=CELL)))
 
     def finish(self) -> None:
         """Write the report, if there is one, and say how many photos were explained, in what time, and where all is.
