@@ -269,8 +269,13 @@ def _similarity(parts: Sequence[str], spec: ModelSpec) -> PhotoTarget:  # noqa: 
     if not is_array_file(parts[0]):
         read_image(parts[0])  # what is wrong with it is said before any work
 
+    seen: dict[int, Looked] = {}  # by network: many photos are compared with the one
+
     def find(view: Looked) -> ScoreOf:
-        return similar_to(view.beside(parts[0]), Path(parts[0]).name)
+        other = seen.get(id(view.network))
+        if other is None:
+            other = seen[id(view.network)] = view.beside(parts[0])
+        return similar_to(other, Path(parts[0]).name)
 
     return InPhoto(find)
 
