@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from equipoise._registry import nearest
 from equipoise.errors import LayerError, OptionError, UnknownOptionError
@@ -212,6 +212,7 @@ def read_methods(texts: Sequence[str]) -> list[str]:
     return list(found)
 
 
+@runtime_checkable
 class MethodRequest(Protocol):
     """What a command line says of methods."""
 
