@@ -223,6 +223,10 @@ def reproduce(
         typer.Option(metavar="KEY=VALUE", help="An option of the protocol; may be repeated"),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most N images, or grids, of a data set.")] = None,
+    keep_maps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the maps of N images for figure and gallery  [default: the recipe's]"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first missing or broken file.")] = False,
     photos: Annotated[bool, typer.Option(help="Show the photos in the figures.")] = True,
@@ -247,6 +251,7 @@ def reproduce(
                 methods=tuple(method or ()),
                 options=tuple(option or ()),
                 limit=limit,
+                keep_maps=keep_maps,
                 resume=resume,
                 strict=strict,
                 photos=photos,
