@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -46,8 +47,11 @@ def python_module(model: nn.Module) -> nn.Module:
     return python_module(original) if isinstance(original, nn.Module) else model
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Refuse a network that no method can explain; nothing is run, and a second call costs next to nothing.
+
+    Returns:
+        Its modules and their names, as they were looked at.
 
     Raises:
         ModelModeError: If its forward pass would be random, or change statistics.
@@ -57,6 +61,7 @@ def check_model(model: nn.Module) -> None:
     modules = list(model.named_modules())
     _check_modes(modules)
     _check_weights(modules)
+    return modules
 
 
 def check_mode(model: nn.Module) -> None:
@@ -114,12 +119,17 @@ def check_weights(model: nn.Module, *, anew: bool = False) -> None:
 
 def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
     for name, module in modules:
-        if type(module).__module__.startswith(_QUANTIZED):
+        if _is_quantized(type(module).__module__):
             _refuse_quantized(name, module)
         for held in (module._parameters, module._buffers):
             for key, tensor in held.items():
                 if tensor is not None and (anew or tensor not in _SOUND):
                     _check_weight(name, module, key, tensor)
+
+
+@lru_cache(maxsize=4096)
+def _is_quantized(package: str) -> bool:
+    return package.startswith(_QUANTIZED)
 
 
 def _check_weight(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:

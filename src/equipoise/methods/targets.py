@@ -48,6 +48,27 @@ class ClassGroup:
         return logits[:, list(self.members)].logsumexp(1)
 
 
+@dataclass(eq=False)
+class Deferred:
+    """A target that is chosen once the network has been asked: one forward pass then serves choice and method.
+
+    Attributes:
+        choose: From the class scores ``(n, C)`` to any other form of a target.
+        logits: What the network said, ``(n, C)``; ``None`` before a method has asked.
+    """
+
+    choose: Callable[[Tensor], Any]
+    logits: Tensor | None = None
+    _chosen: Any = None
+
+    def ask(self, logits: Tensor) -> Any:
+        """The target; the first scores that are shown decide, which are the network's own."""
+        if self.logits is None:
+            self.logits = logits.detach()
+            self._chosen = self.choose(self.logits)
+        return self._chosen
+
+
 Target: TypeAlias = (
     int
     | Sequence[int]
@@ -55,6 +76,7 @@ Target: TypeAlias = (
     | Tensor
     | Callable[[Tensor], Tensor]
     | Sequence[Callable[[Tensor], Tensor]]
+    | Deferred
     | None
 )
 """Every accepted form of a target; see `equipoise.attribute`."""
@@ -132,7 +154,7 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
         ShapeError: If a tensor or a callable's result has the wrong shape.
     """
-    target = _listed(target)
+    target = _listed(target.ask(logits) if isinstance(target, Deferred) else target)
     if callable(target) or (isinstance(target, Sequence) and target and all(callable(one) for one in target)):
         return _from_functions(target, logits)  # type: ignore[arg-type]  # the line above says what it holds
     n = logits.shape[0]
@@ -145,8 +167,7 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
     if hasattr(target, "__index__"):
         index = torch.full((1, n), target.__index__(), device=logits.device)
         return _from_indices(index, logits, None, single=True)
-    given: object = target
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if isinstance(target, str | Deferred) or not isinstance(target, Sequence):
         raise TargetError(f"a target is None, an int, ints, a LongTensor or a callable, not {type(target).__name__}")
     if len(target) != n:
         raise TargetError(f"{len(target)} targets for a batch of {n} images")

@@ -60,7 +60,8 @@ class FusedEquilibrium:
         R = arrived.value
         share = R.new_ones(len(R), n) if arrived.share is None else arrived.share
         room = Room.of(x[:1], R[:1, :1])
-        weight = in_range(torch.abs(layer.weight, out=rows_like(layer.weight, 1)[0]).unsqueeze(0)).squeeze(0)
+        weight = torch.abs(layer.weight, out=rows_like(layer.weight, 1)[0])
+        weight = in_range(weight.unsqueeze(0), signed=False).squeeze(0)
         # A shift over the entries where C is not zero has to see all of C.
         stripes = list(replace(layer, weight=weight).stripes(room.stripes if self.shift_over == "active" else 1))
         folded = rows_per_image(len(x), n)
@@ -200,7 +201,7 @@ def _activity(x: Tensor, layer: LinearMap, most: Tensor | None, room: Room) -> _
     """What images ``x`` bring to a layer of weights ``|w|``: two convolutions, in one if there is room."""
     both = rows_like(x, 2)
     clamped, active = torch.clamp(x, min=0, out=both[0]), torch.gt(both[0], 0, out=both[1])
-    positive = in_range(clamped)
+    positive = in_range(clamped, signed=False)
     if room.rows >= 2 * len(x):
         if positive is not clamped:
             clamped.copy_(positive)
@@ -220,5 +221,5 @@ def balance(positive: Tensor, negative: Tensor, share: Tensor) -> tuple[Tensor, 
     Returns:
         Two factors ``(k, n)``, so that each part totals ``share`` ``(k, n)``; 0 where there is nothing.
     """
-    first, second = (safe_divide(share, sums(part, share.shape[1]).abs()) for part in (positive, negative))
+    first, second = (share / no_zeros_(sums(part, share.shape[1]).abs_()) for part in (positive, negative))
     return first, second
