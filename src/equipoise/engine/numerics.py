@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from equipoise._typing import Float, Shaped
 from equipoise.errors import RuleNotApplicableError
 
-_SMALLEST, _LARGEST = 1e-12, 1e12
+_EXTREME = 39.5  # as a power of two: below 1e-12, above 5e11
 _ROUNDED = 1e-6
 
 
@@ -87,20 +90,27 @@ def in_range(x: Tensor) -> Tensor:
     Rules that divide one linear function of ``x`` by another do not see a scale of ``x``; their
     intermediate quotients do, and would overflow in float32 for values such as 1e-38. The factors
     are powers of two and depend on the row alone, so nothing is rounded and no row sees another.
+
+    Args:
+        x: Nowhere negative. On an accelerator it is written into: to ask whether a row is extreme would be to wait for
+            it, so each row is multiplied by its factor, which is mostly 1.
     """
     if x.numel() == 0:
         return x
-    others = tuple(range(1, x.dim()))
-    peak = torch.maximum(x.amax(others), -x.amin(others)) if others else x.abs()
-    extreme = (peak > 0) & ((peak < _SMALLEST) | (peak > _LARGEST)) & peak.isfinite()
-    if not bool(extreme.any()):
-        return x
-    exponent = torch.where(extreme, -torch.frexp(peak).exponent, 0)
+    factor = _to_range(x.amax(tuple(range(1, x.dim()))) if x.dim() > 1 else x)
     shape = (-1, *[1] * (x.dim() - 1))
-    # Two halves: one factor of 2 ** 140 would itself overflow float32.
-    half = exponent // 2
-    x = torch.ldexp(x, half.reshape(shape))
-    return torch.ldexp(x, (exponent - half).reshape(shape))
+    if x.device.type != "cpu":
+        return x.mul_(factor.reshape(shape))
+    return x if bool((factor == 1).all()) else x * factor.reshape(shape)
+
+
+def _to_range(peak: Tensor) -> Tensor:
+    """The power of two that brings a largest magnitude near 1 where it is extreme; 1 elsewhere."""
+    largest = torch.finfo(peak.dtype).max
+    exponent = torch.frexp(peak.clamp(max=largest)).exponent.to(peak.dtype)
+    # A factor of 2 ** 140 would itself overflow float32: the smallest numbers are brought as near as it allows.
+    most = math.frexp(largest)[1] - 2
+    return hardshrink(exponent, _EXTREME).neg_().clamp_(-most, most).exp2_()
 
 
 def shift_to(C: Tensor, total: Tensor, n: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module
+from equipoise.engine.entrance import check_model, check_scores, checking, python_module
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, Method
 from equipoise.methods.evaluate import Batch, ManyPasses, network_logits, pixel_gradients, whole
@@ -37,11 +37,11 @@ class Gradient(Method):
         """One forward pass, whatever the number of targets; see `Method`."""
         model = python_module(self.model)
         check_model(model)
-        check_pixels(images)
         with torch.enable_grad():
             leaf = images.clone().requires_grad_()
-            logits = network_logits(model, leaf, self.output)
-            check_scores(model, logits)
+            with checking(images):
+                logits = network_logits(model, leaf, self.output)
+            check_scores(model, logits, images)
             targets = resolve_targets(target, logits.detach())
             gradients = pixel_gradients((targets.seeds * logits).sum((1, 2)), leaf)
         return targets, self.finish(gradients, leaf.detach())
