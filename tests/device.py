@@ -2,15 +2,17 @@
 
 A tensor that lies on the device is known by its memory: that of the weights and images, what a factory is told to put
 there by ``device=``, and whatever an operation makes of such a tensor. All else lies on the host, as it would with a
-GPU. Where the host asks for a value of the device, or a tensor goes from one to the other, it has to wait.
+GPU. Where the host asks for a value of the device, or a tensor goes from one to the other, it has to wait, unless it
+is sent with ``non_blocking=True``.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -18,101 +20,115 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-aten = torch.ops.aten
-_ASK = {aten._local_scalar_dense.default, aten.is_nonzero.default, aten.nonzero.default, aten.equal.default,
-        aten.masked_select.default, aten._unique2.default, aten.bincount.default, aten.unique_dim.default,
-        aten.unique_consecutive.default, aten.nonzero_numpy.default, aten.allclose.default}  # fmt: skip
-_INDEX = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
-_MOVES = {"cpu", "numpy", "tolist", "__array__"}
-_UPLOADS = {"tensor", "as_tensor", "asarray", "new_tensor"}
+from equipoise.engine import devices
 
-
-class Places(list[str]):
-    """Where the device was waited for: the operation, and the line of the package that asked."""
+_aten = torch.ops.aten
+_ASKS = {
+    _aten._local_scalar_dense.default, _aten.is_nonzero.default, _aten.nonzero.default, _aten.equal.default,
+    _aten.masked_select.default, _aten._unique2.default, _aten.bincount.default, _aten.unique_dim.default,
+    _aten.unique_consecutive.default, _aten.nonzero_numpy.default, _aten.allclose.default,
+}  # fmt: skip
+_INDEXES = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default}
+_LEAVES = {"cpu", "numpy", "tolist", "__array__"}
+_OF_PYTHON = {"tensor", "as_tensor", "asarray", "new_tensor"}
 
 
 class _Memory:
     """Which memory lies on the device."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self.device = {tensor.untyped_storage()._cdata for tensor in tensors}
+        self._there = {tensor.untyped_storage()._cdata for tensor in tensors}
 
     def holds(self, tensor: Tensor) -> bool:
-        return tensor.untyped_storage()._cdata in self.device
+        return tensor.untyped_storage()._cdata in self._there
 
-    def mark(self, tensor: Tensor, *, device: bool) -> None:
-        key = tensor.untyped_storage()._cdata
-        (self.device.add if device else self.device.discard)(key)
+    def put(self, made: Any, *, there: bool) -> None:
+        for one in tree_leaves(made):
+            if isinstance(one, Tensor):
+                (self._there.add if there else self._there.discard)(one.untyped_storage()._cdata)
 
 
 class _Operations(TorchDispatchMode):
-    def __init__(self, memory: _Memory, places: Places) -> None:
+    """What torch's operations ask for."""
+
+    def __init__(self, memory: _Memory, places: list[str]) -> None:
         super().__init__()
-        self.memory, self.places = memory, places
+        self._memory, self._places = memory, places
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        there = [one for one in given if self.memory.holds(one)]
-        here = [one for one in given if not self.memory.holds(one)]
-        if there and func in _ASK:
-            self.places.append(_place(func))
-        elif there and func in _INDEX and any(
-            one is not None and (one.dtype in (torch.bool, torch.uint8) or not self.memory.holds(one)) for one in args[1]
-        ):
-            self.places.append(_place(func))
-        elif there and any(one.dim() for one in here) and func not in _INDEX:
-            self.places.append(f"moved for {_place(func)}")
+        there = [one for one in given if self._memory.holds(one)]
+        if there and (func in _ASKS or (func in _INDEXES and self._waits(args[1]))):
+            self._places.append(_place(func))
+        elif there and func not in _INDEXES and any(one.dim() and not self._memory.holds(one) for one in given):
+            self._places.append(f"moved for {_place(func)}")
         made = func(*args, **kwargs)
-        for one in tree_leaves(made):
-            if isinstance(one, Tensor) and not (any(one is g for g in here) and not there):
-                self.memory.mark(one, device=bool(there))
+        if there or not given or not any(one is other for one in tree_leaves(made) for other in given):
+            self._memory.put(made, there=bool(there))
         return made
+
+    def _waits(self, indices: Any) -> bool:
+        """Whether indices are a mask, or lie on the host."""
+        known = [one for one in indices if one is not None]
+        return any(one.dtype in (torch.bool, torch.uint8) or not self._memory.holds(one) for one in known)
 
 
 class _Calls(TorchFunctionMode):
-    def __init__(self, memory: _Memory, places: Places) -> None:
+    """What Python asks for, and what is moved: on a CPU no operation shows it."""
+
+    def __init__(self, memory: _Memory, places: list[str]) -> None:
         super().__init__()
-        self.memory, self.places = memory, places
+        self._memory, self._places = memory, places
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        first = args[0] if args and isinstance(args[0], Tensor) else None
-        if name in _MOVES and first is not None and self.memory.holds(first):
-            self.places.append(_place(name))
-            made = func(*args, **kwargs)
-            return made.clone() if isinstance(made, Tensor) and _unmark(self.memory, made.clone()) else made
+        tensor = args[0] if args and isinstance(args[0], Tensor) else None
+        there = tensor is not None and self._memory.holds(tensor)
+        leaves = name in _LEAVES or (name == "to" and "cpu" in (*args[1:2], kwargs.get("device")))
+        if there and leaves:
+            self._places.append(_place(name))
         made = func(*args, **kwargs)
-        if name == "new_tensor" or (name in _UPLOADS and kwargs.get("device") is not None):
-            if not (first is not None and name != "new_tensor" and self.memory.holds(first)):
-                self.places.append(_place(name))
-            self.memory.mark(made, device=True)
-        elif kwargs.get("device") is not None and first is None and isinstance(made, Tensor):
-            self.memory.mark(made, device=True)
+        if leaves:
+            return self._moved(made, there=False)
+        if name == "to" and kwargs.get("non_blocking"):
+            return self._moved(made, there=True)
+        on_device = kwargs.get("device") is not None or name == "new_tensor"
+        if name in _OF_PYTHON and not there:
+            if on_device:
+                self._places.append(_place(name))
+            self._memory.put(made, there=on_device)
+        elif on_device and tensor is None:
+            self._memory.put(made, there=True)
+        return made
+
+    def _moved(self, made: Any, *, there: bool) -> Any:
+        if isinstance(made, Tensor):
+            made = made.clone()
+            self._memory.put(made, there=there)
         return made
 
 
-def _unmark(memory: _Memory, tensor: Tensor) -> bool:
-    memory.mark(tensor, device=False)
-    return True
-
-
 def _place(func: Any) -> str:
-    stack = [f for f in traceback.extract_stack() if "/equipoise/" in f.filename or "/captum/" in f.filename]
+    stack = [frame for frame in traceback.extract_stack() if "/equipoise/" in frame.filename]
     own = stack[-1] if stack else traceback.extract_stack()[-3]
     return f"{func} at {own.filename.split('/src/')[-1]}:{own.lineno} {own.line}"
 
 
 @contextmanager
-def watched(*on_device: Tensor | nn.Module) -> Iterator[Places]:
-    """Note where the device is waited for; ``on_device`` is what lies there."""
-    places = Places()
-    tensors: list[Tensor] = []
-    for one in on_device:
-        tensors += [one] if isinstance(one, Tensor) else [*one.parameters(), *one.buffers()]
+def watched(*there: Tensor | nn.Module) -> Iterator[list[str]]:
+    """Note each place that waits for the device, on which ``there`` lies."""
+    places: list[str] = []
+    tensors = [
+        tensor
+        for one in there
+        for tensor in ([one] if isinstance(one, Tensor) else [*one.parameters(), *one.buffers()])
+    ]
     memory = _Memory(tensors)
-    with ExitStack() as stack:
-        stack.enter_context(_Operations(memory, places))
-        stack.enter_context(_Calls(memory, places))
+    with (
+        mock.patch.object(devices, "free_to_ask", lambda tensor: not memory.holds(tensor)),
+        _Operations(memory, places),
+        _Calls(memory, places),
+    ):
         yield places

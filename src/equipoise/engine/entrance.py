@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equipoise.engine import devices
 from equipoise.engine.outputs import Output, pick_output
 from equipoise.engine.remembered import Remembered
 from equipoise.engine.watch import Follow, Watch
@@ -145,9 +146,7 @@ def _check_kind(module_name: str, module: nn.Module, name: str, tensor: Tensor) 
 
 
 def _has_numbers(tensor: Tensor) -> bool:
-    return bool(
-        tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta and tensor.numel()
-    )
+    return bool(tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta and tensor.numel())
 
 
 def _sound(tensors: Sequence[tuple[Tensor, bool]]) -> list[bool]:
@@ -201,7 +200,7 @@ def checking(images: Tensor) -> Iterator[None]:
     Raises:
         NotFiniteError: If a pixel is NaN or infinite.
     """
-    asked = images.device.type == "cpu"
+    asked = devices.free_to_ask(images)
     if asked:
         check_pixels(images)
     try:
@@ -223,7 +222,7 @@ def check_scores(model: nn.Module, logits: Tensor, images: Tensor) -> None:
     Raises:
         NotFiniteError: If there is one, or a pixel is; the text says which.
     """
-    asked = [images, logits] if images.device.type != "cpu" else [logits]
+    asked = [logits] if devices.free_to_ask(images) else [images, logits]
     sound = _sound([(one, False) for one in asked if one.numel()])
     if len(asked) > 1 and not all(sound):
         check_pixels(images)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import hardshrink
 
 from equipoise._typing import Float, Shaped
+from equipoise.engine import devices
 from equipoise.errors import RuleNotApplicableError
 
 _EXTREME = 39.5  # as a power of two: below 1e-12, above 5e11
@@ -99,7 +100,7 @@ def in_range(x: Tensor) -> Tensor:
         return x
     factor = _to_range(x.amax(tuple(range(1, x.dim()))) if x.dim() > 1 else x)
     shape = (-1, *[1] * (x.dim() - 1))
-    if x.device.type != "cpu":
+    if not devices.free_to_ask(x):
         return x.mul_(factor.reshape(shape))
     return x if bool((factor == 1).all()) else x * factor.reshape(shape)
 

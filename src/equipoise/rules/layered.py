@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from equipoise.engine import devices
 from equipoise.engine.canonical import affine_of
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
@@ -131,7 +132,7 @@ class Halves:
         """
         if not may_be_negative(x, layer):
             return cls(((x, True),))
-        if x.device.type == "cpu" and bool(x.amax() <= 0):
+        if devices.free_to_ask(x) and bool(x.amax() <= 0):
             return cls(((x, False),))
         return cls(((x.clamp(min=0), True), (x.clamp(max=0), False)))
 
@@ -153,7 +154,7 @@ def may_be_negative(x: Tensor, layer: LinearMap) -> bool:
     """Whether a layer's input has negative entries; on an accelerator, which is not asked, whether it may have."""
     if layer.rectified or x.numel() == 0:
         return False
-    return x.device.type != "cpu" or bool(x.amin() < 0)
+    return not devices.free_to_ask(x) or bool(x.amin() < 0)
 
 
 def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
