@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from equipoise.engine.remembered import Remembered, ordinary, without_zeros
+from equipoise.engine.remembered import Remembered, of_usual_size, ordinary, without_zeros
 
 
 @pytest.mark.parametrize("change", [
@@ -65,3 +65,15 @@ def test_a_view_made_anew_is_known_again_but_no_other_view():
     assert weight[:2] not in known
     weight[0] = 9
     assert weight[:3] not in known
+
+
+def test_the_size_of_a_weight_is_known_of_what_lasts_alone():
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    assert of_usual_size(weight)
+    assert of_usual_size(weight.reshape(1, 2))
+    assert not of_usual_size(weight.detach() + 0), "made anew"
+    with torch.no_grad():
+        weight[1] = -1e30
+    assert not of_usual_size(weight)
+    with torch.inference_mode():
+        assert not of_usual_size(torch.nn.Parameter(torch.ones(2)))

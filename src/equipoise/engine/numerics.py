@@ -85,7 +85,7 @@ def over_samples(totals: Float[Tensor, "k n"], like: Tensor) -> Tensor:
     return totals.reshape(*totals.shape, *[1] * (like.dim() - 2))
 
 
-def in_range(x: Tensor) -> Tensor:
+def in_range(x: Tensor, out: Tensor | None = None) -> Tensor:
     """Scale the rows of ``x`` ``(n, ...)`` whose largest magnitude is extreme to one near 1; leave the others.
 
     Rules that divide one linear function of ``x`` by another do not see a scale of ``x``; their
@@ -93,25 +93,30 @@ def in_range(x: Tensor) -> Tensor:
     are powers of two and depend on the row alone, so nothing is rounded and no row sees another.
 
     Args:
-        x: Nowhere negative. On an accelerator it is written into: to ask whether a row is extreme would be to wait for
-            it, so each row is multiplied by its factor, which is mostly 1.
+        x: Nowhere negative.
+        out: Where an accelerator writes the result; ``None``: into ``x``. To ask it whether a row is extreme would be
+            to wait for it, so each row is multiplied by its factor, which is mostly 1.
     """
     if x.numel() == 0:
         return x
-    factor = _to_range(x.amax(tuple(range(1, x.dim()))) if x.dim() > 1 else x)
+    peak = x.amax(tuple(range(1, x.dim()))) if x.dim() > 1 else x
+    factor = _to_range(peak)
     shape = (-1, *[1] * (x.dim() - 1))
     if not devices.free_to_ask(x):
-        return x.mul_(factor.reshape(shape))
-    return x if bool((factor == 1).all()) else x * factor.reshape(shape)
+        return torch.mul(x, factor.reshape(shape), out=x if out is None else out)
+    return x if bool(((factor == 1) | (peak == 0)).all()) else x * factor.reshape(shape)
+
+
+def is_in_range(x: Tensor) -> bool:
+    """Whether `in_range` leaves a tensor with one row as it is, whatever its signs."""
+    return x.numel() == 0 or bool(_to_range(x.abs().amax()) == 1)
 
 
 def _to_range(peak: Tensor) -> Tensor:
-    """The power of two that brings a largest magnitude near 1 where it is extreme; 1 elsewhere."""
-    largest = torch.finfo(peak.dtype).max
-    exponent = torch.frexp(peak.clamp(max=largest)).exponent.to(peak.dtype)
+    """The power of two that brings a largest magnitude near 1 where it is extreme; of zero any, else 1."""
     # A factor of 2 ** 140 would itself overflow float32: the smallest numbers are brought as near as it allows.
-    most = math.frexp(largest)[1] - 2
-    return hardshrink(exponent, _EXTREME).neg_().clamp_(-most, most).exp2_()
+    most = math.frexp(torch.finfo(peak.dtype).max)[1] - 2
+    return torch.pow(0.5, hardshrink(peak.log2().trunc_(), _EXTREME).clamp_(-most, most))
 
 
 def shift_to(C: Tensor, total: Tensor, n: int) -> Tensor:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from equipoise.engine.numerics import is_in_range, working_dtype
 
 Fact = TypeVar("Fact")
 
@@ -103,3 +105,14 @@ _WITHOUT_ZEROS: Remembered[bool] = Remembered()
 def without_zeros(weight: Tensor) -> bool:
     """Whether no entry of a weight is zero."""
     return _WITHOUT_ZEROS.of(weight, lambda one: bool(one.detach().all()))
+
+
+_USUAL: Remembered[bool] = Remembered()
+
+
+def of_usual_size(weight: object) -> bool:
+    """Whether a weight's largest magnitude is known to be nothing extreme; ``False`` also of what is made anew."""
+    if not isinstance(weight, Tensor) or weight.is_inference() or weight.is_meta:
+        return False
+    lasts = isinstance(weight, nn.Parameter) or weight._base is not None
+    return lasts and _USUAL.of(weight, lambda one: is_in_range(one.detach().to(working_dtype(one.dtype))))
