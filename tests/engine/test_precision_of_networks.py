@@ -86,6 +86,10 @@ def test_where_channels_lie_last_the_copy_and_the_images_do(monkeypatch):
         assert fast.model[2].weight.is_contiguous(memory_format=torch.channels_last)
         assert fast.images(x).is_contiguous(memory_format=torch.channels_last)
         assert fast.images(x[0]).shape == x[0].shape
+        with precision("tf32", fast.model) as again:
+            assert again.model is fast.model, "it lies so already"
+        with precision("tf32", model, channels_last=False) as plain:
+            assert plain.model is model
         found = explain("ae", fast.model, fast.images(x))
     assert found.is_contiguous()
     assert relative_error(found, explain("ae", model, x)) < 1e-5

@@ -6,6 +6,8 @@ Counted on a CPU; `device` says how.
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import equipoise
 from device import watched
@@ -166,3 +168,47 @@ def test_the_count_sees_what_waits():
         x[:3] + here.to(x.device, non_blocking=True)
         here.tolist()
         assert len(places) == 10, places
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that a device would be asked to start; a view is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        given = {one.untyped_storage()._cdata for one in tensors((args, kwargs))}
+        made_anew = any(one.untyped_storage()._cdata not in given for one in tensors(made))
+        self.count += (made_anew and "empty" not in func.__name__) or func._schema.is_mutable
+        return made
+
+
+def tensors(item):
+    return [leaf for leaf in tree_leaves(item) if isinstance(leaf, torch.Tensor)]
+
+
+def started(depth, monkeypatch):
+    """Operations of one call of AE, as on an accelerator, and of one gradient."""
+    model, x, _ = made("resnet", depth, n=1)
+    model.requires_grad_(requires_grad=False)
+    monkeypatch.setattr(devices, "free_to_ask", lambda _: False)
+    monkeypatch.setattr("equipoise.engine.layout.channels_last", lambda _: False)
+    bound = equipoise.METHODS["ae"](model)
+    bound.attribute(x, 1)
+    with Counted() as mine:
+        bound.attribute(x, 1)
+    leaf = x.clone().requires_grad_()
+    with Counted() as unit:
+        torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    return mine.count, unit.count
+
+
+def test_a_residual_block_costs_few_operations(monkeypatch):
+    """Of a small batch their number is the time that a GPU takes."""
+    shallow, deep = started(1, monkeypatch), started(3, monkeypatch)
+    block, unit = ((deep[i] - shallow[i]) / 2 for i in range(2))
+    print(block, unit)
+    assert block <= 120, "of two convolutions, their norms and activations, and a sum"
+    assert block <= 9 * unit

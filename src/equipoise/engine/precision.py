@@ -44,6 +44,8 @@ PRECISIONS.add(
     aliases=("bf16",),
 )
 
+_LAST: Final = torch.channels_last
+
 CHANNELS_LAST: Final[frozenset[tuple[str, str]]] = frozenset({("cuda", "tf32"), ("cuda", "bfloat16")})
 """Kinds of device and precisions for which networks and relevance lie with the channels last: where tensor cores
 read them so. `benchmarks/gpu.py` measures both ways. On a CPU rules lay out what they work on by themselves."""
@@ -70,11 +72,13 @@ class Prepared:
         """
         images = images.to(self.device, non_blocking=images.device.type == "cpu")
         four = self.channels_last and images.dim() == 4
-        return images.contiguous(memory_format=torch.channels_last) if four else images
+        return images.contiguous(memory_format=_LAST) if four else images
 
 
 @contextmanager
-def precision(name: str, model: nn.Module, device: torch.device | str | None = None) -> Iterator[Prepared]:
+def precision(
+    name: str, model: nn.Module, device: torch.device | str | None = None, *, channels_last: bool | None = None
+) -> Iterator[Prepared]:
     """Within it a network is explained in a precision; what it gives is to be explained in place of the network.
 
     Maps of float32 images are float32 in every precision. The network itself is not touched: where weights have to
@@ -85,6 +89,7 @@ def precision(name: str, model: nn.Module, device: torch.device | str | None = N
         name: A name of `PRECISIONS`.
         model: The network, in eval mode.
         device: Where to run it; ``None``: where it is.
+        channels_last: Whether tensors lie with the channels last; ``None``: where that is faster (`CHANNELS_LAST`).
 
     Raises:
         UnknownNameError: If there is no such precision; the text lists the nearest.
@@ -97,7 +102,7 @@ def precision(name: str, model: nn.Module, device: torch.device | str | None = N
     name = PRECISIONS.canonical(name)
     chosen = PRECISIONS[name]
     place = torch.device(device) if device is not None else _device_of(model)
-    last = (place.type, name) in CHANNELS_LAST
+    last = (place.type, name) in CHANNELS_LAST if channels_last is None else channels_last
     with ExitStack() as stack:
         stack.enter_context(_tf32(allowed=chosen.tf32))
         stack.enter_context(layout.lying_last(place.type if last else None))
@@ -116,12 +121,12 @@ def _as_wanted(model: nn.Module, device: torch.device, dtype: torch.dtype | None
     tensors = [*model.parameters(), *model.buffers()]
     moves = any(tensor.device != _whole(device) for tensor in tensors)
     casts = dtype is not None and any(tensor.is_floating_point() and tensor.dtype != dtype for tensor in tensors)
-    lies = last and any(tensor.dim() == 4 for tensor in tensors)
+    lies = last and any(tensor.dim() == 4 and not tensor.is_contiguous(memory_format=_LAST) for tensor in tensors)
     if not (moves or casts or lies):
         return model
     made = copy.deepcopy(model)
     made = made.to(device=device, dtype=dtype) if dtype is not None else made.to(device=device)
-    return made.to(memory_format=torch.channels_last) if last else made  # type: ignore[call-overload]  # not in its stub
+    return made.to(memory_format=_LAST) if last else made
 
 
 def _whole(device: torch.device) -> torch.device:
