@@ -66,11 +66,12 @@ def taken(data: Result) -> str:
     machine, parts = data["machine"], data["measured"].values()
     commits = ", ".join(dict.fromkeys(part["commit"] for part in parts if part["commit"])) or "unknown"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    rounds = f"{data['rounds']} round{'s' * (data['rounds'] > 1)}"
     before, after = min(part["load"][0] for part in parts), max(part["load"][1] for part in parts)
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['torch threads']} torch threads; load from {before} "
         f"before to {after} after (the\nbenchmark itself included); Python {machine['python']}, {versions};\n"
-        f"commit {commits}; {data['size']}x{data['size']} pixels, seed {data['seed']}, {data['rounds']} round{'s' * (data['rounds'] > 1)}."
+        f"commit {commits}; {data['size']}x{data['size']} pixels, seed {data['seed']}, {rounds}."
     )
 
 

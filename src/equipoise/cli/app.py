@@ -6,51 +6,24 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from equipoise.cli import MENDABLE
+from equipoise.cli import MENDABLE, app_dataset
 from equipoise.cli.request import ExplainRequest, NetworkRequest
+from equipoise.cli.typed import (
+    Activation,
+    Classes,
+    InChans,
+    Mean,
+    Model,
+    Models,
+    OutputOf,
+    Size,
+    Std,
+    TaskOf,
+    Weights,
+)
 from equipoise.errors import OptionError
 
 Job = Callable[[], int]
-
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="The network: a name (equipoise list models), package.module:build, a file mynet.toml, hf:FOLDER, a .pt2",
-    ),
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME[,NAME...]", help="Networks, each as of equipoise explain"),
-]
-Weights = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict, however wrapped.")
-]
-OutputOf = Annotated[
-    str | None,
-    typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
-]
-Size = Annotated[str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")]
-Mean = Annotated[str | None, typer.Option(metavar="A,B,C", help="Mean of each channel, for pixels between 0 and 1.")]
-Std = Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each channel, likewise.")]
-InChans = Annotated[int | None, typer.Option(metavar="N", help="How many channels the network takes.")]
-Activation = Annotated[
-    str | None,
-    typer.Option(metavar="softmax|sigmoid|none", help="What makes probabilities of the outputs; none: they are some."),
-]
-TaskOf = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="TASK",
-        help="What the outputs are: classification, multi-label, binary, regression, embedding, segmentation, "
-        "detection",
-    ),
-]
 
 app = typer.Typer(
     name="equipoise",
@@ -59,6 +32,8 @@ app = typer.Typer(
 )
 listing = typer.Typer(help="List what there is: methods, models, layers, data sets, recipes.")
 app.add_typer(listing, name="list")
+app.command()(app_dataset.attribute)
+app.command()(app_dataset.merge)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Job | int:
@@ -74,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> Job | int:
         OptionError: If the command line cannot be understood; the text is one sentence.
     """
     command = typer.main.get_command(app)
-    argv = None if arguments is None else list(arguments)
+    argv = app_dataset.spelled_out(sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = command.main(args=argv, prog_name="equipoise", standalone_mode=False)
     except Exception as error:

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from equipoise._registry import nearest
 from equipoise.errors import LayerError, OptionError, UnknownOptionError
@@ -163,8 +163,7 @@ def check(request: ExplainRequest) -> Asked:
     from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 
-    options = read_options(request, read_methods(request.methods))
-    output = _pairs(request.options).get("output")
+    options, output = method_options_of(request, read_methods(request.methods))
     request.network.said(output)  # whatever is wrong is said before anything is loaded
     check_device(request.device)
     folder = check_output(request.output)
@@ -189,7 +188,27 @@ def read_methods(texts: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+class MethodRequest(Protocol):
+    """What a command line says of methods."""
+
+    @property
+    def options(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def gamma(self) -> float | None: ...  # noqa: D102
+    @property
+    def layer(self) -> str | None: ...  # noqa: D102
+
+
+def method_options_of(request: MethodRequest, methods: Sequence[str]) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """The options of each method, and what the option ``output`` says of the network.
+
+    Raises:
+        EquipoiseError: As `read_options`.
+    """
+    return read_options(request, methods), _pairs(request.options).get("output")
+
+
+def read_options(request: MethodRequest, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The options of each method: each goes to the methods that take it.
 
     Raises:

@@ -26,7 +26,7 @@ from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorError
 from equipoise.methods.base import Method
-from equipoise.methods.targets import Target, Targets, resolve_targets
+from equipoise.methods.targets import Deferred, Target, Targets, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
@@ -84,6 +84,8 @@ class Batch:
         with checking(inputs):
             self.logits = self._first_pass() if logits is None else logits
         check_scores(self.model, self.logits, inputs)
+        if isinstance(target, Deferred):
+            target = target.ask(self.logits)
         self.targets = resolve_targets(target, self.logits)
         self._functions: tuple[Callable[[Tensor], Tensor], ...] = ()
         if self.targets.indices is None:

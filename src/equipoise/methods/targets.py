@@ -48,6 +48,29 @@ class ClassGroup:
         return logits[:, list(self.members)].logsumexp(1)
 
 
+class Deferred:
+    """A target that is chosen once the network has been asked: one forward pass then serves choice and method.
+
+    Args:
+        choose: From the class scores ``(n, C)`` to any other form of a target.
+
+    Attributes:
+        logits: What the network said, ``(n, C)``; ``None`` before a method has asked.
+    """
+
+    def __init__(self, choose: Callable[[Tensor], Any]) -> None:
+        self._choose = choose
+        self._chosen: Any = None
+        self.logits: Tensor | None = None
+
+    def ask(self, logits: Tensor) -> Any:
+        """The target; the first scores that are shown decide, which are the network's own."""
+        if self.logits is None:
+            self.logits = logits.detach()
+            self._chosen = self._choose(self.logits)
+        return self._chosen
+
+
 Target: TypeAlias = (
     int
     | Sequence[int]
@@ -55,6 +78,7 @@ Target: TypeAlias = (
     | Tensor
     | Callable[[Tensor], Tensor]
     | Sequence[Callable[[Tensor], Tensor]]
+    | Deferred
     | None
 )
 """Every accepted form of a target; see `equipoise.attribute`."""
@@ -132,7 +156,7 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
         ShapeError: If a tensor or a callable's result has the wrong shape.
     """
-    target = _listed(target)
+    target = _listed(target.ask(logits) if isinstance(target, Deferred) else target)
     if callable(target) or (isinstance(target, Sequence) and target and all(callable(one) for one in target)):
         return _from_functions(target, logits)  # type: ignore[arg-type]  # the line above says what it holds
     n = logits.shape[0]
@@ -144,8 +168,7 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         raise TargetError(f"a target is a class index, not the truth value {target}")
     if hasattr(target, "__index__"):
         return _from_indices(torch.full((1, n), target.__index__()), logits, None, single=True)
-    given: object = target
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if isinstance(target, str | Deferred) or not isinstance(target, Sequence):
         raise TargetError(f"a target is None, an int, ints, a LongTensor or a callable, not {type(target).__name__}")
     if len(target) != n:
         raise TargetError(f"{len(target)} targets for a batch of {n} images")
