@@ -41,6 +41,7 @@ from measuring import (
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import equipoise
 from equipoise.engine.entrance import out_of_memory
 from equipoise.engine.precision import CHANNELS_LAST as LAST_IN
 from equipoise.engine.precision import PRECISIONS, precision
@@ -58,6 +59,9 @@ DATA_SET, SAMPLE, DATA_BATCH = 50_000, 2_000, 128
 CASE_SECONDS, FEWEST_ROUNDS = 8.0, 3
 """A case has as many rounds as fit in these seconds, at least that many."""
 BUDGET = 540.0
+AGREEING = ("ae", "lrp_composite", "eb", "full_grad", "gradient")
+SMALL = 96
+"""Pixels of the images on which the device's maps are compared with a CPU's."""
 
 
 @contextmanager
@@ -259,6 +263,21 @@ def waits(model: nn.Module, images: Tensor) -> dict[str, Any]:
     return {"waits": sum(places.values()), "places": dict(places.most_common(10))}
 
 
+def agreement(model: nn.Module, images: Tensor) -> dict[str, float]:
+    """How far maps made on the device in float32 are from those of a CPU in float64: the largest difference over the
+    largest magnitude, of methods that go different ways."""
+    found = {}
+    double = copy.deepcopy(model).double().cpu()
+    for method in AGREEING:
+        exact = equipoise.attribute(double, images.double().cpu(), 0, method=method)
+        with precision("float32", model) as fast:
+            mine = equipoise.attribute(fast.model, fast.images(images), 0, method=method)
+        assert isinstance(exact, Tensor)
+        assert isinstance(mine, Tensor)
+        found[method] = float(f"{float((mine.cpu().double() - exact).abs().max() / exact.abs().max()):.3g}")
+    return found
+
+
 def describe(device: torch.device) -> dict[str, Any]:
     """What the numbers depend on, beside the machine."""
     if device.type != "cuda":
@@ -278,6 +297,7 @@ def planned(names: Sequence[str], batches: Sequence[int]) -> Iterator[tuple[str,
         yield "peak", name
     for model in names:
         yield "waits", model
+        yield "agreement", model
     for models in [names[:-1], names[-1:]] if len(names) > 1 else [names]:
         yield from (("data set", model, name) for model in models for name in TOLD_FIRST[:2])
         for batch in batches:
@@ -308,6 +328,8 @@ class Run:
         model = self._model(first)
         if kind == "waits":
             return waits(model, self._images(1)) if self.device.type == "cuda" else {"fails": "there is no GPU"}
+        if kind == "agreement":
+            return agreement(model, self._images(1)[..., :SMALL, :SMALL])
         if kind == "data set":
             return data_set(name, model, min(DATA_BATCH, self.sample), self.size, self.sample)
         peak = self.record.data["peak"][name]["tflop_per_second"] * 1e12

@@ -211,6 +211,12 @@ def _gpu(data: Result) -> Iterator[str]:
     yield ""
     waits = [f"{name} {one['waits']}" for name, one in data.get("waits", {}).items() if "waits" in one]
     yield f"How often one call of AE waits for the device: {', '.join(waits) or 'not measured'}."
+    agree = [
+        f"{name}: {', '.join(f'{method} {error:.0e}' for method, error in one.items())}"
+        for name, one in data.get("agreement", {}).items()
+        if "fails" not in one
+    ]
+    yield f"Maps in float32 beside a CPU's in float64, largest difference: {'; '.join(agree) or 'not measured'}."
     yield ""
     head = "| network | precision | batch | images | images per second | minutes of 50,000 images |"
     yield from _table(head, _data_sets(data.get("data set", {})))

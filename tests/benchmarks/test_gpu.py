@@ -31,7 +31,11 @@ def test_a_quick_run_writes_every_precision(tmp_path):
         assert found["images"] == 2
         assert found["minutes of 50,000 images"] == pytest.approx(50_000 / found["images_per_second"] / 60, rel=0.01)
     assert data["waits"]["resnet18"] == {"fails": "there is no GPU"}
-    assert "| resnet18 | bfloat16 | 1 | ae |" in render.page({"gpu": [data]})
+    assert set(data["agreement"]["resnet18"]) == set(gpu.AGREEING)
+    assert max(data["agreement"]["resnet18"].values()) < 1e-3
+    text = render.page({"gpu": [data]})
+    assert "| resnet18 | bfloat16 | 1 | ae |" in text
+    assert "largest difference: resnet18: ae " in text
 
 
 class Parts(gpu.Run):
@@ -72,7 +76,7 @@ def test_what_tells_most_comes_first_and_all_is_planned():
     assert len([part for part in parts if part[0] == "models"]) == 3 * 3 * 5
     last = parts.index(("data set", "vgg16", "tf32"))
     assert all("vgg16" in part for part in parts[last:])
-    assert all("vgg16" not in part for part in parts[:last] if part[0] != "waits")
+    assert all("vgg16" not in part for part in parts[:last] if part[0] not in ("waits", "agreement"))
 
 
 def test_memory_that_does_not_suffice_is_a_result(monkeypatch):

@@ -209,6 +209,17 @@ def test_a_residual_block_costs_few_operations(monkeypatch):
     """Of a small batch their number is the time that a GPU takes."""
     shallow, deep = started(1, monkeypatch), started(3, monkeypatch)
     block, unit = ((deep[i] - shallow[i]) / 2 for i in range(2))
-    print(block, unit)
     assert block <= 120, "of two convolutions, their norms and activations, and a sum"
     assert block <= 9 * unit
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-38, 1e-30, 1e30, 1e37])
+def test_extreme_images_give_the_same_numbers_unasked(value):
+    model, x, _ = made("vgg", 2)
+    x[1] = value * x[1].abs()
+    bound = equipoise.METHODS["ae"](model)
+    expected = bound.attribute(x, 1)
+    with watched(model, x):
+        found = bound.attribute(x, 1)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
