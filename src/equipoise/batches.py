@@ -16,7 +16,7 @@ from equipoise.methods import ClassGroup
 from equipoise.methods.propagation import Propagation
 from equipoise.methods.reading import Reading
 from equipoise.methods.targets import Deferred
-from equipoise.view import meant, share_of
+from equipoise.view import View, meant, share_of
 from equipoise.wanted import PhotoTarget
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Seen:
     def share_of(self, across: float, down: float) -> tuple[float, float]:
         """See `equipoise.view.share_of`."""
         return share_of(self.box, across, down)
+
+    def beside(self, source: str) -> View:
+        """See `View.beside`."""
+        return View.of(source, self.network)
 
 
 @dataclass(frozen=True, eq=False)

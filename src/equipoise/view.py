@@ -142,6 +142,14 @@ class View:
         """Width and height of the photo, in pixels."""
         return self.photo.image.size
 
+    def beside(self, source: PhotoSource) -> View:
+        """Another photo before the same network.
+
+        Raises:
+            EquipoiseError: As `of`.
+        """
+        return View.of(source, self.network)
+
     def score(self, of: ScoreOf) -> ClassScore:
         """What the network says of a score; see `Answers.score`."""
         return self.answers.score(of)

@@ -8,19 +8,21 @@ import torch
 
 from equipoise.cli import MENDABLE
 from equipoise.cli.console import RunConsole
-from equipoise.cli.request import check
+from equipoise.cli.photos import PhotoFile
+from equipoise.cli.request import check, load_several
 from equipoise.cli.results import Results
 from equipoise.errors import EquipoiseError, ImageError, MissingPackageError
+from equipoise.explaining import of_input
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
 from equipoise.view import View
-from equipoise.wanted import Top
+from equipoise.wanted import Top, read_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from equipoise.cli.request import ExplainRequest
+    from equipoise.cli.request import Asked, ExplainRequest
     from equipoise.network import BoundMethod, Network
     from equipoise.wanted import PhotoTarget
 
@@ -35,7 +37,7 @@ def explain_photos(request: ExplainRequest) -> int:
         EquipoiseError: If an argument is wrong; nothing is done then.
     """
     asked = check(request)
-    with RunConsole(len(asked.photos), as_json=request.as_json) as console:
+    with RunConsole(len(asked.photos) + len(asked.passes), as_json=request.as_json) as console:
         for problem in asked.problems:
             console.trouble(problem)
         if asked.photos:
@@ -58,7 +60,34 @@ def explain_photos(request: ExplainRequest) -> int:
                     console.trouble(f"{one_line(photo.path)}: there is not enough memory to explain it")
                 console.done()
             results.finish()
+        if asked.passes:
+            _explain_passes(asked, console)
     return MENDABLE if console.troubles else 0
+
+
+def _explain_passes(asked: Asked, console: RunConsole) -> None:
+    """What a network of several inputs is given: each input by every method."""
+    network = load_several(asked)
+    options = {method: network.options(own) for method, own in asked.options.items()}
+    pictures = len(asked.passes) * len(network.prepares) * len(options) * len(asked.request.targets)
+    results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=())
+    for one in asked.passes:
+        console.begin(one_line(one.stem))
+        try:
+            made: dict[str, dict[str, Explanation]] = {}
+            for key, view in network.views(one.files).items():
+                bound = _bound(view.network, options, console)
+                targets = read_targets(asked.request.targets, view.network.spec)
+                found = _explained(view, bound, targets, console)
+                options = {method: options[method] for method in bound}  # what failed once is not tried again
+                made[str(key)] = {method: of_input(explanation, key) for method, explanation in found.items()}
+            for name, explanations in made.items():
+                results.add(PhotoFile(one.files[name], f"{one.stem}.{name}"), explanations)
+            results.beside(one.stem, made)
+        except ImageError as error:
+            console.trouble(str(error))
+        console.done()
+    results.finish()
 
 
 def _bound(network: Network, options: Mapping[str, Mapping[str, Any]], console: RunConsole) -> dict[str, BoundMethod]:

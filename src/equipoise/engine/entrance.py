@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -47,8 +48,11 @@ def python_module(model: nn.Module) -> nn.Module:
     return python_module(original) if isinstance(original, nn.Module) else model
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Refuse a network that no method can explain; nothing is run, and a second call costs next to nothing.
+
+    Returns:
+        Its modules and their names, as they were looked at.
 
     Raises:
         ModelModeError: If its forward pass would be random, or change statistics.
@@ -58,6 +62,7 @@ def check_model(model: nn.Module) -> None:
     modules = list(model.named_modules())
     _check_modes(modules)
     _check_weights(modules)
+    return modules
 
 
 def check_mode(model: nn.Module) -> None:
@@ -116,7 +121,7 @@ def check_weights(model: nn.Module, *, anew: bool = False) -> None:
 def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
     unknown: list[tuple[str, Tensor, bool]] = []
     for name, module in modules:
-        if type(module).__module__.startswith(_QUANTIZED):
+        if _is_quantized(type(module).__module__):
             _refuse_quantized(name, module)
         for held in (module._parameters, module._buffers):
             for key, tensor in held.items():
@@ -134,6 +139,11 @@ def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = Fal
             raise NotFiniteError(f"the weight {full} holds {wrong}; no map can be made of it: mend the checkpoint")
     for _, tensor, _ in unknown:
         _SOUND.note(tensor, fact=True)
+
+
+@lru_cache(maxsize=4096)
+def _is_quantized(package: str) -> bool:
+    return package.startswith(_QUANTIZED)
 
 
 def _check_kind(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:

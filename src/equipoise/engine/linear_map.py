@@ -106,8 +106,7 @@ class LinearMap:
                 for i in range(d)
             )
             x = _TRANSPOSED[d](s, w, None, g.stride, g.padding, rest, g.groups, g.dilation)
-            if g.before:
-                x = F.pad(x, tuple(-amount for amount in g.before))
+            x = _without(x, g.before)
         return x.reshape(*lead, *x.shape[1:])
 
     def weight_gradient(self, x: Tensor, s: Tensor) -> Tensor:
@@ -169,6 +168,16 @@ class LinearMap:
             for i in range(len(before) // 2):
                 size[-1 - i] += before[2 * i] + before[2 * i + 1]
         return size
+
+
+def _without(x: Tensor, before: Sequence[int]) -> Tensor:
+    """``x`` without what `torch.nn.functional.pad` put around it: a view, which is free, where it only cuts."""
+    if min(before, default=0) < 0:  # a pad that cut: nothing arrives there
+        return F.pad(x, tuple(-amount for amount in before))
+    for axis, (first, last) in enumerate(zip(before[::2], before[1::2], strict=True), start=1):
+        if first or last:
+            x = x.narrow(-axis, first, x.shape[-axis] - first - last)
+    return x
 
 
 @dataclass(frozen=True, slots=True)

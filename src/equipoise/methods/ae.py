@@ -54,7 +54,7 @@ class AttributionEquilibrium(Propagation):
     """
 
     title: ClassVar[str] = "Attribution Equilibrium"
-    summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
+    summary: ClassVar[str] = "Evidence for and against the class, kept in balance layer by layer down to the pixels"
     keep = _KEEP
     carries_once = True
 

@@ -26,7 +26,7 @@ class Random(ManyPasses):
     """
 
     title: ClassVar[str] = "Random numbers"
-    summary: ClassVar[str] = "Uniform random numbers: the floor of every comparison"
+    summary: ClassVar[str] = "Noise that knows nothing of the image: the floor of every comparison"
     level = "map"
     signed = False
     costly = False

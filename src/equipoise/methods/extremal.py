@@ -46,7 +46,7 @@ class ExtremalPerturbation(ManyPasses):
     """
 
     title: ClassVar[str] = "Extremal Perturbation"
-    summary: ClassVar[str] = "The smooth mask of given area that keeps the score highest"
+    summary: ClassVar[str] = "The region of a given area that is worth most to the class, as a smooth mask"
     level = "map"
     signed = False
 

@@ -28,7 +28,7 @@ class Gradient(Method):
     """
 
     title: ClassVar[str] = "Gradient"
-    summary: ClassVar[str] = "Gradient of the score by the pixels"
+    summary: ClassVar[str] = "How strongly the score changes with each pixel"
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -61,7 +61,7 @@ class InputXGradient(Gradient):
     """
 
     title: ClassVar[str] = "Input x Gradient"
-    summary: ClassVar[str] = "Input times gradient"
+    summary: ClassVar[str] = "How much each pixel adds to the score, if the network were linear around the image"
 
     def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
         """See `Gradient`."""
@@ -87,7 +87,7 @@ class SmoothGrad(ManyPasses):
     """
 
     title: ClassVar[str] = "SmoothGrad"
-    summary: ClassVar[str] = "Mean gradient over noisy copies of the image"
+    summary: ClassVar[str] = "How strongly the score changes with each pixel, averaged over noisy copies of the image"
 
     def __init__(
         self, model: nn.Module, *, samples: int = 50, noise: float = 0.15, seed: int = 0, chunk: int = 16
@@ -144,7 +144,7 @@ class IntegratedGradients(ManyPasses):
     """
 
     title: ClassVar[str] = "Integrated Gradients"
-    summary: ClassVar[str] = "Gradient integrated from a baseline to the image"
+    summary: ClassVar[str] = "What each pixel adds to the score, summed on the way from a baseline to the image"
 
     def __init__(
         self,

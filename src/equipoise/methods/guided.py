@@ -65,7 +65,7 @@ class GuidedBackprop(Propagation):
     """
 
     title: ClassVar[str] = "Guided BackProp"
-    summary: ClassVar[str] = "Gradient through ReLUs that let only positive gradients pass"
+    summary: ClassVar[str] = "Edges and textures that excite the class: gradients that stay positive at every ReLU"
 
     def __init__(self, model: nn.Module, *, profile: Literal["paper", "reference"] = "paper") -> None:
         super().__init__(model, profile)
@@ -97,7 +97,7 @@ class FullGrad(Propagation):
     """
 
     title: ClassVar[str] = "FullGrad"
-    summary: ClassVar[str] = "Input gradient and all bias gradients, as one map"
+    summary: ClassVar[str] = "Where the score comes from, the biases' part too: input and bias gradients as one map"
     level = "map"
     signed = False
 
