@@ -177,7 +177,11 @@ def test_a_similarity_shows_the_maps_of_both_photos(tmp_path, monkeypatch, capsy
     assert found.montage().height > 1.8 * found.overlay().height
     assert found.record["other"]["image"]["path"] == "two.png"
     both = equipoise.explain("one.png", "mynet.toml", "gradient", ["similarity:two.png", 0])
-    assert [part.target.name for part in both.parts()] == ["similarity to two.png", "similarity to one.png", "dimension 0"]
+    assert [part.target.name for part in both.parts()] == [
+        "similarity to two.png",
+        "similarity to one.png",
+        "dimension 0",
+    ]
     assert (both.select(0).other is None, both.select(1).other is None) == (False, True)
     names = {path.name for path in both.save(tmp_path / "files")}
     assert "similarity_to_two_png.other.overlay.png" in names
