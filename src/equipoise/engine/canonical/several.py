@@ -38,10 +38,8 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     if call.name not in words or len(call.inputs) != 1 or call.members:
         return None
     stack = call.inputs[0].producer
-    if stack is not None and stack.kind is OpKind.VIEW:
-        return _unreshaped(call, stack)
-    if stack is not None and stack.name == "mul" and call.name == "sum":
-        return _weighed(call, stack)
+    if stack is not None and (stack.kind is OpKind.VIEW or (stack.name, call.name) == ("mul", "sum")):
+        return (_unreshaped if stack.kind is OpKind.VIEW else _weighed)(call, stack)
     if stack is None or stack.name != "stack" or len(_parts(stack)) < 2:
         return None
     signals = [part for part in _parts(stack) if isinstance(part, Value)]
