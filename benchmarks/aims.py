@@ -25,9 +25,13 @@ BOUNDS = {
         "ResNet-50 with the channels last: its 1x1 convolutions are so cheap that the passes over the activations "
         "between them (`weights`, below) weigh as much as they do, and at batch 8 each passes through memory."
     ),
-    "peak memory": (
+    "peak memory of AE": (
         "Memory: the allocator leaves holes between freed blocks, others in each process; AE frees and takes blocks of "
         "more sizes than the gradient does."
+    ),
+    "bringing them into order": (
+        "Rows in order: the keys of all results are sorted, and each is looked up among the sorted, which takes a few "
+        "more steps the more there are."
     ),
 }
 """Part of an aim's name to what bounds it, for the page to say where it is missed."""
@@ -93,7 +97,7 @@ def table(results: Results) -> list[str]:
 
 def aims(results: Results) -> list[Aim]:
     """Every row; the results say only which GPUs there are rows for."""
-    return [*_ae(), *_others(), *_gpu(results.get("gpu") or [])]
+    return [*_ae(), *_others(), *_rows(), *_gpu(results.get("gpu") or [])]
 
 
 def at(*path: str) -> Callable[[Results], Any]:
@@ -153,6 +157,15 @@ def _others() -> Iterable[Aim]:
     ):
         for name in networks:
             yield Aim(f"{what}: {name}", f"{floor}.0", 1.05 * floor, at("whole_runs", "growth", name, key))
+
+
+def _rows() -> Iterator[Aim]:
+    what = "11 million rows to a table with intervals"
+    yield Aim(f"{what}: seconds", "", 90, at("rows", "steps", "table", "seconds"), unit="s")
+    yield Aim(f"{what}: peak memory", "", 1430, at("rows", "steps", "table", "MiB"), unit="MiB")
+    for name, step in (("table", "the table"), ("merge", "bringing them into order")):
+        place = at("rows", "steps", name, "CPU seconds per row, to a tenth of the rows")
+        yield Aim(f"CPU seconds per row at 10 times the rows: {step}", "", 1.05, place)
 
 
 def _gpu(devices: Sequence[Mapping[str, Any]]) -> Iterable[Aim]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from equipoise.answers import Answers, ClassScore, ScoreOf, answers_of
 from equipoise.errors import EquipoiseError, ShapeError
 from equipoise.methods import ClassGroup
+from equipoise.methods.base import Method
 from equipoise.methods.propagation import Propagation
 from equipoise.methods.reading import Reading
 from equipoise.methods.targets import Deferred
@@ -167,7 +168,7 @@ class Batch:
             return error
 
     def _explained(self, bound: BoundMethod, *, share: bool) -> Maps:
-        if not (bound.together and self.together):
+        if not (bound.together and self.together and _asks_late(bound)):
             self.look()
         if self.scores:
             if not all(self.scores):
@@ -249,6 +250,11 @@ class Batch:
         size = (width, height) if self.sizes is None else self.sizes[photo]
         box = (0.0, 0.0, float(size[0]), float(size[1])) if self.boxes is None else self.boxes[photo]
         return meant(Seen(self.network, answers, self.inputs[photo : photo + 1], size, box), wish)
+
+
+def _asks_late(bound: BoundMethod) -> bool:
+    """Whether a method takes a target that is chosen once it has asked the network; those that read it do not."""
+    return isinstance(bound.attributor, Method) and type(bound.attributor).attribute is Method.attribute
 
 
 class _UnevenError(Exception):

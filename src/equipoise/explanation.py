@@ -97,11 +97,25 @@ class Explanation:
         Returns:
             The explanation of a list of targets: attribution ``(k, c, h, w)``.
         """
-        attribution = bound.attribute(view.inputs, targets, trace)
+        return cls.made(view, bound, targets, bound.attribute(view.inputs, targets, trace), bound.notes)
+
+    @classmethod
+    def made(
+        cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], attribution: Tensor, notes: Sequence[str]
+    ) -> Explanation:
+        """As `of`, of an attribution that was computed already, such as with other photos in a batch.
+
+        Args:
+            view: The photo, and what the network says of it.
+            bound: The method.
+            targets: What was explained.
+            attribution: Of each, ``(k, c, h, w)``.
+            notes: What the method had to say of it.
+        """
         heatmaps = heatmap(attribution, dims=view.inputs.dim() - 2)
         scores = view.top(LISTED_SCORES)
         explained = tuple(view.score(target) for target in targets)
-        notes = (*view.network.notes, *bound.notes)
+        notes = (*view.network.notes, *notes)
         photo, spec = view.photo, view.network.spec
         record = records.plain(
             {

@@ -58,13 +58,19 @@ def device(units):
     }
 
 
+def rows(seconds, memory, growth):
+    step = {"rows": 11, "seconds": spread(seconds), "CPU seconds": spread(seconds), "MiB": spread(memory)}
+    step |= {"CPU seconds per row, to a tenth of the rows": spread(growth)}
+    return TAKEN | {"units": 5, "steps": {"merge": step, "table": step}}
+
+
 GOOD = {
     "ae_cost": cost(3.3, 3.4, 0.55, 160), "authors_loop": loop(2.5), "whole_runs": whole(0.7, 0.1, 0.6, 4.2),
-    "gpu": [device(3.5)],
+    "gpu": [device(3.5)], "rows": rows(90, 1430, 1.05),
 }  # fmt: skip
 BAD = {
     "ae_cost": cost(3.41, 3.5, 0.56, 161), "authors_loop": loop(2.49), "whole_runs": whole(0.71, 0.101, 1.06, 4.21),
-    "gpu": [device(3.51)],
+    "gpu": [device(3.51)], "rows": rows(90.1, 1431, 1.06),
 }  # fmt: skip
 MEASURED = (
     "AE / forward + backward: vgg16, batch 1",
@@ -77,6 +83,10 @@ MEASURED = (
     "time per image at 10 times the images, in one batch: vgg16",
     "time per image at 10 times the images, as a data set: vgg16",
     "time at 4 times the pixels: vgg16",
+    "11 million rows to a table with intervals: seconds",
+    "11 million rows to a table with intervals: peak memory",
+    "CPU seconds per row at 10 times the rows: the table",
+    "CPU seconds per row at 10 times the rows: bringing them into order",
     "AE / forward + backward at the same precision: A GPU, vgg16, tf32, batch 1",
 )
 
@@ -96,7 +106,7 @@ def test_each_aim_is_judged_by_its_median(what):
 def test_the_verdicts_are_counted():
     total = len(aims.aims(BAD))
     rest = total - len(MEASURED) - 1
-    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 12 are not, and {rest} are not measured."
+    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 16 are not, and {rest} are not measured."
 
 
 def test_a_row_shows_the_median_the_quartiles_and_the_aim():
@@ -149,7 +159,7 @@ def test_make_bench_runs_every_script_and_the_readme_describes_each():
         "branches",
         "against_commit",
     }
-    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost", "start_up"}
+    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost", "start_up", "rows"}
     for name in scripts:
         assert name in recipe
         assert f"## `{name}.py`" in readme

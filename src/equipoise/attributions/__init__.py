@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from equipoise.attributions.sources import SOURCES as SOURCES
     from equipoise.attributions.sources import Source as Source
     from equipoise.attributions.sources import open_source as open_source
+    from equipoise.attributions.status import Silent as Silent
     from equipoise.attributions.status import Watcher as Watcher
 
 __getattr__, __dir__ = lazily(__name__)

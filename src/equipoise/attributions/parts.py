@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -209,8 +209,12 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Let go of what was written, of a task that failed."""
+        if self._writer is not None:
+            with suppress(Exception):  # a full disk is full for the footer, too
+                self._writer.close()
         error = RuntimeError("abandoned")
-        self._stack.__exit__(type(error), error, None)
+        with suppress(RuntimeError):
+            self._stack.__exit__(type(error), error, None)
 
 
 def _lists(rows: Sequence[Any], kind: pa.DataType) -> pa.ListArray:
@@ -274,8 +278,11 @@ def ordered(folder: Folder, spans: Iterable[Span]) -> Iterable[pa.Table]:
 
 
 def _merged(folder: Folder, spans: list[Span]) -> pa.Table:
-    """Parts that overlap: an item done again after it had failed, or twice by runs that did not know each other."""
-    tables = [rows_of(folder, span) for span in spans]
+    """Parts that overlap: an item done again after it had failed, or twice by runs that did not know each other.
+
+    What was done again is in a shorter part, whose rows count.
+    """
+    tables = [rows_of(folder, span) for span in sorted(spans, key=lambda one: (one.stop - one.start, one.start))]
     if len(tables) == 1:
         return tables[0]
     seen: set[int] = set()
@@ -284,7 +291,7 @@ def _merged(folder: Folder, spans: list[Span]) -> pa.Table:
         own = set(table.column("index").to_pylist())
         new = [index not in seen for index in table.column("index").to_pylist()]
         seen |= own
-        kept.append(table.filter(pa.array(new)))
+        kept.append(table.filter(pa.array(new, pa.bool_())))
     together = pa.concat_tables(kept)
     places = pa.array(range(len(together)))  # ties keep their order
     order = pa.compute.sort_indices(

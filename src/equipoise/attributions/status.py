@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from equipoise.attributions.folder import Folder
 from equipoise.errors import OptionError
@@ -79,6 +79,7 @@ class Status:
             folder.write("status.json", (json.dumps(self.describe(), indent=1) + "\n").encode())
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Told how a run goes."""
 

@@ -168,8 +168,7 @@ class Explainer:
         if getattr(method, "costly", False) or not Batch(self.network, self.network.black(), [[]]).together:
             self._chunk(bound)
             return
-        if bound.together:
-            method.attribute(self.network.black(), 0)
+        method.attribute(self.network.black(), 0)
 
     def _chunk(self, bound: BoundMethod) -> None:
         """Let a method of many passes run as many at once as memory holds, unless it was told how many."""
@@ -278,20 +277,20 @@ class _Work:
 
     def _wishes(self, read: Read) -> list[PhotoTarget]:
         wanted = list(self._owner._wanted)  # noqa: SLF001  # its own part
-        if self._owner._by_label:  # noqa: SLF001
-            meant = [self._meant(read, label) for label in read.labels]
-            wanted += [one for one in meant if one is not None]
-            if not wanted:
-                why = "the network has no class for its label" if read.labels else "it has no label"
-                self._fail(read, "", why)
+        if not self._owner._by_label:  # noqa: SLF001
+            return wanted
+        why = "it has no label"
+        for label in read.labels:
+            name = self._source.label_name(label)
+            why = f"the network has no class for its label {name}"
+            try:
+                meant = self._source.meant(label, self._owner.network.spec)
+            except EquipoiseError as error:
+                meant, why = None, f"its label {name}: {one_line(error)}"
+            wanted += [] if meant is None else [meant]
+        if not wanted:
+            self._fail(read, "", why)
         return wanted
-
-    def _meant(self, read: Read, label: Any) -> PhotoTarget | None:
-        try:
-            return self._source.meant(label, self._owner.network.spec)
-        except EquipoiseError as error:
-            self._fail(read, "", one_line(error))
-            return None
 
     def _keep(self, reads: Sequence[Read], batch: Batch, found: dict[str, Maps]) -> None:
         told = [batch.told(photo) for photo in range(len(reads))]

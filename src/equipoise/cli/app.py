@@ -1,8 +1,9 @@
 """The command line: its commands and options, and nothing that takes time to import."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -36,6 +37,28 @@ app.command()(app_dataset.attribute)
 app.command()(app_dataset.merge)
 
 
+_VALUES: Final = {
+    "--ray": ("local", re.compile(r"auto|local|ray://.+|[\w.\-\[\]]+:\d+")),
+    "--shard": ("auto", re.compile(r"auto|\d+(/\d*)?")),
+}
+"""Options whose value may be left out: what it is then, and what looks like one."""
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """A command line in which options that may stand alone have their value."""
+    found: list[str] = []
+    rest = list(arguments)
+    while rest:
+        one = rest.pop(0)
+        if one == "--":
+            return [*found, one, *rest]
+        found.append(one)
+        if one in _VALUES:
+            value, form = _VALUES[one]
+            found.append(rest.pop(0) if rest and form.fullmatch(rest[0]) else value)
+    return found
+
+
 def parse(arguments: Sequence[str] | None = None) -> Job | int:
     """Read a command line.
 
@@ -49,7 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> Job | int:
         OptionError: If the command line cannot be understood; the text is one sentence.
     """
     command = typer.main.get_command(app)
-    argv = app_dataset.spelled_out(sys.argv[1:] if arguments is None else arguments)
+    argv = spelled_out(sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = command.main(args=argv, prog_name="equipoise", standalone_mode=False)
     except Exception as error:
@@ -200,6 +223,10 @@ def reproduce(
         typer.Option(metavar="KEY=VALUE", help="An option of the protocol; may be repeated"),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most N images, or grids, of a data set.")] = None,
+    keep_maps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the maps of N images for figure and gallery  [default: the recipe's]"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first missing or broken file.")] = False,
     photos: Annotated[bool, typer.Option(help="Show the photos in the figures.")] = True,
@@ -224,6 +251,7 @@ def reproduce(
                 methods=tuple(method or ()),
                 options=tuple(option or ()),
                 limit=limit,
+                keep_maps=keep_maps,
                 resume=resume,
                 strict=strict,
                 photos=photos,

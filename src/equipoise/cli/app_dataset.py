@@ -1,8 +1,7 @@
 """The commands ``attribute`` and ``merge``, which `equipoise.cli.app` registers; nothing here takes time to import."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -21,27 +20,6 @@ from equipoise.cli.typed import (
 )
 
 Job = Callable[[], int]
-
-_VALUES: Final = {
-    "--ray": ("local", re.compile(r"auto|local|ray://.+|[\w.\-\[\]]+:\d+")),
-    "--shard": ("auto", re.compile(r"auto|\d+(/\d*)?")),
-}
-"""Options whose value may be left out: what it is then, and what looks like one."""
-
-
-def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """A command line in which options that may stand alone have their value."""
-    found: list[str] = []
-    rest = list(arguments)
-    while rest:
-        one = rest.pop(0)
-        if one == "--":
-            return [*found, one, *rest]
-        found.append(one)
-        if one in _VALUES:
-            value, form = _VALUES[one]
-            found.append(rest.pop(0) if rest and form.fullmatch(rest[0]) else value)
-    return found
 
 
 def attribute(

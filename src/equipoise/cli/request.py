@@ -189,8 +189,9 @@ def check(request: ExplainRequest) -> Asked:
     check_device(request.device)
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
-    if inputs := inputs_of(request.network.model):
-        passes, problems = collect_inputs(request.images, inputs, request.network.model, recursive=request.recursive)
+    model = request.network.model
+    if model.endswith(".toml") and (inputs := inputs_of(model)):
+        passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
         return Asked(request, options, output, folder, page, (), problems, passes)
     photos, problems = collect(request.images, recursive=request.recursive)
     return Asked(request, options, output, folder, page, photos, problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Place:
     threads: int | None = None
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Holds what costs time to make, such as a network, and does one task after the other."""
 
@@ -39,6 +40,7 @@ class Worker(Protocol):
         ...
 
 
+@runtime_checkable
 class Blueprint(Protocol):
     """Makes workers; it is sent to where they work, so it is pickled."""
 

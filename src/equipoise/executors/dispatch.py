@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from equipoise.errors import EquipoiseError
 from equipoise.executors.base import Crew, Died, Done, Raised, Ready
@@ -21,6 +21,7 @@ class WorkersDiedError(EquipoiseError, RuntimeError):
     """Worker after worker dies before it has done anything."""
 
 
+@runtime_checkable
 class Divisible(Protocol):
     """A task."""
 

@@ -11,6 +11,8 @@ import contextlib
 import importlib.util
 import logging
 import pickle
+import re
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from equipoise.errors import EquipoiseError, MissingPackageError, OptionError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LOCAL: Final = "local"
 """The address that starts Ray on this machine."""
+
+_PATIENCE: Final = 5.0  # seconds that a cluster has to answer
 
 
 class Actors(Crew):
@@ -161,6 +165,21 @@ def _answer(kind: str, value: Any) -> bytes:
         return pickle.dumps((kind, RuntimeError(f"{type(value).__name__}: {value}")))
 
 
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself would wait for it for minutes.
+
+    Raises:
+        OptionError: If nothing does.
+    """
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise OptionError(f"no Ray cluster can be joined at {address} ({error.strerror or error})") from error
+
+
 def joined(address: str, environment: Mapping[str, str], folder: str | None) -> Any:
     """Ray, started here or joined.
 
@@ -172,6 +191,7 @@ def joined(address: str, environment: Mapping[str, str], folder: str | None) -> 
         raise MissingPackageError("--ray needs Ray; pip install 'equipoise[ray]'")
     import ray  # noqa: PLC0415  # an extra, and a large one
 
+    _check_answers(address)
     variables = dict(environment)
     if folder is not None:
         variables["PYTHONPATH"] = folder

@@ -48,26 +48,24 @@ class ClassGroup:
         return logits[:, list(self.members)].logsumexp(1)
 
 
+@dataclass(eq=False)
 class Deferred:
     """A target that is chosen once the network has been asked: one forward pass then serves choice and method.
 
-    Args:
-        choose: From the class scores ``(n, C)`` to any other form of a target.
-
     Attributes:
+        choose: From the class scores ``(n, C)`` to any other form of a target.
         logits: What the network said, ``(n, C)``; ``None`` before a method has asked.
     """
 
-    def __init__(self, choose: Callable[[Tensor], Any]) -> None:
-        self._choose = choose
-        self._chosen: Any = None
-        self.logits: Tensor | None = None
+    choose: Callable[[Tensor], Any]
+    logits: Tensor | None = None
+    _chosen: Any = None
 
     def ask(self, logits: Tensor) -> Any:
         """The target; the first scores that are shown decide, which are the network's own."""
         if self.logits is None:
             self.logits = logits.detach()
-            self._chosen = self._choose(self.logits)
+            self._chosen = self.choose(self.logits)
         return self._chosen
 
 

@@ -21,8 +21,10 @@ from equipoise.errors import (
     WeightsError,
 )
 from equipoise.experiments.model.rows import Result
+from equipoise.experiments.model.table import Rows
 from equipoise.experiments.protocols.base import Bench, Confidence, Unit
 from equipoise.experiments.recipes.recipe import Recipe, describe_protocol
+from equipoise.experiments.running.keys import Keys
 from equipoise.experiments.running.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
 from equipoise.images import one_line
@@ -99,7 +101,7 @@ class Block:
     model: str
     spec: ModelSpec
     units: tuple[Unit, ...] = field(repr=False)
-    keys: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    keys: Keys = field(default_factory=Keys, repr=False)
     left_out: dict[str, str] = field(default_factory=dict)
     whole: bool = False
 
@@ -119,7 +121,7 @@ class Run:
 
     plan: Plan
     blocks: list[Block]
-    rows: list[dict[str, Any]] = field(repr=False)
+    rows: Rows = field(repr=False)
     notes: list[str]
     problems: list[str]
     store: Store
@@ -165,14 +167,13 @@ class _Runner:
             }
             pairs = [pair for pair in pairs if pair in blocks]
             ordered = [blocks[pair] for pair in pairs]
-            order = [
+            rows = store.merge(
                 block.keys[unit.key, one.label]
                 for block in ordered
                 for unit in block.units
                 for one in recipe.methods
                 if (unit.key, one.label) in block.keys
-            ]
-            rows = store.merge(order)
+            )
             self._record(store, found, pairs, time.monotonic() - started)
         finally:
             store.close()
@@ -269,7 +270,13 @@ class _Runner:
         base = Bench(subject, data, subject.classes(data))
         self._note_classes(base)
         bench = replace(base, subject=self.recipe.protocol.subject(subject))
-        block = Block(data.name, model, subject.spec, units, whole=self.recipe.protocol.whole)
+        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.identity)
+        methods = {
+            one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
+            for one in self.recipe.methods
+        }
+        keys = Keys(common, methods)
+        block = Block(data.name, model, subject.spec, units, keys, whole=self.recipe.protocol.whole)
         bound = {}
         for one in self.recipe.methods:
             try:
@@ -279,25 +286,18 @@ class _Runner:
             except EquipoiseError as error:
                 self._leave_out(block, one.label, error)
         self.observer.begin(f"{data.name}, {model}", len(units))
-        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.identity)
-        methods = {
-            one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
-            for one in self.recipe.methods
-        }
         with ThreadPoolExecutor(1) as pool:
-            reader = _Reader(self.recipe, bench, store, common, methods, pool)
-            for kept, (unit, keys, prepared) in enumerate(reader.read(units)):
+            reader = _Reader(self.recipe, bench, store, block.keys, pool)
+            for kept, (unit, made, prepared) in enumerate(reader.read(units)):
                 if isinstance(prepared, ImageError):
                     if self.plan.strict:
                         raise DataError(str(prepared)) from prepared
                     self._problem(str(prepared))
-                else:
-                    block.keys.update({(unit.key, label): key for label, key in keys.items()})
-                    if prepared is not None:
-                        keep = self.recipe.keep_maps is None or kept < self.recipe.keep_maps
-                        self._measure(
-                            block, unit, keys, prepared=prepared, bench=bench, bound=bound, store=store, keep=keep
-                        )
+                elif prepared is not None:
+                    keep = self.recipe.keep_maps is None or kept < self.recipe.keep_maps
+                    self._measure(
+                        block, unit, made, prepared=prepared, bench=bench, bound=bound, store=store, keep=keep
+                    )
                 self.observer.done()
         return block
 
@@ -408,8 +408,7 @@ class _Reader:
     recipe: Recipe
     bench: Bench
     store: Store
-    common: tuple[str, ...]
-    methods: dict[str, str]
+    keys: Keys
     pool: ThreadPoolExecutor
 
     def read(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, dict[str, str], Any]]:
@@ -426,12 +425,13 @@ class _Reader:
     def _one(self, unit: Unit) -> tuple[dict[str, str], Any]:
         try:
             checksum = unit.checksum()
-            keys = {label: digest(*self.common, unit.key, checksum, method) for label, method in self.methods.items()}
-            if all(key in self.store for key in keys.values()):
-                return keys, None
-            return keys, self.recipe.protocol.prepare(unit, self.bench)
+            keys = self.keys.made(unit.key, checksum)
+            done = all(key in self.store for key in keys.values())
+            prepared = None if done else self.recipe.protocol.prepare(unit, self.bench)
+            self.keys.add(unit.key, checksum)
         except (ImageError, DataError, OSError) as error:
             return {}, error if isinstance(error, ImageError) else ImageError(f"{unit.key}: {one_line(error)}")
+        return keys, prepared
 
 
 class _Remembered(Confidence):
