@@ -93,6 +93,15 @@ def test_what_is_kept(photos, network, tmp_path):
         _ = sums[0].attribution
 
 
+def test_a_coarser_precision_gives_nearly_the_same_maps(photos, network, tmp_path):
+    exact = run(photos, network, tmp_path / "exact")
+    coarse = run(photos, network, tmp_path / "coarse", precision="bfloat16")
+    assert not torch.is_autocast_enabled("cpu")
+    assert [entry.name for entry in coarse] == [entry.name for entry in exact]
+    errors = [float((a.heatmap - b.heatmap).norm() / b.heatmap.norm()) for a, b in zip(coarse, exact, strict=True)]
+    assert 0 < sorted(errors)[len(errors) // 2] < 0.1
+
+
 def test_a_photo_that_cannot_be_read_is_named_and_the_rest_is_done(photos, network, tmp_path):
     (photos / "ant" / "broken.png").write_bytes(b"no image")
     found = run(photos, network, tmp_path / "out")
@@ -252,6 +261,7 @@ def test_two_runs_on_one_folder_are_refused(photos, network, tmp_path):
         ({"gama": 1.5}, UnknownOptionError, "has no option 'gama'"),
         ({"target": "zebra"}, UnknownNameError, "zebra"),
         ({"target": 9}, TargetError, "9"),
+        ({"precision": "float8"}, UnknownNameError, "no precision is called 'float8'"),
         ({"keep": "all"}, OptionError, "keep is 'all'; choose from maps, sums, none"),
         ({"values": "int8"}, OptionError, "values is 'int8'"),
         ({"batch": 0}, OptionError, "batch is 0; it has to be at least 1"),

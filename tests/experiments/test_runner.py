@@ -249,7 +249,7 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
     monkeypatch.setattr(Subject, "forward", lambda self, inputs: asked.append(len(inputs)) or forward(self, inputs))
     recipe = make_recipe(Grid(confidence=0.9), columns=(Column("GridPG", "grid_pointing_game"),))
     first = run(Plan(recipe, tmp_path / "run", world))
-    assert asked.count(1) >= 8
+    assert sum(asked) >= 8
     asked.clear()
     again = run(Plan(recipe, tmp_path / "run", world, resume=True))
     assert asked == []

@@ -192,8 +192,8 @@ def test_a_similarity_shows_the_maps_of_both_photos(tmp_path, monkeypatch, capsy
     assert main([*asked, "--report", "why.html"]) == 0
     assert "one.montage.png" in capsys.readouterr().out
     report = (tmp_path / "why.html").read_text()
-    assert report.count("similarity to one.png (score") == 2
-    assert report.count("two.png: similarity to one.png") == 2
+    assert report.count("similarity to one.png (score") >= 2
+    assert report.count("two.png: similarity to one.png") >= 2
 
 
 def test_a_class_for_each_pixel():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from equipoise.attributions.parts import Values
+from equipoise.engine.precision import PRECISIONS
 from equipoise.errors import OptionError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Plan:
             raise OptionError(f"values is {self.values!r}; choose from float16, float32")
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"batch is {self.batch}; it has to be at least 1")
+        object.__setattr__(self, "precision", PRECISIONS.canonical(self.precision))
         if not self.methods:
             raise OptionError("no method is named")
 

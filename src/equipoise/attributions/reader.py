@@ -54,7 +54,7 @@ class Read:
         return self if self.inputs is None else replace(self, inputs=self.inputs.pin_memory())
 
 
-class Prepared(Dataset[Read]):
+class Items(Dataset[Read]):
     """Items as a network takes them.
 
     Args:
@@ -113,7 +113,7 @@ class ThreadReader(Reader):
         threads: How many.
     """
 
-    def __init__(self, items: Prepared, threads: int = 1) -> None:
+    def __init__(self, items: Items, threads: int = 1) -> None:
         self._items = items
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="equipoise-reader")
         self._pending: deque[list[int]] = deque()
@@ -162,7 +162,7 @@ class LoaderReader(Reader):
         pinned: Whether to pin.
     """
 
-    def __init__(self, items: Prepared, processes: int, *, pinned: bool) -> None:
+    def __init__(self, items: Items, processes: int, *, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Any] = DataLoader(
             items, batch_sampler=self._stream, num_workers=processes, collate_fn=_list, prefetch_factor=AHEAD,
@@ -222,7 +222,7 @@ def grouped(indices: Sequence[int]) -> list[list[int]]:
     return [list(indices[start : start + GROUP]) for start in range(0, len(indices), GROUP)]
 
 
-def reader_for(items: Prepared, processes: int, device: torch.device) -> Reader:
+def reader_for(items: Items, processes: int, device: torch.device) -> Reader:
     """A reader of so many processes; with none, threads of this one."""
     if processes:
         return LoaderReader(items, processes, pinned=device.type == "cuda")

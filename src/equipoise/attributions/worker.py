@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -17,11 +17,12 @@ from equipoise.attributions.folder import Folder
 from equipoise.attributions.memory import Memory
 from equipoise.attributions.parts import Failure, PartWriter, Span, halved
 from equipoise.attributions.plan import LABEL, Answer, Plan, Task
-from equipoise.attributions.reader import Prepared, Read, Reader, reader_for
+from equipoise.attributions.reader import Items, Read, Reader, reader_for
 from equipoise.attributions.sizing import SHARE, Sizing
 from equipoise.attributions.sources import Source
 from equipoise.batches import Batch, Maps
 from equipoise.engine.entrance import out_of_memory
+from equipoise.engine.precision import Prepared, precision
 from equipoise.errors import EquipoiseError, OptionError, UnknownNameError, UnknownOptionError
 from equipoise.executors.base import Place
 from equipoise.images import one_line
@@ -84,16 +85,16 @@ class Explainer:
     def __init__(self, job: Attributing, place: Place) -> None:
         self._job, self._plan = job, job.plan
         plan = job.plan
-        self.network: Network = load(
-            plan.model, weights=plan.weights, device=place.device or plan.device, said=plan.said
-        )
-        self.network.check()
-        self._wanted: list[PhotoTarget] = [parse_target(one, self.network.spec) for one in plan.targets if one != LABEL]
+        network = load(plan.model, weights=plan.weights, device=place.device or plan.device, said=plan.said)
+        network.check()
+        self._wanted: list[PhotoTarget] = [parse_target(one, network.spec) for one in plan.targets if one != LABEL]
         self._by_label = LABEL in plan.targets
         self._folder = Folder.at(job.folder)
-        self._memory = Memory(self.network.device, plan.memory)
+        self._memory = Memory(network.device, plan.memory)
         self.left_out: dict[str, str] = {}
-        self.bound = self._bound()
+        with precision(plan.precision, network.module) as fast:
+            self.network: Network = replace(network, module=fast.model)
+            self.bound = self._bound()
         self._sizing = Sizing(self._memory, plan.batch)
         self._reader = self._read_by(place)
         self._expected: Task | None = None
@@ -107,9 +108,10 @@ class Explainer:
         started = time.perf_counter()
         self._expect(task, upcoming)
         writer = PartWriter(self._folder, Span(task.start, task.stop), self._plan.kept)
-        work = _Work(self, writer, task)
         try:
-            stop = work.run(stopped)
+            with precision(self._plan.precision, self.network.module) as fast:  # another thread may do another task
+                work = _Work(self, writer, task, fast)
+                stop = work.run(stopped)
             span = writer.close(stop)
         except BaseException:
             writer.abandon()
@@ -136,7 +138,7 @@ class Explainer:
         if processes is None:
             cores = (os.cpu_count() or 1) // place.of
             processes = min(8, max(0, cores - 1)) if device.type == "cuda" else 0
-        return reader_for(Prepared(self._job.source, self.network.spec.preprocessing), processes, device)
+        return reader_for(Items(self._job.source, self.network.spec.preprocessing), processes, device)
 
     def _bound(self) -> dict[str, BoundMethod]:
         """The methods that can explain this network, by name.
@@ -197,8 +199,8 @@ class _Work:
         notes: What methods said, and how often.
     """
 
-    def __init__(self, owner: Explainer, writer: PartWriter, task: Task) -> None:
-        self._owner, self._writer, self._task = owner, writer, task
+    def __init__(self, owner: Explainer, writer: PartWriter, task: Task, fast: Prepared) -> None:
+        self._owner, self._writer, self._task, self._fast = owner, writer, task, fast
         self._plan, self._source = owner._plan, owner._job.source  # noqa: SLF001  # its own part
         self._sizing: Sizing = owner._sizing  # noqa: SLF001
         self._reader: Reader = owner._reader  # noqa: SLF001
@@ -258,10 +260,9 @@ class _Work:
 
     def _together(self, reads: list[Read]) -> None:
         network = self._owner.network
-        stacked = torch.stack([read.inputs for read in reads if read.inputs is not None])
-        if stacked.device != network.device and network.device.type == "cuda":
-            stacked = stacked.to(network.device, non_blocking=True)
-        inputs = like_weights(stacked, network.module)
+        inputs = self._fast.images(torch.stack([read.inputs for read in reads if read.inputs is not None]))
+        if self._plan.precision == "float32":  # else the network casts what it takes
+            inputs = like_weights(inputs, network.module)
         sizes, boxes = [read.size for read in reads], [read.box for read in reads]
         batch = Batch(network, inputs, [self._wishes(read) for read in reads], sizes, boxes)
         found: dict[str, Maps] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,12 +51,14 @@ class LinearMap:
         bias: ``(out,)`` or ``None``; no method of this class uses it.
         geometry: ``None`` for a linear layer.
         in_shape: Shape of one input row, without the batch dimension.
+        rectified: Whether its input is known to be nowhere negative by what made it.
     """
 
     weight: Tensor
     bias: Tensor | None
     geometry: Geometry | None
     in_shape: tuple[int, ...]
+    rectified: bool = field(default=False, kw_only=True)
 
     @property
     def kernel(self) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from equipoise.engine.aliases import Writes
 from equipoise.engine.canonical import canonicalize
-from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module, run
+from equipoise.engine.entrance import check_model, check_scores, checking, python_module, run
 from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_in_place, operation_name
 from equipoise.engine.outputs import Output
 from equipoise.engine.sites import call_site
@@ -81,7 +81,6 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
     if isinstance(model, torch.jit.ScriptModule):
         raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
     modules = check_model(model)
-    check_pixels(inputs)
     kinds = frozenset(OpKind) - _KEEPS_NOTHING if keep is None else frozenset(keep)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -91,9 +90,10 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
         recorder.take(getattr(output, "constants", ()))
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
-        logits = run(model, recorder.image, output, follow=recorder.write)
+        with checking(inputs):
+            logits = run(model, recorder.image, output, follow=recorder.write)
     trace = recorder.finish(logits)
-    check_scores(model, trace.logits)
+    check_scores(model, trace.logits, inputs)
     return trace
 
 

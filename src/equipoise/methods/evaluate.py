@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from equipoise._progress import Bar, shown
 from equipoise.engine.entrance import (
     check_model,
-    check_pixels,
     check_scores,
+    checking,
     out_of_memory,
     python_module,
     run,
@@ -76,14 +76,14 @@ class Batch:
     def __init__(self, method: ManyPasses, inputs: Tensor, target: Target, logits: Tensor | None = None) -> None:
         self.model = python_module(method.model)
         check_model(self.model)
-        check_pixels(inputs)
         self.output = method.output
         self.chunk = method.chunk
         self.name = type(method).__name__
         self.image = inputs.detach().clone()
         self.dtype = working_dtype(inputs.dtype)
-        self.logits = self._first_pass() if logits is None else logits
-        check_scores(self.model, self.logits)
+        with checking(inputs):
+            self.logits = self._first_pass() if logits is None else logits
+        check_scores(self.model, self.logits, inputs)
         if isinstance(target, Deferred):
             target = target.ask(self.logits)
         self.targets = resolve_targets(target, self.logits)

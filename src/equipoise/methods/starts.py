@@ -205,7 +205,7 @@ def below_the_head(
         return {trace.output: Relevance(R)}
     step = Step(head.layer, trace)
     layer = step.linear_map()
-    whole = HeadMap(layer.weight, None, layer.geometry, layer.in_shape, trace, head)
+    whole = HeadMap(layer.weight, None, layer.geometry, layer.in_shape, trace, head, rectified=layer.rectified)
     with torch.inference_mode(mode=False), torch.no_grad():
         if not signed and bool((whole.back(torch.ones_like(R[:1])) < 0).any()):
             return {trace.output: Relevance(R)}
