@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -166,7 +167,7 @@ class LoaderReader(Reader):
         self._stream = _Stream()
         self._loader: DataLoader[Any] = DataLoader(
             items, batch_sampler=self._stream, num_workers=processes, collate_fn=_list, prefetch_factor=AHEAD,
-            persistent_workers=True, pin_memory=pinned,
+            persistent_workers=True, pin_memory=pinned, worker_init_fn=_deaf,
         )  # fmt: skip
         self._iterator: Iterator[Any] | None = None
         self._ahead = 0
@@ -211,6 +212,13 @@ class _Stream(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         while self.groups:
             yield self.groups.popleft()
+
+
+def _deaf(_worker: int) -> None:
+    """Leave it to the process that reads for whom when to stop: a scheduler's signals reach every process of a job."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _list(reads: list[Read]) -> list[Read]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 MOST_CHUNK: Final = 64
 """The most images that a method of many passes runs at once."""
+
+BEHIND: Final = 2
+"""Batches that wait to be written while the next one is explained."""
 
 SUMS: Final = ("sum", "positive_sum", "negative_sum", "positive_ratio", "lowest", "highest")
 """What is measured of a map, in the order of `sums`."""
@@ -96,12 +101,14 @@ class Explainer:
             self.network: Network = replace(network, module=fast.model)
             self.bound = self._bound()
         self._sizing = Sizing(self._memory, plan.batch)
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="equipoise-writer")
         self._reader = self._read_by(place)
         self._expected: Task | None = None
 
     def close(self) -> None:
-        """Let go of what reads ahead."""
+        """Let go of what reads ahead and writes behind."""
         self._reader.close()
+        self.pool.shutdown()
 
     def do(self, task: Task, upcoming: Task | None, stopped: Callable[[], bool]) -> Answer:
         """See `equipoise.executors.base.Worker`."""
@@ -114,7 +121,7 @@ class Explainer:
                 stop = work.run(stopped)
             span = writer.close(stop)
         except BaseException:
-            writer.abandon()
+            self.pool.submit(writer.abandon).result()  # after what waits to be written
             raise
         return Answer(
             Task(span.start, span.stop), work.rows, tuple(work.failed), work.notes, self._sizing.next(),
@@ -207,6 +214,7 @@ class _Work:
         self.rows = 0
         self.failed: list[Failure] = []
         self.notes: dict[str, int] = {}
+        self._writing: deque[Future[None]] = deque()
 
     def run(self, stopped: Callable[[], bool]) -> int:
         """Until the task is done or ended early; one past the last item that was done."""
@@ -227,7 +235,13 @@ class _Work:
         for bucket in buckets.values():
             if bucket:
                 self._explain(bucket)
+        self._written(0)
         return self._task.start + done
+
+    def _written(self, waiting: int) -> None:
+        """Wait until no more batches than these are still to be written."""
+        while len(self._writing) > waiting:
+            self._writing.popleft().result()
 
     def _fail(self, read: Read, method: str, reason: str) -> None:
         index = read.index - self._owner._job.first  # noqa: SLF001  # its own part
@@ -296,6 +310,7 @@ class _Work:
     def _keep(self, reads: Sequence[Read], batch: Batch, found: dict[str, Maps]) -> None:
         told = [batch.told(photo) for photo in range(len(reads))]
         kept = {name: self._measured(maps) for name, maps in found.items()}
+        rows: list[tuple[dict[str, Any], Tensor | None, float]] = []
         for photo, read in enumerate(reads):
             common = {
                 "index": read.index - self._owner._job.first,  # noqa: SLF001  # its own part
@@ -316,8 +331,14 @@ class _Work:
                         "method": name, "target": of.index, "name": of.name, "score": of.logit,
                         "probability": of.probability,
                     } | values  # fmt: skip
-                    self._writer.add(row, map_, scale)
-                    self.rows += 1
+                    rows.append((row, map_, scale))
+        self.rows += len(rows)
+        self._written(BEHIND)
+        self._writing.append(self._owner.pool.submit(self._write, rows))
+
+    def _write(self, rows: Sequence[tuple[dict[str, Any], Tensor | None, float]]) -> None:
+        for row, map_, scale in rows:
+            self._writer.add(row, map_, scale)
 
     def _measured(self, maps: Maps) -> list[list[tuple[dict[str, float], Tensor | None, float]]]:
         """Per photo and target the sums, and the map as it is kept."""
