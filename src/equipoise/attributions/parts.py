@@ -241,6 +241,17 @@ class Part:
     notes: Mapping[str, int]
 
 
+def opened(folder: Folder, name: str) -> Any:
+    """A file to read; on a disk by Arrow itself, whose threads then need no Python, also while Python ends.
+
+    Raises:
+        OSError: If it is not there.
+    """
+    if folder.local is not None:
+        return pa.OSFile(folder.path(name), "rb")
+    return folder.files.open(folder.path(name), "rb")
+
+
 def parts(folder: Folder) -> list[Part]:
     """Every part that is done, in order."""
     found = []
@@ -253,14 +264,14 @@ def parts(folder: Folder) -> list[Part]:
 
 def read_schema(folder: Folder, name: str) -> pa.Schema:
     """The schema of a part's rows."""
-    with folder.files.open(folder.path(f"{_ROWS}/{name}"), "rb") as file:
+    with opened(folder, f"{_ROWS}/{name}") as file:
         return pq.read_schema(file)
 
 
 def rows_of(folder: Folder, span: Span) -> pa.Table:
     """The rows of a part, in their order."""
-    with folder.files.open(folder.path(f"{_ROWS}/{span.name}"), "rb") as file:
-        return pq.read_table(file).replace_schema_metadata(None)
+    with opened(folder, f"{_ROWS}/{span.name}") as file:
+        return pq.read_table(file, use_threads=False).replace_schema_metadata(None)
 
 
 def ordered(folder: Folder, spans: Iterable[Span]) -> Iterable[pa.Table]:
@@ -325,7 +336,7 @@ class MapFile:
     """
 
     def __init__(self, file: Any) -> None:
-        self._file = pq.ParquetFile(file)
+        self._file = pq.ParquetFile(file, pre_buffer=False)
         meta = self._file.metadata
         self._starts = [0]
         for group in range(meta.num_row_groups):
@@ -340,7 +351,7 @@ class MapFile:
         if not 0 <= row < self._starts[-1]:
             raise DataError(f"this file holds {self._starts[-1]} maps; there is no map {row}")
         group = bisect.bisect_right(self._starts, row) - 1
-        table = self._file.read_row_group(group)
+        table = self._file.read_row_group(group, use_threads=False)
         lists, within = table.column("map").chunk(0), row - self._starts[group]
         values = lists.values.slice(lists.offsets[within].as_py(), lists.value_lengths()[within].as_py())
         shape, scale = table.column("shape")[within].as_py(), table.column("scale")[within].as_py()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from equipoise.attributions.folder import Folder
-from equipoise.attributions.parts import ROWS, MapFile, Part, ordered, parts
+from equipoise.attributions.parts import ROWS, MapFile, Part, opened, ordered, parts
 from equipoise.errors import DataError, OptionError
 from equipoise.images import one_line
 from equipoise.methods import heatmap
@@ -130,7 +130,7 @@ class Attributions(Sequence[Entry]):
         """
         if self._table is None:
             if self.folder.has("rows.parquet"):
-                with self.folder.files.open(self.folder.path("rows.parquet"), "rb") as file:
+                with opened(self.folder, "rows.parquet") as file:
                     self._table = pq.read_table(file)
             else:
                 tables = list(ordered(self.folder, [part.span for part in self.parts()]))
@@ -164,7 +164,7 @@ class Attributions(Sequence[Entry]):
             return self._files[name]
         path = self.folder.path(f"maps/{name}")
         try:
-            self._files[name] = MapFile(self.folder.files.open(path, "rb"))
+            self._files[name] = MapFile(opened(self.folder, f"maps/{name}"))
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{one_line(path)} cannot be read ({one_line(error)})") from error
         if len(self._files) > _OPEN:

@@ -169,7 +169,8 @@ def _work(state: _Run, crew: Crew, status: Status) -> None:
         done(Answer(task, 0, (failure,), batch=state.batch))
 
     def tick() -> None:
-        status.begun()
+        if dispatch.begun:
+            status.begun()
         status.deaths = dispatch.deaths
         status.write(folder)
         state.watcher.progress(status)

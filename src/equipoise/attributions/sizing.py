@@ -15,7 +15,10 @@ GAIN: Final = 1.04
 """A larger batch has to be so much faster to be kept."""
 
 TRIES: Final = 2
-"""Batches of one size before it is judged."""
+"""Batches of one size before it is judged, at least; short ones are tried longer."""
+
+ENOUGH: Final = 0.2
+"""Seconds of one size after which it is judged."""
 
 MOST: Final = 256
 """The largest batch that is tried."""
@@ -28,6 +31,7 @@ class Sizing:
     Args:
         memory: Of the device.
         fixed: So many, where memory holds them; ``None``: found out.
+        first: What is tried after one photo; on an accelerator a few photos take as long as one.
 
     Attributes:
         size: Of the next batch.
@@ -36,6 +40,7 @@ class Sizing:
 
     memory: Memory
     fixed: int | None = None
+    first: int = 1
     size: int = 1
     growing: bool = True
     per_photo: float = 0.0
@@ -70,7 +75,9 @@ class Sizing:
             return
         rates = self._rates.setdefault(self.size, [])
         rates.append(photos / max(seconds, 1e-9))
-        if len(rates) < TRIES + (self.size == 1):  # the first of all is slow for other reasons
+        least = TRIES + (self.size == 1)  # the first of all is slow for other reasons
+        enough = sum(self.size / rate for rate in rates) >= ENOUGH or len(rates) >= 4 * TRIES
+        if len(rates) < least or not enough:
             return
         self._judge()
 
@@ -82,11 +89,11 @@ class Sizing:
         self.memory.give_back()
 
     def _judge(self) -> None:
-        speed = {size: statistics.median(rates[-TRIES:]) for size, rates in self._rates.items()}
+        speed = {size: statistics.median(rates[1:]) for size, rates in self._rates.items()}
         best = max(speed, key=lambda size: speed[size])
         smaller = [speed[size] for size in speed if size < self.size]
         self._rising = 0 if not smaller or speed[self.size] > GAIN * max(smaller) else self._rising + 1
-        larger = min(2 * self.size, self._limit, self._fitting())
+        larger = min(max(2 * self.size, self.first), self._limit, self._fitting())
         if self._rising >= 2 or larger <= self.size:
             self.growing = False
             # the smallest of those that are as good

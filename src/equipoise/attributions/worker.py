@@ -100,7 +100,7 @@ class Explainer:
         with precision(plan.precision, network.module) as fast:
             self.network: Network = replace(network, module=fast.model)
             self.bound = self._bound()
-        self._sizing = Sizing(self._memory, plan.batch)
+        self._sizing = Sizing(self._memory, plan.batch, 8 if network.device.type == "cuda" else 1)
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="equipoise-writer")
         self._reader = self._read_by(place)
         self._expected: Task | None = None

@@ -52,6 +52,7 @@ class Dispatch:
     stopped: Callable[[], bool] = lambda: False
     pause: float = 0.5
     deaths: int = 0
+    begun: bool = False
     _again: deque[Any] = field(default_factory=deque)
     _reserved: dict[int, Any] = field(default_factory=dict)
     _working: dict[int, Any] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Dispatch:
                 break
             self._idle.discard(member)
             self._working[member] = task
+            self.begun = True
             following = self._next()
             if following is not None:
                 self._reserved[member] = following
