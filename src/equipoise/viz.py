@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from equipoise._registry import Registry
 from equipoise.errors import OptionError, ShapeError
+from equipoise.palettes import PALETTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +32,9 @@ LEVELS: Final = 255
 SMOOTHING: Final = 0.012
 """How much `overlay` smooths by default: the Gaussian's sigma as a share of the map's longer side."""
 
-PALETTES: Registry[tuple[str, ...]] = Registry("palette")
-"""From full evidence against to full evidence for, evenly spaced colors with white in the middle."""
-
-PALETTES.add("red_blue", ("#00004c", "#0000ff", "#ffffff", "#ff0000", "#800000"))  # matplotlib's seismic
-PALETTES.add("orange_blue", ("#00305c", "#0072b2", "#ffffff", "#e69f00", "#a04000"))  # after Okabe and Ito
-
 _ZERO: Final = LEVELS // 2
 _DOTS: Final = 100  # pixels per inch of a montage; sets the size of its letters alone
-_UNSEEN_LIGHT: Final = 0.45  # the photo outside the network's view keeps this share of its brightness
+_FRAME: Final = (1 / 300, ("#000000", "#ffffff"))  # its lines' width as a share of the photo, the inner line first
 _GRAY_LIGHT: Final = (0.85, 20.0)  # brightness of the gray photo below the map: factor and offset
 _ALPHA_POWER: Final = 0.8  # below 1, so that medium relevance is seen too
 _PALEST: Final = 0.15  # where the overlay's colors begin on the scale: paler ones would only veil the photo
@@ -103,8 +96,8 @@ def overlay(
 ) -> Image.Image:
     """Lay a heat map over the part of the photo that the network saw.
 
-    The photo turns gray there, and darker where the network did not look. The more relevance, the
-    more opaque its color: a pixel without relevance shows the photo.
+    The photo turns gray there, and stays as it is where the network did not look; a line runs between the two, on the
+    side that was not seen. The more relevance, the more opaque its color: a pixel without relevance shows the photo.
 
     Args:
         photo: Mode ``RGB``, any size.
@@ -137,9 +130,10 @@ def overlay(
         raise ShapeError(f"the box {box} has no area")
 
     view = (max(left, 0), max(top, 0), min(right, photo.width), min(bottom, photo.height))
-    ground = photo.point(lambda value: value * _UNSEEN_LIGHT) if view != (0, 0, *photo.size) else photo.copy()
+    ground = photo.copy()
     if view[2] <= view[0] or view[3] <= view[1]:
         return ground
+    _frame(ground, view)
     seen = photo.crop(view).convert("L").point(lambda value: value * _GRAY_LIGHT[0] + _GRAY_LIGHT[1])
     # the share of the map that lies inside the photo, in units of the map's pixels
     rows, columns = values.shape
@@ -214,6 +208,17 @@ def montage(
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
+def _frame(photo: Image.Image, view: tuple[int, int, int, int]) -> None:
+    """Draw two lines around a part of a photo, outside of it: one can be seen on any ground."""
+    share, colors = _FRAME
+    width = max(1, round(share * max(photo.size)))
+    draw = ImageDraw.Draw(photo)
+    for place in range(len(colors), 0, -1):
+        out = width * place
+        left, top, right, bottom = view
+        draw.rectangle((left - out, top - out, right - 1 + out, bottom - 1 + out), fill=colors[place - 1])
+
+
 def _wrapped(text: str, width: int) -> str:
     """At most four lines, of about ``width`` letters; line breaks of ``text`` stay."""
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, max(width, 8), max_lines=3)]
@@ -265,8 +270,7 @@ def _palette(name: str, palest: float) -> bytes:
     """The scale's colors from against to for, 3 bytes each; those between -palest and palest are left out."""
     relative = np.linspace(-1.0, 1.0, LEVELS)
     lifted = np.sign(relative) * (palest + (1.0 - palest) * np.abs(relative))
-    scale = LinearSegmentedColormap.from_list(name, PALETTES[name]).resampled(LEVELS)
-    colors = scale((lifted + 1.0) / 2.0, bytes=True)
+    colors = PALETTES[name].colormap().resampled(LEVELS)((lifted + 1.0) / 2.0, bytes=True)
     return bytes(colors[:, :3].tobytes())
 
 

@@ -12,15 +12,20 @@ from equipoise.cli.request import ExplainRequest, NetworkRequest
 from equipoise.cli.typed import (
     Activation,
     Classes,
+    Cmap,
+    Dpi,
+    Formats,
     InChans,
     Mean,
     Model,
     Models,
     OutputOf,
+    Scale,
     Size,
     Std,
     TaskOf,
     Weights,
+    Width,
 )
 from equipoise.errors import OptionError
 
@@ -154,6 +159,11 @@ def explain(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per photo, and nothing else.")
     ] = False,
+    formats: Formats = None,
+    dpi: Dpi = 300.0,
+    cmap: Cmap = "red_blue",
+    width: Width = "page",
+    scale: Scale = "map",
 ) -> Job:
     """Explain photos: write heat maps, overlays, raw numbers and records, and print the classes."""
     request = ExplainRequest(
@@ -169,6 +179,11 @@ def explain(
         report=report,
         recursive=recursive,
         as_json=as_json,
+        formats=tuple(formats or []),
+        dpi=dpi,
+        cmap=cmap,
+        width=width,
+        scale=scale,
     )
 
     def run() -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from equipoise.cli.inputs import FilesOfInputs
+    from equipoise.cli.looks import Looks
     from equipoise.cli.photos import PhotoFile
     from equipoise.inputs import SeveralInputs
     from equipoise.models.description import Said
@@ -117,6 +118,11 @@ class ExplainRequest:
     report: str | None
     recursive: bool
     as_json: bool
+    formats: tuple[str, ...] = ()
+    dpi: float = 300.0
+    cmap: str = "red_blue"
+    width: str = "page"
+    scale: str = "map"
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class Asked:
         folder: Where the files go; it is not made yet.
         page: Where the report goes.
         photos: What is explained.
+        looks: How pictures are drawn.
         passes: Of a network of several inputs what is explained; there are no ``photos`` then.
         problems: Why something that was named is not; one line each.
     """
@@ -141,6 +148,7 @@ class Asked:
     page: Path | None
     photos: Sequence[PhotoFile]
     problems: Sequence[str]
+    looks: Looks
     passes: Sequence[FilesOfInputs] = ()
 
     def load(self) -> tuple[Network, list[PhotoTarget]]:
@@ -181,20 +189,22 @@ def check(request: ExplainRequest) -> Asked:
         EquipoiseError: If an argument is wrong; the text is one sentence.
     """
     from equipoise.cli.inputs import collect_inputs, inputs_of  # noqa: PLC0415  # as below
+    from equipoise.cli.looks import Looks  # noqa: PLC0415  # loads matplotlib
     from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 
     options, output = method_options_of(request, read_methods(request.methods))
     request.network.said(output)  # whatever is wrong is said before anything is loaded
     check_device(request.device)
+    looks = Looks(tuple(names_of(request.formats)), request.dpi, request.cmap, request.width, request.scale).checked()
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     model = request.network.model
     if model.endswith(".toml") and (inputs := inputs_of(model)):
         passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
-        return Asked(request, options, output, folder, page, (), problems, passes)
+        return Asked(request, options, output, folder, page, (), problems, looks, passes)
     photos, problems = collect(request.images, recursive=request.recursive)
-    return Asked(request, options, output, folder, page, photos, problems)
+    return Asked(request, options, output, folder, page, photos, problems, looks)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:
