@@ -22,7 +22,7 @@ def make() -> None:
         (montage,) = Path(folder).glob("*.montage.png")
         picture = Image.open(montage).convert("RGB")
         picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-        picture.quantize(160).save(TARGET, optimize=True)
+        picture.save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,8 @@ def montage(
     *,
     title: str = "",
     cell: int = 320,
+    bar: tuple[str, str] | None = None,
+    colors: str = "red_blue",
 ) -> Image.Image:
     """A labeled grid of pictures, such as targets by methods.
 
@@ -169,6 +171,8 @@ def montage(
         column_labels: One text per column, shown above it.
         title: Shown above all.
         cell: Longer side of a picture, in pixels.
+        bar: What stands at the ends of a color bar below all, negative and positive; ``None``: there is none.
+        colors: Of that bar: a name in `PALETTES`.
 
     Returns:
         Mode ``RGB``.
@@ -183,13 +187,14 @@ def montage(
     heights = [max(picture.height for picture in row) for row in shrunk]
     label, head, gap = 150, 55, 12  # pixels: of the row labels, of the column labels, between pictures
     first = head + (40 if title else 5)
-    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + gap * len(rows))
+    below = 0 if bar is None else 45
+    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + gap * len(rows) + below)
     figure = Figure(figsize=(size[0] / _DOTS, size[1] / _DOTS), dpi=_DOTS, facecolor="white")
     canvas = FigureCanvasAgg(figure)
 
-    def write(text: str, x: float, y: float, fontsize: int) -> None:
+    def write(text: str, x: float, y: float, fontsize: int, ha: str = "center") -> None:
         place = (x / size[0], 1 - y / size[1])
-        figure.text(*place, text, fontsize=fontsize, ha="center", va="center", parse_math=False)
+        figure.text(*place, text, fontsize=fontsize, ha=ha, va="center", parse_math=False)
 
     write(title, size[0] / 2, 25, 13)
     for column, text in enumerate(column_labels):
@@ -202,6 +207,12 @@ def montage(
             y = size[1] - top - (height - picture.height) // 2 - picture.height
             figure.figimage(np.asarray(picture), xo=x, yo=y)
         top += height + gap
+    if bar is not None:
+        middle, half, high = size[0] // 2, size[0] // 6, 12
+        scale = heatmap_image(np.linspace(-1.0, 1.0, 2 * half)[None], colors=colors).resize((2 * half, high))
+        figure.figimage(np.asarray(scale), xo=middle - half, yo=below // 2 - high // 2)
+        write(bar[0], middle - half - 10, size[1] - below / 2, 10, "right")
+        write(bar[1], middle + half + 10, size[1] - below / 2, 10, "left")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a label's letter that the font lacks is drawn as a box
         canvas.draw()

@@ -226,3 +226,14 @@ def test_montage_leaves_pyplot_alone():
     before = "matplotlib.pyplot" in sys.modules
     viz.montage([[photo()]], ["a"], ["b"])
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def test_a_montage_has_a_color_bar_below():
+    plain = viz.montage([[photo()]], ["a"], ["b"], cell=100)
+    grid = viz.montage([[photo()]], ["a"], ["b"], cell=100, bar=("against", "for"), colors="orange_blue")
+    assert grid.width == plain.width
+    assert grid.crop((0, 0, *plain.size)).tobytes() == plain.tobytes()
+    row = np.asarray(grid)[(plain.height + grid.height) // 2].astype(int)
+    scale = row[grid.width // 2 - grid.width // 6 + 2 : grid.width // 2 + grid.width // 6 - 2]
+    assert scale[0, 2] > scale[0, 0] + 20
+    assert scale[-1, 0] > scale[-1, 2] + 60
