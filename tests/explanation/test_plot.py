@@ -213,6 +213,20 @@ def test_the_bar_has_the_colors_of_the_maps(made, cmap):
     assert colored.heatmap_image(0).tobytes() == made[0].heatmap_image(0, colors=cmap).tobytes()
 
 
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_no_text_leaves_the_figure(made, count):
+    """Labels of rows take as many lines as low pictures make of them."""
+    figure = plot.compare([made[0]] * count)
+    FigureCanvasAgg(figure).draw()
+    for one in figure.findobj(Text):
+        if one.get_text() and one.get_visible():
+            box = one.get_window_extent()
+            assert box.x0 >= 0, one.get_text()
+            assert box.x1 <= figure.bbox.x1 + 1, one.get_text()
+            assert box.y0 >= 0, one.get_text()
+            assert box.y1 <= figure.bbox.y1, one.get_text()
+
+
 @pytest.mark.parametrize("count", [1, 4, 9, 30])
 @pytest.mark.parametrize("width", plot.WIDTHS)
 def test_a_grid_fits_its_width_and_a_page(made, count, width):

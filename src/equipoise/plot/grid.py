@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, overload
 
@@ -158,17 +158,25 @@ class _Places:
     """
 
     def __init__(self, grid: _Grid, width: float, tallest: float) -> None:
-        self.side = 2.6 * LINE if grid.labels else _GAP
         across = len(grid.blocks[0][0])
         self.top = _GAP + (1.5 * LINE if grid.head else 0.0)
         self.shapes = [[_steepness(row) for row in block] for block in grid.blocks]
-        widest = (width - self.side - across * _GAP) / across
-        self.heads = [[_head(row, widest) for row in block] for block in grid.blocks]
-        fixed = self.top + HEIGHT + sum(head + _GAP for heads in self.heads for head in heads)
-        room = (tallest - fixed) / sum(shape for shapes in self.shapes for shape in shapes)
-        self.cell = max(min(widest, room), 0.05)
+        steep = sum(shape for shapes in self.shapes for shape in shapes)
+        lines = 2 if grid.labels else 0
+        for _ in range(3):  # the labels' room depends on the pictures' height, and that on the labels' room
+            self.side = lines * LINE + (0.07 if lines else _GAP)
+            widest = (width - self.side - across * _GAP) / across
+            self.heads = [[_head(row, widest) for row in block] for block in grid.blocks]
+            fixed = self.top + HEIGHT + sum(head + _GAP for heads in self.heads for head in heads)
+            self.cell = max(min(widest, (tallest - fixed) / steep), 0.05)
+            lines = max([lines, *self._label_lines(grid)])
         self.left = self.side + (width - self.side - across * (self.cell + _GAP)) / 2
-        self.height = fixed + self.cell * sum(shape for shapes in self.shapes for shape in shapes)
+        self.height = fixed + self.cell * steep
+
+    def _label_lines(self, grid: _Grid) -> Iterator[int]:
+        for shapes in self.shapes if grid.labels else ():
+            for shape, label in zip(shapes, grid.labels, strict=True):
+                yield len(wrapped(label, self.cell * shape).splitlines())
 
 
 def _steepness(row: Sequence[_Cell | None]) -> float:
