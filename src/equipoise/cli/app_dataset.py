@@ -124,10 +124,11 @@ def merge(
     """Join the shards of a run to the run that they are parts of."""
 
     def run() -> int:
-        from equipoise.attributions import merge as join  # noqa: PLC0415  # loads torch
-        from equipoise.cli.attributing import need  # noqa: PLC0415
+        from equipoise.cli.attributing import need  # noqa: PLC0415  # loads rich
 
         need()
+        from equipoise.attributions import merge as join  # noqa: PLC0415  # loads torch and pyarrow
+
         found = join(shards, output)
         typer.echo(f"{len(found)} rows are in {output}")
         return 0
