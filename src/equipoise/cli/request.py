@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from equipoise.cli.inputs import FilesOfInputs
-    from equipoise.cli.looks import Looks
     from equipoise.cli.photos import PhotoFile
+    from equipoise.explanation import Explanation
     from equipoise.inputs import SeveralInputs
     from equipoise.models.description import Said
     from equipoise.network import Network
+    from equipoise.plot import Drawing
     from equipoise.wanted import PhotoTarget
 
 _WORDS = {"true": True, "false": False, "none": None}
@@ -126,6 +127,48 @@ class ExplainRequest:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """What a command line says of pictures.
+
+    Attributes:
+        formats: Names in `equipoise.plot.FORMATS`.
+        dpi: Pixels per inch of figures.
+        cmap: A name in `equipoise.palettes.PALETTES`.
+        width: A name in `equipoise.plot.WIDTHS`.
+        scale: A name in `equipoise.plot.SCALES`.
+    """
+
+    formats: tuple[str, ...] = ()
+    dpi: float = 300.0
+    cmap: str = "red_blue"
+    width: str = "page"
+    scale: str = "map"
+
+    def checked(self) -> Looks:
+        """The same, with names as they are registered.
+
+        Raises:
+            UnknownNameError: If nothing has one of the names.
+            OptionError: If ``dpi`` is outside its range.
+        """
+        from equipoise import plot  # noqa: PLC0415  # loads matplotlib
+        from equipoise.palettes import PALETTES  # noqa: PLC0415  # as above
+
+        low, high = plot.DPIS
+        if not low <= self.dpi <= high:
+            raise OptionError(f"--dpi is {self.dpi:g}; it has to be between {low} and {high}")
+        formats = tuple(dict.fromkeys(plot.FORMATS.canonical(one) for one in self.formats))
+        cmap, width = PALETTES.canonical(self.cmap), plot.WIDTHS.canonical(self.width)
+        return Looks(formats, self.dpi, cmap, width, plot.SCALES.canonical(self.scale))
+
+    def figure(self, explanations: Sequence[Explanation]) -> Drawing:
+        """The explanations of one photo, side by side."""
+        from equipoise import plot  # noqa: PLC0415  # as in `checked`
+
+        return plot.compare(explanations, width=self.width, cmap=self.cmap, scale=self.scale)
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a command line asks for, checked as far as that can be done without the network.
 
@@ -189,7 +232,6 @@ def check(request: ExplainRequest) -> Asked:
         EquipoiseError: If an argument is wrong; the text is one sentence.
     """
     from equipoise.cli.inputs import collect_inputs, inputs_of  # noqa: PLC0415  # as below
-    from equipoise.cli.looks import Looks  # noqa: PLC0415  # loads matplotlib
     from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 

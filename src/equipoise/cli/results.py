@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from equipoise.cli.console import RunConsole
-    from equipoise.cli.looks import Looks
     from equipoise.cli.photos import PhotoFile
+    from equipoise.cli.request import Looks
     from equipoise.explanation import Explanation
     from equipoise.plot import Drawing
 

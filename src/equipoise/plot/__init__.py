@@ -5,11 +5,11 @@
 """
 
 from equipoise.plot.captions import caption as caption
+from equipoise.plot.drawing import DPIS as DPIS
 from equipoise.plot.drawing import FORMATS as FORMATS
 from equipoise.plot.drawing import VECTORS as VECTORS
 from equipoise.plot.drawing import WIDTHS as WIDTHS
 from equipoise.plot.drawing import Drawing as Drawing
-from equipoise.plot.drawing import check_dpi as check_dpi
 from equipoise.plot.grid import compare as compare
 from equipoise.plot.one import single as single
 from equipoise.plot.panels import SCALES as SCALES

@@ -24,6 +24,9 @@ FONT: Final = 7.0
 DPI: Final = 300
 """Pixels per inch of a picture that is made of a figure."""
 
+DPIS: Final = (36, 2400)
+"""The least and the most of that."""
+
 WIDTHS: Registry[float] = Registry("width")
 """How wide a figure is, in inches: a column of a two-column paper, or the whole page."""
 
@@ -67,7 +70,7 @@ class Drawing(Figure):
         buffer = io.BytesIO()
         with mpl.rc_context(_RULES), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a letter that the font lacks is drawn as a box
-            self.savefig(buffer, format=kind, dpi=check_dpi(dpi), metadata=FORMATS[kind])
+            self.savefig(buffer, format=kind, dpi=_checked(dpi), metadata=FORMATS[kind])
         return buffer.getvalue()
 
     def picture(self, dpi: float = DPI) -> Image.Image:
@@ -104,12 +107,12 @@ class Drawing(Figure):
         return self.encoded("png", 150)
 
 
-def check_dpi(dpi: float) -> float:
+def _checked(dpi: float) -> float:
     """``dpi``, if a figure can be drawn with it.
 
     Raises:
         OptionError: If it is outside 36 to 2400.
     """
-    if not 36 <= dpi <= 2400:
-        raise OptionError(f"dpi is {dpi:g}; it has to be between 36 and 2400")
+    if not DPIS[0] <= dpi <= DPIS[1]:
+        raise OptionError(f"dpi is {dpi:g}; it has to be between {DPIS[0]} and {DPIS[1]}")
     return dpi
