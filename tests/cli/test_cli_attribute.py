@@ -111,7 +111,6 @@ def test_the_command_as_a_process(home):
         (("--device", "tpu"), "no device is called 'tpu'"),
         (("--gama", "1"), "No such option"),
         (("--option", "gama=1"), "ae has no option 'gama'; did you mean 'gamma'?"),
-        (("--weights", "none.pth"), "there is no weights file none.pth"),
         (("--model", "nonet"), "no model is called 'nonet'"),
         (("--ray", "127.0.0.1:9"), "no Ray cluster can be joined at 127.0.0.1:9"),
     ],
