@@ -24,7 +24,7 @@ from equipoise.attributions.sources import Source
 from equipoise.attributions.status import Silent, Status, Watcher
 from equipoise.attributions.worker import Attributing
 from equipoise.errors import EquipoiseError, OptionError
-from equipoise.executors import Crew, Dispatch
+from equipoise.executors import Blueprint, Crew, Dispatch
 from equipoise.loading import load
 from equipoise.models.checkpoints import state_checksum
 from equipoise.wanted import parse_target
@@ -83,7 +83,7 @@ def run(
     plan: Plan,
     source: Source,
     where: Where,
-    crew: Callable[[Attributing], Crew],
+    crew: Callable[[Blueprint], Crew],
     watcher: Watcher | None = None,
 ) -> Attributions:
     """Attribute the items that are not done yet.
@@ -106,7 +106,7 @@ def run(
         return _owned(state, crew, owner.token)
 
 
-def _owned(state: _Run, crew: Callable[[Attributing], Crew], token: str) -> Attributions:
+def _owned(state: _Run, crew: Callable[[Blueprint], Crew], token: str) -> Attributions:
     where, folder, source = state.where, state.where.folder, state.source
     items = where.items(source)
     record = _record(state, items)

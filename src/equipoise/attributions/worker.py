@@ -288,10 +288,10 @@ class _Work:
         sizes, boxes = [read.size for read in reads], [read.box for read in reads]
         batch = Batch(network, inputs, [self._wishes(read) for read in reads], sizes, boxes)
         found: dict[str, Maps] = {}
-        several = len(self._owner.bound) > 1
+        every = list(self._owner.bound.values())
         for name, bound in self._owner.bound.items():
             try:
-                found[name] = batch.explain(bound, share=several)
+                found[name] = batch.explain(bound, every)
             except EquipoiseError as error:
                 for read in reads:
                     self._fail(read, name, one_line(error))
