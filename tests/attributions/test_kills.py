@@ -223,8 +223,8 @@ class Campaign:
                 output = self.home / f"out{self.rounds}"
                 self.round(output, kills)
                 check(output, expected)
-                print(f"kills {self.kills}, {self.starts} starts, {self.rounds} rounds, "
-                      f"{self.resumed_for_failures} resumed for photos blamed, given up: {self.refused}", flush=True)  # fmt: skip
+                told = f"{self.resumed_for_failures} resumed for photos blamed, given up: {self.refused}"
+                print(f"kills {self.kills}, {self.starts} starts, {self.rounds} rounds, {told}", flush=True)
 
 
 def check(output, expected):
