@@ -81,6 +81,7 @@ def serve():
         if what == "start":
             pid = os.fork()
             if not pid:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Ray prints there, too
                 os._exit(attribute(value))
             print(pid, flush=True)
         else:
