@@ -81,7 +81,7 @@ def imagenet_spec(
     architecture: str,
     weights: str,
     checksum: str,
-    license: str,
+    terms: str,
     preprocessing: Preprocessing | None = None,
 ) -> ModelSpec:
     """The spec of a network of the 1000 classes of ImageNet.
@@ -90,11 +90,11 @@ def imagenet_spec(
         architecture: For people, and for the name.
         weights: Where they come from, in a word.
         checksum: SHA-256 of the file.
-        license: Of the weights.
+        terms: The licence of the weights.
         preprocessing: ``None``: 256 pixels, the middle 224, ImageNet's mean and deviation.
     """
     names, synonyms = class_names(1000)
     prepared = preprocessing or Preprocessing()
     return ModelSpec(
-        architecture, weights, architecture, names, prepared, weights, checksum, license=license, synonyms=synonyms
+        architecture, weights, architecture, names, prepared, weights, checksum, license=terms, synonyms=synonyms
     )

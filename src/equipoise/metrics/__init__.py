@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from equipoise.metrics.curves import deletion_auc as deletion_auc
     from equipoise.metrics.curves import insertion_auc as insertion_auc
     from equipoise.metrics.curves import rise_shares as rise_shares
+    from equipoise.metrics.detail import Complexity as Complexity
+    from equipoise.metrics.detail import Sparseness as Sparseness
+    from equipoise.metrics.detail import StartingDetail as StartingDetail
+    from equipoise.metrics.detail import StrideEnergy as StrideEnergy
+    from equipoise.metrics.detail import complexity as complexity
+    from equipoise.metrics.detail import sparseness as sparseness
+    from equipoise.metrics.detail import starting_detail as starting_detail
+    from equipoise.metrics.detail import stride_energy as stride_energy
     from equipoise.metrics.grid import GridPointingGame as GridPointingGame
     from equipoise.metrics.grid import aggregate_attributions as aggregate_attributions
     from equipoise.metrics.grid import grid_pointing as grid_pointing

@@ -262,3 +262,38 @@ describe(
     "sum",
     MetricFacts("sum", "Sum of the map", _NOT_FINITE, (-math.inf, math.inf), higher_is_better=None),
 )
+
+# How fine a map is; none says that it is right.
+_SPARSE = "the map is zero everywhere or not finite"
+describe(
+    "starting_detail",
+    MetricFacts(
+        "detail",
+        "Share of a map's variance that no upsampled starting grid explains",
+        "the map is constant or not finite",
+        higher_is_better=None,
+    ),
+)
+describe(
+    "sparseness",
+    MetricFacts("Gini index", "Gini index of the magnitudes: how few pixels hold the map", _SPARSE),
+)
+describe(
+    "complexity",
+    MetricFacts(
+        "entropy",
+        "Entropy of the pixels' shares of the map's total magnitude, in nats",
+        _SPARSE,
+        (0.0, math.inf),
+        higher_is_better=False,
+    ),
+)
+describe(
+    "stride_energy",
+    MetricFacts(
+        "grid pattern",
+        "Share of a map's fine structure that repeats with the network's stride",
+        "the map has no fine structure or is not finite",
+        higher_is_better=False,
+    ),
+)

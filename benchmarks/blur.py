@@ -1,0 +1,171 @@
+"""Why is Attribution Equilibrium smooth on residual and bottleneck networks? One rule changed at a time.
+
+    EQUIPOISE_DATA=DIR python benchmarks/blur.py [--photos N] [--grids N] [--model NAME] [--only PART] [--output FILE]
+
+Photos: a fixed draw of the labelled ImageNet photos. Each variant explains the class that the network names, and is
+measured by the positive ratio, the detail beyond the starting grid, the grid pattern at strides of 8 and 32, and the
+probability of the class when 1, 2 and 5 % of the pixels are shown (Gaussian canvas). Grids: 2x2 of those photos that
+the network names right, of different classes; a photo may be in several grids. Of each grid the classes of two cells on
+a diagonal are explained. The file is written after every variant; a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from blur_rules import VARIANTS
+from torch import Tensor, nn
+
+import equipoise
+from equipoise import metrics
+from equipoise.datasets import Sample, open_dataset
+from equipoise.experiments.protocols.grid import arranged
+from equipoise.methods.ae import AttributionEquilibrium
+from equipoise.models import ModelSpec
+from equipoise.models.sliding import sliding
+from equipoise.records import write_atomically
+
+MODELS = ("examples.resnet50", "efficientnet_lite0")
+SHARES = (0.01, 0.02, 0.05)
+DIAGONALS = ((0, 3), (1, 2))
+BATCH = 4
+
+
+def load(name: str) -> tuple[nn.Module, ModelSpec]:
+    """A network of ``examples``, or one that equipoise loads."""
+    return importlib.import_module(name).build() if name.startswith("examples.") else equipoise.load_model(name)
+
+
+def drawn(count: int, seed: int = 0) -> list[Sample]:
+    """The development photos; of a longer draw a shorter one is the beginning."""
+    samples = sorted((sample for sample in open_dataset("imagenet") if sample.categories), key=lambda s: s.key)
+    random.Random(seed).shuffle(samples)
+    return samples[:count]
+
+
+class Material:
+    """Photos and grids of one network."""
+
+    def __init__(self, name: str, photos: int, grids: int) -> None:
+        self.module, self.spec = load(name)
+        prepared = self.spec.preprocessing
+        self.colors = [torch.tensor(values).view(-1, 1, 1) for values in (prepared.mean, prepared.std)]
+        samples = drawn(photos)
+        self.inputs = {sample.key: self.spec.preprocess(sample.image()) for sample in samples}
+        with torch.no_grad():
+            tops = {key: int(self.module(x[None]).argmax()) for key, x in self.inputs.items()}
+        self.tops = [tops[sample.key] for sample in samples]
+        right = [sample for sample in samples if tops[sample.key] == sample.categories[0]]
+        found: list[list[Sample]] = []
+        for seed in range(100):
+            found += arranged(right, 4, seed)
+            if len(found) >= grids:
+                break
+        self.grids = found[:grids]
+        self.slid = sliding(self.module)
+
+    def explainer(self, module: nn.Module, profile: Any) -> AttributionEquilibrium:
+        """Attribution Equilibrium with a variant's rules."""
+        entry = AttributionEquilibrium(module, input_bounds=self.spec.input_bounds)
+        entry.profile = profile
+        return entry
+
+    def on_photos(self, profile: Any) -> dict[str, list[float]]:
+        """One number per photo of each metric."""
+        method, x = self.explainer(self.module, profile), torch.stack(list(self.inputs.values()))
+        found: dict[str, list[float]] = {}
+        for start in range(0, len(x), BATCH):
+            some, targets = x[start : start + BATCH], torch.tensor(self.tops[start : start + BATCH])
+            maps = equipoise.heatmap(method.attribute(some, targets))
+            curves = metrics.perturbation_curve(
+                lambda pixels, index, targets=targets: self.probability(pixels, targets[index]),
+                self.pixels(some), maps, shares=SHARES,
+            )  # fmt: skip
+            behind = metrics.perturbation_curve(
+                lambda pixels, index, targets=targets: self.probability(pixels, targets[index]),
+                self.pixels(some), maps, shares=SHARES[-1:], canvas="blur",
+            )  # fmt: skip
+            numbers = {
+                "positive ratio": metrics.positive_ratio(maps),
+                "detail": metrics.starting_detail(maps),
+                "detail of the positive": metrics.starting_detail(maps.clamp(min=0)),
+                "pattern 8": metrics.stride_energy(maps, 8),
+                "pattern 32": metrics.stride_energy(maps, 32),
+                **{f"insertion {share:.0%}": curves[:, i] for i, share in enumerate(SHARES)},
+                "insertion 5%, blur": behind[:, 0],
+            }
+            for key, value in numbers.items():
+                found.setdefault(key, []).extend(value.tolist())
+        return found
+
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """Pixels from 0 to 1 of what the network takes."""
+        mean, std = (
+            torch.tensor(v).view(-1, 1, 1) for v in (self.spec.preprocessing.mean, self.spec.preprocessing.std)
+        )
+        return (inputs * std + mean).clamp(0, 1)
+
+    def probability(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        """Of the explained classes."""
+        mean, std = (
+            torch.tensor(v).view(-1, 1, 1) for v in (self.spec.preprocessing.mean, self.spec.preprocessing.std)
+        )
+        return self.module((pixels - mean) / std).softmax(1).gather(1, targets[:, None])[:, 0]
+
+    def on_grids(self, profile: Any) -> list[float]:
+        """One number per explained cell."""
+        method, found = self.explainer(self.slid, profile), []
+        for number, grid in enumerate(self.grids):
+            cells = torch.tensor(DIAGONALS[number % 2])
+            tiled = metrics.tile(torch.stack([self.inputs[sample.key] for sample in grid]), 2)[None]
+            targets = torch.tensor([[grid[int(cell)].categories[0] for cell in cells]])
+            maps = equipoise.heatmap(method.attribute(tiled, targets))[0]
+            found += metrics.grid_pointing(maps, 2, cells).tolist()
+        return found
+
+
+def mean(values: list[float]) -> float:
+    """Of the numbers among them."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def main() -> None:
+    """Measure what is not in the file yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--grids", type=int, default=100)
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--only", default="", help="variants whose name has one of these, separated by commas")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/blur.json"))
+    options = parser.parse_args()
+    wanted = {"photos": options.photos, "grids": options.grids}
+    done = json.loads(options.output.read_text()) if options.output.is_file() else {}
+    done = done if done.get("settings") == wanted else {"settings": wanted, "results": {}}
+    for name in options.model or MODELS:
+        rows = done["results"].setdefault(name.rpartition(".")[2], {})
+        left = [v for v in VARIANTS if v not in rows and any(part in v for part in options.only.split(","))]
+        if not left:
+            continue
+        material = Material(name, options.photos, options.grids)
+        for variant in left:
+            start = time.perf_counter()
+            values = {**material.on_photos(VARIANTS[variant]), "GridPG": material.on_grids(VARIANTS[variant])}
+            rows[variant] = {key: {"mean": mean(numbers), "values": numbers} for key, numbers in values.items()}
+            write_atomically(options.output, (json.dumps(done, indent=1) + "\n").encode())
+            words = "  ".join(f"{key} {row['mean']:.3f}" for key, row in rows[variant].items())
+            print(f"{name} {variant}: {words}  ({time.perf_counter() - start:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    main()
