@@ -35,6 +35,21 @@ def minus(w: Tensor) -> Tensor:
     return w.clamp(max=0).neg()
 
 
+def power(p: float) -> Weigh:
+    """Positive values to the power ``p``, of weights their sizes: the larger, the more of the relevance."""
+    return lambda x: x.clamp(min=0) ** p
+
+
+def size_to(p: float) -> Weigh:
+    """Sizes to the power ``p``."""
+    return lambda w: w.abs() ** p
+
+
+def excited_to(p: float) -> Weigh:
+    """The positive weights to the power ``p``."""
+    return lambda w: w.clamp(min=0) ** p
+
+
 def favored(share: float) -> Weigh:
     """LRP-gamma's weights: the signed ones, and more of the positive."""
     return lambda w: w + share * w.clamp(min=0)
@@ -47,17 +62,20 @@ class Varied:
     Attributes:
         C, A, U: What of the weight carries each term.
         activity: What of the input ``C`` weighs by.
+        whether: What of the input ``A`` weighs by; ``None``: whether it is active.
         terms: Which take part.
         shift_pointwise: Whether a 1x1 kernel is as any other.
-        epsilon: For signed weights.
+        covered: Whether a position counts less, the more windows see it: as many of them as see it.
     """
 
     C: Weigh = torch.abs
     A: Weigh = torch.abs
     U: Weigh = torch.abs
     activity: Weigh = plus
+    whether: Weigh | None = None
     terms: frozenset[str] = frozenset({"C", "A", "U", "shift"})
     shift_pointwise: bool = False
+    covered: bool = False
     gamma: float = 1.0
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
@@ -75,6 +93,12 @@ class Varied:
         )
         a = self.activity(x)
         active = (a != 0).to(x)
+        inactive, count, seen = 1 - active, active, torch.ones_like(x[:1])
+        if self.covered and not layer.pointwise:
+            ones = torch.ones_like(layer.weight)
+            seen = layer.adjoint(layer(torch.zeros_like(x[:1]), ones) + 1, ones)
+            seen = torch.where(seen > 0, seen, 1.0)
+            a, active, inactive = a / seen, active / seen, inactive / seen
         divide = stabilized(1e-9)
 
         def J(x: Tensor, R: Tensor, w: Tensor) -> Tensor:  # noqa: N802
@@ -86,11 +110,11 @@ class Varied:
         if "C" in self.terms:
             result = result + J(a, (1.0 if layer.pointwise else self.gamma) * P + N, self.C(w))
         if "A" in self.terms:
-            result = result + J(active, P, self.A(w))
+            result = result + J(active if self.whether is None else self.whether(x) / seen, P, self.A(w))
         if "U" in self.terms:
-            result = result + J(1 - active, N, self.U(w))
+            result = result + J(inactive, N, self.U(w))
         if "shift" in self.terms and (self.shift_pointwise or not layer.pointwise):
-            result = result - over_samples(safe_divide(share, sums(active[None], n)), R) * active
+            result = result - over_samples(safe_divide(share, sums(count[None], n)), R) * count
         return result
 
 
@@ -254,6 +278,16 @@ C_ALONE = frozenset({"C"})
 CA = frozenset({"C", "U", "shift"})
 EXCITED = {"C": plus, "A": plus}
 
+
+def _powers(
+    p: float, where: Callable[[Step], bool], *, excited: bool = False, weighed: bool = False, **more: Any
+) -> Profile:
+    """Contributions to a power: winners take more. ``weighed``: ``A`` weighs by activity, too."""
+    size = excited_to(p) if excited else size_to(p)
+    choices = {"C": size, "A": size, "U": size_to(p), "activity": power(p), "whether": power(p) if weighed else None}
+    return _with(_layers(where, **{**choices, **more}))
+
+
 VARIANTS: dict[str, Profile] = {
     "paper": PROFILES["paper"],
     "reference": PROFILES["reference"],
@@ -285,6 +319,15 @@ VARIANTS: dict[str, Profile] = {
     "depthwise: C alone": _with(_layers(depthwise, terms=C_ALONE)),
     "depthwise: C alone, by w+": _with(_layers(depthwise, C=plus, terms=C_ALONE)),
     "depthwise: C and A by w+": _with(_layers(depthwise, **EXCITED)),
+    "kernels: covered": _with(_layers(spatial, covered=True)),
+    "kernels: squares": _powers(2, spatial),
+    "A by x": _powers(1, _always, weighed=True),
+    "A by x, w+": _powers(1, _always, weighed=True, excited=True),
+    "A by x, w+, squares": _powers(2, _always, weighed=True, excited=True),
+    "A by x, w+, fourth powers": _powers(4, _always, weighed=True, excited=True),
+    "A by x, w+, squares, covered": _powers(2, _always, weighed=True, excited=True, covered=True),
+    "A by x, w+, squares, U by w-": _powers(2, _always, weighed=True, excited=True, U=lambda w: minus(w) ** 2),
+    "all: squares": _powers(2, _always),
     "stem: by squares": _with(stem=Stem("squares")),
     "stem: evenly": _with(stem=Stem("even")),
     "stem: signed": _with(stem=Stem("signed")),

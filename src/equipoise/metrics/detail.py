@@ -63,7 +63,8 @@ def starting_detail(heatmaps: Float[Tensor, "n h w"], grid: tuple[int, int] = (7
 def _projection(coarse: int, fine: int) -> Float[Tensor, "f f"]:
     """Onto what bilinear upsampling along one axis can make; symmetric, float64."""
     up = resize_map(torch.eye(coarse, dtype=torch.float64).unsqueeze(-1), (fine, 1)).squeeze(-1).T
-    return up @ torch.linalg.pinv(up)
+    inverse: Tensor = torch.linalg.pinv(up)
+    return up @ inverse
 
 
 def _unit(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
@@ -163,6 +164,8 @@ def stride_energy(heatmaps: Float[Tensor, "n h w"], stride: int = STRIDE, width:
         raise OptionError(f"a map of {tuple(heatmaps.shape[1:])} has fewer than two strides of {stride} pixels")
     if not 0 <= width <= (min(cycles) - 1) // 2:
         raise OptionError(f"width is {width}; it lies between 0 and {(min(cycles) - 1) // 2} cycles per map here")
+    if not len(heatmaps):
+        return heatmaps.new_zeros(0)  # some transforms refuse an empty batch
     part = wide(_unit(heatmaps))[:, : cycles[0] * stride, : cycles[1] * stride]
     power = torch.fft.fft2(part - part.mean((1, 2), keepdim=True)).abs().square()
     near, low = [], []
