@@ -6,8 +6,8 @@ Photos: a fixed draw of the labelled ImageNet photos. Each variant explains the 
 measured by the positive ratio, the detail beyond the starting grid, the grid pattern at strides of 8 and 32, and the
 probability of the class when 5 % of the pixels are shown, on the Gaussian canvas and on the blurred photo. Grids: 2x2
 of those photos that the network names right, of different classes; a photo may be in several grids. Of each grid the
-classes of two cells on a diagonal are explained. The file is written after every variant; a run that was cut off goes
-on where it was.
+class of one cell is explained, of all cells in turn. Work goes in rounds of a few photos and grids for every variant,
+so that the variants of a run that was cut off compare; the file is written after each, and the run can go on.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from equipoise.records import write_atomically
 
 MODELS = ("examples.resnet50", "efficientnet_lite0")
 SHARE = 0.05
-DIAGONALS = ((0, 3), (1, 2))
 BATCH = 4
+ROUNDS = 10
 
 
 def load(name: str) -> tuple[nn.Module, ModelSpec]:
@@ -80,12 +80,12 @@ class Material:
         entry.profile = profile
         return entry
 
-    def on_photos(self, profile: Any) -> dict[str, list[float]]:
+    def on_photos(self, profile: Any, part: slice) -> dict[str, list[float]]:
         """One number per photo of each metric."""
-        method, x = self.explainer(self.module, profile), torch.stack(list(self.inputs.values()))
-        found: dict[str, list[float]] = {}
+        method, x = self.explainer(self.module, profile), torch.stack(list(self.inputs.values())[part])
+        tops, found = self.tops[part], {}
         for start in range(0, len(x), BATCH):
-            some, targets = x[start : start + BATCH], torch.tensor(self.tops[start : start + BATCH])
+            some, targets = x[start : start + BATCH], torch.tensor(tops[start : start + BATCH])
             maps = equipoise.heatmap(method.attribute(some, targets))
             shown = {
                 canvas: metrics.perturbation_curve(
@@ -124,15 +124,15 @@ class Material:
         )
         return self.module((pixels - mean) / std).softmax(1).gather(1, targets[:, None])[:, 0]
 
-    def on_grids(self, profile: Any) -> list[float]:
-        """One number per explained cell."""
+    def on_grids(self, profile: Any, part: slice) -> list[float]:
+        """One number per grid."""
         method, found = self.explainer(self.slid, profile), []
-        for number, grid in enumerate(self.grids):
-            cells = torch.tensor(DIAGONALS[number % 2])
+        for number in range(len(self.grids))[part]:
+            grid, cell = self.grids[number], number % 4
             tiled = metrics.tile(torch.stack([self.inputs[sample.key] for sample in grid]), 2)[None]
-            targets = torch.tensor([[grid[int(cell)].categories[0] for cell in cells]])
-            maps = equipoise.heatmap(method.attribute(tiled, targets))[0]
-            found += metrics.grid_pointing(maps, 2, cells).tolist()
+            target = torch.tensor([grid[cell].categories[0]])
+            maps = equipoise.heatmap(method.attribute(tiled, target))
+            found += metrics.grid_pointing(maps, 2, torch.tensor([cell])).tolist()
         return found
 
 
@@ -148,25 +148,30 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--grids", type=int, default=100)
     parser.add_argument("--model", action="append")
-    parser.add_argument("--only", default="", help="variants whose name has one of these, separated by commas")
+    parser.add_argument("--only", default="", help="variants whose name has one of these, separated by semicolons")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/blur.json"))
     options = parser.parse_args()
     wanted = {"photos": options.photos, "grids": options.grids}
     done = json.loads(options.output.read_text()) if options.output.is_file() else {}
     done = done if done.get("settings") == wanted else {"settings": wanted, "results": {}}
+    chosen = [name for name in VARIANTS if any(part in name for part in options.only.split(";"))]
     for name in options.model or MODELS:
         rows = done["results"].setdefault(name.rpartition(".")[2], {})
-        left = [v for v in VARIANTS if v not in rows and any(part in v for part in options.only.split(","))]
-        if not left:
-            continue
         material = Material(name, options.photos, options.grids)
-        for variant in left:
-            start = time.perf_counter()
-            values = {**material.on_photos(VARIANTS[variant]), "GridPG": material.on_grids(VARIANTS[variant])}
-            rows[variant] = {key: {"mean": mean(numbers), "values": numbers} for key, numbers in values.items()}
-            write_atomically(options.output, (json.dumps(done, indent=1) + "\n").encode())
-            words = "  ".join(f"{key} {row['mean']:.3f}" for key, row in rows[variant].items())
-            print(f"{name} {variant}: {words}  ({time.perf_counter() - start:.0f} s)", flush=True)
+        photos, grids = options.photos // ROUNDS, options.grids // ROUNDS
+        for number in range(ROUNDS):
+            for variant in chosen:
+                row = rows.setdefault(variant, {})
+                if len(row.get("GridPG", [])) > number * grids:
+                    continue
+                start = time.perf_counter()
+                found = material.on_photos(VARIANTS[variant], slice(number * photos, (number + 1) * photos))
+                found["GridPG"] = material.on_grids(VARIANTS[variant], slice(number * grids, (number + 1) * grids))
+                for key, values in found.items():
+                    row[key] = row.get(key, []) + values
+                write_atomically(options.output, (json.dumps(done) + "\n").encode())
+                words = "  ".join(f"{key} {mean(values):.3f}" for key, values in row.items())
+                print(f"{name} {number} {variant}: {words}  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

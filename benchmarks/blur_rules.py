@@ -247,6 +247,15 @@ def spatial(step: Step) -> bool:
     return not pointwise(step)
 
 
+def up_to(stride: int) -> Callable[[Step], bool]:
+    """Whether a layer's input has a position for every ``stride`` pixels, or more of them."""
+
+    def fine(step: Step) -> bool:
+        return step.trace.input.shape[-1] <= stride * step.call.inputs[0].shape[-1]
+
+    return fine
+
+
 def after_bottleneck(step: Step) -> bool:
     """Whether a layer's input has negative values: no rectifier comes before it."""
     return bool((step.data() < 0).any())
@@ -328,6 +337,16 @@ VARIANTS: dict[str, Profile] = {
     "A by x, w+, squares, covered": _powers(2, _always, weighed=True, excited=True, covered=True),
     "A by x, w+, squares, U by w-": _powers(2, _always, weighed=True, excited=True, U=lambda w: minus(w) ** 2),
     "all: squares": _powers(2, _always),
+    "A by x, squares": _powers(2, _always, weighed=True),
+    "A by x, fourth powers": _powers(4, _always, weighed=True),
+    "up to stride 2: A by x, w+, squares": _powers(2, up_to(2), weighed=True, excited=True),
+    "up to stride 4: A by x, w+, squares": _powers(2, up_to(4), weighed=True, excited=True),
+    "up to stride 8: A by x, w+, squares": _powers(2, up_to(8), weighed=True, excited=True),
+    "up to stride 16: A by x, w+, squares": _powers(2, up_to(16), weighed=True, excited=True),
+    "up to stride 8: A by x, w+": _powers(1, up_to(8), weighed=True, excited=True),
+    "up to stride 4: A by x, squares": _powers(2, up_to(4), weighed=True),
+    "up to stride 8: A by x, squares": _powers(2, up_to(8), weighed=True),
+    "up to stride 8: A by x, w+, fourth powers": _powers(4, up_to(8), weighed=True, excited=True),
     "stem: by squares": _with(stem=Stem("squares")),
     "stem: evenly": _with(stem=Stem("even")),
     "stem: signed": _with(stem=Stem("signed")),
