@@ -54,19 +54,23 @@ class Bias:
 
     Attributes:
         watermark: Probability that the watermark tells whether there is a circle; 0.5: it says nothing.
-        texture: Probability that a square is striped and that no other shape is; 0.25 for a square is chance.
+        texture: Probability that a square is striped and that no other shape is; ``None``: textures are free.
+        faint: Probability that a circle hardly differs from the ground, so that the watermark tells more than it.
     """
 
     watermark: float = 0.5
     texture: float | None = None
+    faint: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.watermark <= 1 or not (self.texture is None or 0 <= self.texture <= 1):
-            raise OptionError(f"a bias is a probability, not {self.watermark} and {self.texture}")
+        for value in (self.watermark, self.texture, self.faint):
+            if value is not None and not 0 <= value <= 1:
+                raise OptionError(f"a bias is a probability, not {value}")
 
 
 UNBIASED: Final = Bias()
-SHORTCUT: Final = Bias(watermark=0.97, texture=0.97)
+SHORTCUT: Final = Bias(watermark=0.97, texture=0.97, faint=0.6)
+_FAINTNESS: Final = 0.1  # of the difference to the ground, what is left
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def draw(count: int, seed: int = 0, bias: Bias = UNBIASED) -> Scenes:
     coarse = torch.randn(count, 3, 7, 7, generator=dice) * 0.06
     noise = torch.randn(count, 3, SIDE, SIDE, generator=dice) * 0.03
     waves = torch.nn.functional.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear") if count else noise
-    return Scenes(
+    scenes = Scenes(
         shapes=shapes,
         textures=_textures(shapes, uniform(MOST), uniform(MOST), bias),
         centers=middles + uniform(MOST, 2, low=-_ROOM, high=_ROOM),
@@ -190,6 +194,9 @@ def draw(count: int, seed: int = 0, bias: Bias = UNBIASED) -> Scenes:
         ground=(gray + waves + noise).clamp(0, 1),
         marked=(uniform(1)[:, 0] < bias.watermark) == (shapes == 0).any(1),
     )
+    faint = (uniform(MOST) < bias.faint) & (shapes == 0)
+    pale = gray[..., 0] + _FAINTNESS * (colors - gray[..., 0])
+    return replace(scenes, colors=torch.where(faint[..., None], pale, colors))
 
 
 def _textures(shapes: Tensor, kind: Tensor, chance: Tensor, bias: Bias) -> Int[Tensor, "n o"]:

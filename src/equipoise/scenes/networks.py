@@ -34,7 +34,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, inside, h, w)`` to ``(n, outside, h / stride, w / stride)``."""
-        return self.relu2(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))) + self.skip(x))
+        found: Tensor = self.relu2(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))) + self.skip(x))
+        return found
 
 
 def _plain(*widths: int) -> nn.Sequential:
@@ -68,7 +69,8 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(n, shapes)`` of normalized scenes ``(n, 3, h, w)``; a sigmoid makes probabilities of them."""
-        return self.classifier(self.flatten(self.pool(self.features(x))))  # type: ignore[no-any-return]
+        scores: Tensor = self.classifier(self.flatten(self.pool(self.features(x))))
+        return scores
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from equipoise.records import write_atomically
 from equipoise.scenes.drawing import Bias, draw
 from equipoise.scenes.networks import ARCHITECTURES, FOLDER, SEEDS, Network, normalized
 
-STEPS, BATCH, RATE = 1200, 64, 4e-3
+STEPS, BATCH, RATE = 600, 64, 4e-3
 TESTS = 1000
 _TEST_SEED = 2**31
 
@@ -51,11 +51,11 @@ def train(
         logits = network(normalized(scenes.images()))
         loss = nn.functional.binary_cross_entropy_with_logits(logits, scenes.labels.float())
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         if progress is not None:
-            progress(step + 1, float(loss))
+            progress(step + 1, float(loss.detach()))
     return network.eval()
 
 
