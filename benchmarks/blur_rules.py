@@ -18,6 +18,7 @@ from equipoise.engine.rule import Rule, Special, Step
 from equipoise.engine.selectors import reads_pixels
 from equipoise.methods.ae import PROFILES, Options, Profile
 from equipoise.rules.ae import Equilibrium
+from equipoise.rules.ae_fine import SharpEquilibrium
 from equipoise.rules.ae_reference import residual_branch
 from equipoise.rules.layered import stabilized
 from equipoise.rules.structure import Pass
@@ -300,6 +301,7 @@ def _powers(
 VARIANTS: dict[str, Profile] = {
     "paper": PROFILES["paper"],
     "reference": PROFILES["reference"],
+    "fine": PROFILES["fine"],
     "sum: all to the residual branch": _with(ADD=OneBranch()),
     "sum: all to the skip branch": _with(ADD=OneBranch(skip=True)),
     "sum: in halves": _with(ADD=Shared(torch.ones_like)),
@@ -343,6 +345,7 @@ VARIANTS: dict[str, Profile] = {
     "up to stride 4: A by x, w+, squares": _powers(2, up_to(4), weighed=True, excited=True),
     "up to stride 8: A by x, w+, squares": _powers(2, up_to(8), weighed=True, excited=True),
     "up to stride 16: A by x, w+, squares": _powers(2, up_to(16), weighed=True, excited=True),
+    "sharp up to stride 8": _with((OpKind.LINEAR, up_to(8), SharpEquilibrium())),
     "up to stride 8: A by x, w+": _powers(1, up_to(8), weighed=True, excited=True),
     "up to stride 4: A by x, squares": _powers(2, up_to(4), weighed=True),
     "up to stride 8: A by x, squares": _powers(2, up_to(8), weighed=True),
