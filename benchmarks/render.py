@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ def load(folder: Path = HERE / "results") -> dict[str, Any]:
         if path.stem.endswith("_quick"):
             continue
         data = json.loads(path.read_text(encoding="utf-8"))
-        if path.stem.startswith("gpu_"):
-            found["gpu"].append(data)
+        kind = path.stem.partition("_")[0]
+        if kind in ("gpu", "precision"):
+            found.setdefault(kind, []).append(data)
         else:
             found[path.stem] = data
     return found
@@ -44,10 +45,12 @@ def page(results: Results) -> str:
     """The page as Markdown."""
     lines = [_HEAD, *table(results)]
     sections = {"ae_cost": _ae_cost, "authors_loop": _authors_loop, "whole_runs": _whole_runs, "start_up": _start_up}
-    sections["against_commit"] = _against_commit
+    sections |= {"rows": _rows, "against_commit": _against_commit}
     for name, section in sections.items():
         if name in results:
             lines += ["", *section(results[name])]
+    if results.get("precision"):
+        lines += ["", *_precision(results["precision"])]
     lines += ["", "## On a GPU", ""]
     for data in results.get("gpu") or []:
         lines += [*_gpu(data), ""]
@@ -63,11 +66,12 @@ def taken(data: Result) -> str:
     machine, parts = data["machine"], data["measured"].values()
     commits = ", ".join(dict.fromkeys(part["commit"] for part in parts if part["commit"])) or "unknown"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    rounds = f"{data['rounds']} round{'s' * (data['rounds'] > 1)}"
     before, after = min(part["load"][0] for part in parts), max(part["load"][1] for part in parts)
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['torch threads']} torch threads; load from {before} "
         f"before to {after} after (the\nbenchmark itself included); Python {machine['python']}, {versions};\n"
-        f"commit {commits}; {data['size']}x{data['size']} pixels, seed {data['seed']}, {data['rounds']} rounds."
+        f"commit {commits}; {data['size']}x{data['size']} pixels, seed {data['seed']}, {rounds}."
     )
 
 
@@ -184,6 +188,22 @@ def _start_up(data: Result) -> Iterator[str]:
     yield from ["", "`list models` asks torchvision and timm for their names, and torchvision loads torch's compiler."]
 
 
+def _rows(data: Result) -> Iterator[str]:
+    yield from ["## Millions of rows", ""]
+    yield f"{data['units']} photos, 10 methods, 5 networks, 4 metrics: the parts of a run brought into order, and the"
+    yield "table of 600 numbers with their intervals, 540 differences and their tests. Seconds by the clock, and of all"
+    yield "threads."
+    yield from ["", taken(data), ""]
+    yield from _table(
+        "| step | rows | seconds | CPU seconds | peak memory, MiB | CPU seconds per row, to a tenth of the rows |",
+        (
+            f"| {name} | {one['rows']} | {written(one['seconds'], 1)} | {written(one['CPU seconds'], 1)} "
+            f"| {written(one['MiB'], 0)} | {written(one['CPU seconds per row, to a tenth of the rows'])} |"
+            for name, one in data["steps"].items()
+        ),
+    )
+
+
 def _against_commit(data: Result) -> Iterator[str]:
     yield from [f"## Against commit {data['against']}", ""]
     yield "AE of one image: CPU seconds of two workers in turn, one for each source tree. Bringing the tape to the"
@@ -199,23 +219,82 @@ def _against_commit(data: Result) -> Iterator[str]:
 
 
 def _gpu(data: Result) -> Iterator[str]:
-    device = data["device"]
-    yield from [f"{', '.join(str(value) for value in device.values())}. {taken(data)}", ""]
-    peaks = ", ".join(f"{name} {one['tflop_per_second']:.1f}" for name, one in data["peak"].items())
+    yield from [f"{_device(data['device'])}. {taken(data)}", ""]
+    peaks = ", ".join(f"{name} {one['tflop_per_second']:.1f}" for name, one in data.get("peak", {}).items())
     yield f"Peak of a matrix product, in TFLOP/s: {peaks}. The roofline is AE's operations over its time, over that"
-    yield "peak. AE propagates in float32 whatever the network's precision."
+    yield "peak. AE propagates in float32 whatever the network's precision. Its other layout is the one that it does"
+    yield "not take by itself in that precision: channels first or last."
+    yield ""
+    waits = [f"{name} {one['waits']}" for name, one in data.get("waits", {}).items() if "waits" in one]
+    yield f"How often one call of AE waits for the device: {', '.join(waits) or 'not measured'}."
+    agree = [
+        f"{name}: {', '.join(f'{method} {error:.0e}' for method, error in one.items())}"
+        for name, one in data.get("agreement", {}).items()
+        if "fails" not in one
+    ]
+    yield f"Maps in float32 beside a CPU's in float64, largest difference: {'; '.join(agree) or 'not measured'}."
+    yield ""
+    head = "| network | precision | batch | images | images per second | minutes of 50,000 images |"
+    yield from _table(head, _data_sets(data.get("data set", {})))
     yield ""
     head = "| network | precision | batch | method | images per second | units | peak memory, MiB | roofline |"
     yield from _table(
         head,
         (
             _gpu_row(f"| {name} | {precision} | {batch} | {subject} |", found)
-            for name, precisions in data["models"].items()
+            for name, precisions in data.get("models", {}).items()
             for precision, batches in precisions.items()
             for batch, subjects in batches.items()
-            for subject, found in subjects.items()
+            for subject, found in (subjects.items() if "fails" not in subjects else [("all", subjects)])
         ),
     )
+
+
+def _device(device: Result) -> str:
+    """A device in words, each number with what it is."""
+    words = {"memory, GiB": "memory {} GiB", "cuda": "CUDA {}", "cudnn": "cuDNN {}"}
+    return ", ".join(words.get(key, "{}").format(value) for key, value in device.items())
+
+
+def _data_sets(found: Result) -> Iterator[str]:
+    """AE from the host's memory and back, all its costs among it; longer runs are extrapolated."""
+    cases = [(name, precision, one) for name, each in found.items() for precision, one in each.items()]
+    for name, precision, one in cases:
+        if "fails" in one:
+            yield f"| {name} | {precision} | does not run: {one['fails']} | | | |"
+        else:
+            yield (
+                f"| {name} | {precision} | {one['batch']} | {one['images']} | {one['images_per_second']:.1f} | "
+                f"{one['minutes of 50,000 images']:.1f} |"
+            )
+    if not cases:
+        yield "| not measured | | | | | |"
+
+
+def _precision(results: Sequence[Result]) -> Iterator[str]:
+    yield from ["## Precisions", ""]
+    yield "Heatmaps beside those in float64, of real photos and a trained network: of each photo the size of the"
+    yield "difference over the size of the exact map, and the rank correlation of its pixels; and the worst photo's."
+    for data in results:
+        yield from ["", f"{_device(data['device'])}; {data['network']}, {data['images']} photos. {taken(data)}", ""]
+        head = "| method | precision | relative error | worst | rank correlation | worst |"
+        yield from _table(
+            head,
+            (
+                _precision_row(f"| {method} | {name} |", one)
+                for method, each in data["methods"].items()
+                for name, one in each.items()
+            ),
+        )
+
+
+def _precision_row(start: str, found: Result) -> str:
+    if "fails" in found:
+        return f"{start} {found['fails']} | | | |"
+    error, alike = found["relative error"], found["rank correlation"]
+    low, high = error["quartiles"]
+    spread = f"{error['median']:.1e} [{low:.1e}, {high:.1e}]"
+    return f"{start} {spread} | {error['worst']:.1e} | {written(alike, 5)} | {alike['worst']:.5f} |"
 
 
 def _gpu_row(start: str, found: Result) -> str:

@@ -64,6 +64,7 @@ def test_every_method_describes_itself(name):
     assert isinstance(entry.signed, bool)
     assert isinstance(entry.costly, bool)
     assert 10 < len(entry.summary) < 90
+    assert entry.title.casefold() not in entry.summary.casefold()  # it says what is shown, not the name again
     assert entry.__doc__
     assert "title" in vars(entry)  # not another's, which it derives from
     assert "_" not in entry.title

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from equipoise import experiments as experiments
     from equipoise import metrics as metrics
     from equipoise import targets as targets
+    from equipoise.attributions import attribute_dataset as attribute_dataset
+    from equipoise.attributions import open_attributions as open_attributions
     from equipoise.errors import EquipoiseError as EquipoiseError
+    from equipoise.explaining import explain as explain
     from equipoise.explanation import Explanation as Explanation
-    from equipoise.explanation import explain as explain
     from equipoise.loading import load_model as load_model
     from equipoise.methods import METHODS as METHODS
     from equipoise.methods import AttributionEquilibrium as AttributionEquilibrium

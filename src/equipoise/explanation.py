@@ -1,4 +1,4 @@
-"""From a photo to an explanation in one call: `explain`, and the `Explanation` that it returns."""
+"""What an explanation holds, and how it is shown and saved."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from equipoise import records, viz
 from equipoise.answers import ClassScore
 from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_of_volume
 from equipoise.errors import OptionError, TargetError
-from equipoise.loading import Model, described, load, load_kept
 from equipoise.methods import heatmap
-from equipoise.models.description import Said
-from equipoise.view import PhotoSource, View
-from equipoise.wanted import Top, listed, parse_target
+from equipoise.methods.scores import Similarity
+from equipoise.view import View
+from equipoise.wanted import PhotoSimilarity
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from equipoise.answers import ScoreOf
     from equipoise.engine import Trace
-    from equipoise.network import BoundMethod, Network
+    from equipoise.network import BoundMethod
 
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
@@ -41,8 +40,12 @@ STRIPE: Final = 32
 CELL: Final = 480
 """Longer side of a picture in a montage, in pixels."""
 
+KINDS: Final = {1: "signal", 2: "photo", 3: "volume"}
+"""What is explained, for people, by how many dimensions of positions it has."""
+
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
 _MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum", "task", "activation")  # of a spec, for a record
+_OF_TARGETS: Final = ("target", "attribution", "other")  # of a record: one entry for each target
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -64,6 +67,8 @@ class Explanation:
         smoothing: Default of `overlay`: 0 for maps that are smooth already.
         array: What ``image`` is a picture of, ``(c, *positions)``; ``None``: it is a photo.
         value_range: What is black and white in that.
+        others: For each target the explanation of the other photo, where the target is a similarity of two; else
+            ``None``. Empty: none is.
     """
 
     attribution: Tensor = field(repr=False)
@@ -77,6 +82,7 @@ class Explanation:
     smoothing: float = viz.SMOOTHING
     array: Tensor | None = field(default=None, repr=False)
     value_range: tuple[float, float] = (0.0, 1.0)
+    others: tuple[Explanation | None, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
@@ -91,11 +97,25 @@ class Explanation:
         Returns:
             The explanation of a list of targets: attribution ``(k, c, h, w)``.
         """
-        attribution = bound.attribute(view.inputs, targets, trace)
+        return cls.made(view, bound, targets, bound.attribute(view.inputs, targets, trace), bound.notes)
+
+    @classmethod
+    def made(
+        cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], attribution: Tensor, notes: Sequence[str]
+    ) -> Explanation:
+        """As `of`, of an attribution that was computed already, such as with other photos in a batch.
+
+        Args:
+            view: The photo, and what the network says of it.
+            bound: The method.
+            targets: What was explained.
+            attribution: Of each, ``(k, c, h, w)``.
+            notes: What the method had to say of it.
+        """
         heatmaps = heatmap(attribution, dims=view.inputs.dim() - 2)
         scores = view.top(LISTED_SCORES)
         explained = tuple(view.score(target) for target in targets)
-        notes = (*view.network.notes, *bound.notes)
+        notes = (*view.network.notes, *notes)
         photo, spec = view.photo, view.network.spec
         record = records.plain(
             {
@@ -117,17 +137,36 @@ class Explanation:
                 "versions": records.versions(),
             }
         )
+        others = tuple(_other(view, bound, target) for target in targets)
+        if any(others):
+            record["other"] = [one and {key: one.record[key] for key in ("image", "target", "attribution")}
+                                for one in others]  # fmt: skip
         smoothing = 0.0 if bound.coarse else viz.SMOOTHING
         values = getattr(spec.preprocessing, "value_range", (0.0, 1.0))
         return cls(
             attribution, heatmaps, scores, explained, photo.image, view.box, record, notes, smoothing, photo.array,
-            values,
+            values, others,
         )  # fmt: skip
 
     @property
     def targets(self) -> tuple[ClassScore, ...]:
         """The explained classes, also when there is one."""
         return self.target if isinstance(self.target, tuple) else (self.target,)
+
+    @property
+    def other(self) -> Explanation | None:
+        """Of the similarity of two photos the explanation of the other one; ``None``: the target is no such thing."""
+        return next((one for one in self.others if one is not None), None)
+
+    def parts(self) -> list[Explanation]:
+        """An explanation of each target alone, after each that of the other photo, where there is one."""
+        each = [self.select(index) for index in range(len(self.targets))]
+        return [part for one in each for part in (one, one.other) if part is not None]
+
+    @property
+    def kind(self) -> str:
+        """What was explained, for people: ``"photo"``, ``"signal"`` or ``"volume"``."""
+        return KINDS[self.heatmap.dim() - isinstance(self.target, tuple)]
 
     def select(self, target_index: int) -> Explanation:
         """The explanation of one of several targets, ``target_index`` counting from 0.
@@ -144,7 +183,8 @@ class Explanation:
             attribution=self.attribution[target_index],
             heatmap=self.heatmap[target_index],
             target=self.target[target_index],
-            record=self.record | {key: self.record[key][target_index] for key in ("target", "attribution")},
+            record=self.record | {key: self.record[key][target_index] for key in _OF_TARGETS if key in self.record},
+            others=self.others[target_index : target_index + 1],
         )
 
     def thumbnail(self, side: int) -> Explanation:
@@ -154,7 +194,8 @@ class Explanation:
         across, down = size[0] / self.image.width, size[1] / self.image.height
         left, top, right, bottom = self.box
         box = (left * across, top * down, right * across, bottom * down)
-        return replace(self, image=self.image.resize(size), box=box)
+        others = tuple(one and one.thumbnail(side) for one in self.others)
+        return replace(self, image=self.image.resize(size), box=box, others=others)
 
     def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map over the photo, at the photo's own resolution, where the network looked.
@@ -189,16 +230,23 @@ class Explanation:
         return viz.heatmap_image(values, **options)
 
     def montage(self) -> Image.Image:
-        """The photo, and the overlay of each target below one another."""
-        method = str(self.record["method"]["name"])
-        small = self.thumbnail(CELL)
-        rows = [[small.image, small.overlay(index)] for index in range(len(self.targets))]
-        return viz.montage(rows, [label(target) for target in self.targets], ["photo", method], cell=CELL)
+        """The photo, and the overlay of each target below one another; of a similarity both photos and both maps."""
+        method, parts = str(self.record["method"]["name"]), self.thumbnail(CELL).parts()
+        rows = [[one.image, one.overlay()] for one in parts]
+        return viz.montage(rows, [label(one.targets[0]) for one in parts], [self.kind, method], cell=CELL)
 
     def contents(self, target_index: int = 0) -> dict[str, bytes]:
-        """The files of one target by their endings: two pictures, the raw float32 numbers, the record."""
+        """The files of one target by their endings: two pictures, the raw float32 numbers, the record.
+
+        Of the similarity of two photos also two pictures of the other one.
+        """
         one = self.select(target_index)
-        return {
+        other = one.other
+        pictures = {} if other is None else {
+            ".other.overlay.png": records.encoded(other.overlay()),
+            ".other.heatmap.png": records.encoded(other.heatmap_image()),
+        }  # fmt: skip
+        return pictures | {
             ".overlay.png": records.encoded(one.overlay()),
             ".heatmap.png": records.encoded(one.heatmap_image()),
             ".safetensors": one._tensors(),  # noqa: SLF001  # one of its own kind
@@ -210,8 +258,9 @@ class Explanation:
 
         Args:
             path: ``.png``, ``.jpg`` or ``.webp`` for the overlay (all targets below one another if there are
-                several), ``.safetensors`` for the attribution as float32, ``.json`` for the record; without
-                an ending, or an existing folder: the folder for all four files of every target.
+                several, and both photos of a similarity), ``.safetensors`` for the attribution as float32 (and
+                ``other``, that of the other photo), ``.json`` for the record; without an ending, or an existing
+                folder: the folder for all files of every target.
 
         Returns:
             The files written.
@@ -230,7 +279,7 @@ class Explanation:
                 for kind, data in self.contents(index).items()
             ]
         if ending in _PICTURES:
-            picture = self.montage() if isinstance(self.target, tuple) else self.overlay()
+            picture = self.montage() if self._several else self.overlay()
             data = records.encoded(picture, _PICTURES[ending])
         elif ending == ".safetensors":
             data = self._tensors()
@@ -243,15 +292,32 @@ class Explanation:
         return [records.write_atomically(path, data)]
 
     def _repr_png_(self) -> bytes:
-        if isinstance(self.target, tuple):
+        if self._several:
             return records.encoded(self.montage())
         return records.encoded(self.thumbnail(_NOTEBOOK_SIDE).overlay())
+
+    @property
+    def _several(self) -> bool:
+        """Whether there is more than one map to show."""
+        return isinstance(self.target, tuple) or self.other is not None
 
     def _tensors(self) -> bytes:
         from safetensors.torch import save  # noqa: PLC0415  # only this needs it
 
-        tensor = self.attribution.detach().to("cpu", torch.float32).contiguous()
-        return save({"attribution": tensor}, metadata={"record": records.to_json(self.record, indent=None)})
+        maps = {"attribution": self.attribution}
+        if self.other is not None and not isinstance(self.target, tuple):
+            maps["other"] = self.other.attribution
+        tensors = {name: one.detach().to("cpu", torch.float32).contiguous() for name, one in maps.items()}
+        return save(tensors, metadata={"record": records.to_json(self.record, indent=None)})
+
+
+def _other(view: View, bound: BoundMethod, target: ScoreOf) -> Explanation | None:
+    """The other photo of a similarity: how like the first it is, which is the same number."""
+    if not isinstance(target, PhotoSimilarity) or not isinstance(target.other, View):
+        return None
+    name = "the other photo" if view.photo.path is None else Path(view.photo.path).name
+    reference = view.answers.scores.to(view.network.device)
+    return Explanation.of(target.other, bound, [Similarity(reference, name)]).select(0)
 
 
 def _overlay_of_photo(one: Explanation, **options: Any) -> Image.Image:
@@ -269,67 +335,6 @@ def _overlay_of_volume(one: Explanation, **options: Any) -> Image.Image:
 
 _OVERLAYS: Final = {1: _overlay_of_signal, 2: _overlay_of_photo, 3: _overlay_of_volume}
 """How a map of so many dimensions is shown over what it explains."""
-
-
-def explain(
-    image: PhotoSource,
-    model: Model = "efficientnet_lite0",
-    method: Any = "ae",  # a name or any callable
-    target: Any = None,  # see Wanted, and lists of it
-    *,
-    preprocess: Any = None,  # any function of a photo
-    classes: Sequence[str] | None = None,
-    **options: Any,  # the method's own
-) -> Explanation:
-    """Explain what a network saw in a photo.
-
-    Args:
-        image: A path of a photo or an array (``.npy``, ``.npz``, ``.pt``, ``.dcm``, ``.nii``), a Pillow image, a
-            ``uint8`` array ``(h, w)`` or ``(h, w, 3)``, or any array that the network takes, channels first or last.
-        model: A name for `equipoise.load_model` or ``"package.module:build"`` (the two last used are kept in
-            memory), any `torch.nn.Module` in eval mode, or the pair ``(module, spec)`` that `equipoise.load_model`
-            returned.
-        method: A name of `equipoise.METHODS`, or any callable ``(model, inputs, target) -> Tensor``.
-        target: ``None`` or ``"top"`` (the highest class), ``"top3"`` (the three highest), a class index, a
-            class name, a `ClassGroup`, a function that maps logits ``(n, C)`` to scores ``(n,)``, or a list of
-            these, which are explained together.
-        preprocess: What the network takes of a photo: a function from a Pillow image to a tensor ``(c, h, w)``,
-            such as ``weights.transforms()`` of torchvision. ``None``: what is known of the network; of a module
-            alone ImageNet's, which the notes say.
-        classes: Names of the classes. ``None``: what is known, or numbers.
-        **options: The method's own options, such as ``gamma`` of Attribution Equilibrium; ``output``, as of
-            `equipoise.attribute`, for a network that returns more than its class scores.
-
-    Returns:
-        The explanation; its attribution is ``(c, h, w)``, or ``(k, c, h, w)`` for a list or ``"top3"``.
-
-    Raises:
-        ImageError: If the photo cannot be read.
-        UnknownNameError: If there is no such model, method or class; the text lists the nearest names.
-        TargetError: If there is no such class.
-        EquipoiseError: As `equipoise.load_model` and the method document.
-
-    Example:
-        >>> explanation = equipoise.explain("cat.jpg", target="Egyptian cat")  # doctest: +SKIP
-        >>> explanation.save("why.png")  # doctest: +SKIP
-    """
-    said = Said(output=options.pop("output", None), preprocess=preprocess, classes=classes)
-    network = described(load_kept(model), said) if isinstance(model, str) else load(model, said=said)
-    several = listed(target)
-    wanted = [parse_target(one, network.spec) for one in ([target] if several is None else several)]
-    bound = network.bind(method, **options)
-    view = View.of(image, network)
-    explanation = Explanation.of(view, bound, view.targets(wanted))
-    if several is not None or any(_several(one, network) for one in wanted):
-        return explanation
-    return explanation.select(0)
-
-
-def _several(target: object, network: Network) -> bool:
-    """Whether a target may mean several classes of a photo."""
-    if not isinstance(target, Top):
-        return False
-    return network.spec.task == "multi-label" if target.count is None else target.count > 1
 
 
 def label(score: ClassScore) -> str:

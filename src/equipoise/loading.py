@@ -123,6 +123,24 @@ def described(network: Network, said: Said | None = None, **more: Any) -> Networ
     )  # fmt: skip
 
 
+def load_bare(
+    reference: str, weights: Weights, device: str | torch.device | None, said: Said
+) -> tuple[nn.Module, Said]:
+    """The network of a function of a user's own, as it is: not tried, since what it takes is known to others.
+
+    Returns:
+        The network, and what is left to say of it.
+
+    Raises:
+        OptionError: If ``reference`` is no ``package.module:build``.
+        EquipoiseError: As `load`.
+    """
+    if not is_reference(reference):
+        raise OptionError(f"a network of several inputs is made by package.module:build, not {reference!r}")
+    found, said = _of_own(reference, weights, device, said)
+    return (found.module if isinstance(found, Network) else found), said
+
+
 def fetch(name: str) -> None:
     """Have what a network needs at hand, without building it.
 
@@ -191,6 +209,11 @@ class _Kind:
 def _of_description(file: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     """The network that a file describes; ``weights`` and what is said in place of what it says."""
     told = read_description(Path(file))
+    if told.inputs:
+        raise OptionError(
+            f"{file} describes a network of the inputs {', '.join(told.inputs)}, which equipoise.explain and "
+            f"equipoise explain {' '.join(f'{name}=FILE' for name in told.inputs)} take, and nothing else yet"
+        )
     whole = said.over(told.said)
     if told.preprocessing_from is not None and whole.preprocess is None:
         found = preprocessing_from(told.preprocessing_from, told.architecture)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise import records
 from equipoise.answers import Answers, ScoreOf, answers_of
-from equipoise.engine.entrance import aside, check_model, check_pixels, check_scores, python_module, run
+from equipoise.engine.entrance import aside, check_model, check_scores, checking, python_module, run
 from equipoise.errors import OptionError, ShapeError, UnsupportedModelError
 from equipoise.methods import METHODS, ClassGroup, make_method
 from equipoise.methods.propagation import Propagation
@@ -211,10 +211,10 @@ def logits_of(module: nn.Module, inputs: Tensor, output: Output = None) -> Tenso
     module = python_module(module)
     check_model(module)
     inputs = like_weights(inputs, module)
-    check_pixels(inputs)
     with aside(inputs.device):
-        logits = run(module, inputs.clone(), output)
-        check_scores(module, logits)
+        with checking(inputs):
+            logits = run(module, inputs.clone(), output)
+        check_scores(module, logits, inputs)
     return logits.float().cpu()
 
 

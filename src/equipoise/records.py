@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import inspect
 import io
@@ -10,9 +11,9 @@ import math
 import os
 import platform
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
 _PACKAGES = ("equipoise", "torch", "torchvision", "timm")
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write a file that is whole whenever it is there, also if the process is killed half-way.
+@contextlib.contextmanager
+def atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write that is whole whenever it is there, also if the process is killed half-way.
 
-    The bytes go to a hidden file ``.<name>.<random>.part`` of the same folder, which then takes the name.
-
-    Returns:
-        The path.
+    The bytes go to a hidden file ``.<name>.<random>.part`` of the same folder, which then takes the name; if the
+    block raises, it vanishes.
 
     Raises:
         OSError: If the folder cannot be written or the disk is full; the old file, if any, is unchanged.
@@ -40,14 +40,27 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     part = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return path
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file as `atomically` does.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: If the folder cannot be written or the disk is full; the old file, if any, is unchanged.
+    """
+    with atomically(path) as file:
+        file.write(data)
+    return Path(path)
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:

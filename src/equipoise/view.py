@@ -20,7 +20,7 @@ from equipoise.arrays import as_channels, as_tensor, is_array_file, read_array
 from equipoise.errors import ImageError, TargetError, UnsupportedModelError
 from equipoise.images import EXTENSIONS, as_rgb, decode_image, from_array, one_line, read_file
 from equipoise.models.own_preprocessing import OwnPreprocessing
-from equipoise.wanted import BestOf, InPhoto, PhotoTarget, Top, on_device
+from equipoise.wanted import BestOf, InPhoto, Looked, PhotoTarget, Top, on_device
 
 if TYPE_CHECKING:
     from equipoise.arrays import Takes
@@ -142,6 +142,14 @@ class View:
         """Width and height of the photo, in pixels."""
         return self.photo.image.size
 
+    def beside(self, source: PhotoSource) -> View:
+        """Another photo before the same network.
+
+        Raises:
+            EquipoiseError: As `of`.
+        """
+        return View.of(source, self.network)
+
     def score(self, of: ScoreOf) -> ClassScore:
         """What the network says of a score; see `Answers.score`."""
         return self.answers.score(of)
@@ -151,39 +159,52 @@ class View:
         return tuple(self.answers.one(index) for index in self.answers.order()[:count])
 
     def targets(self, wanted: Sequence[PhotoTarget]) -> list[ScoreOf]:
-        """What the targets mean in this photo, each once, in the order asked for.
-
-        Raises:
-            TargetError: If the network has no such output.
-            ShapeError: If a function does not give one number for each image.
-        """
-        chosen: dict[ScoreOf, None] = {}
-        for target in wanted:
-            chosen.update(dict.fromkeys(self._meant(target)))
-        return list(chosen)
+        """What the targets mean in this photo; see `meant`."""
+        return meant(self, wanted)
 
     def share_of(self, across: float, down: float) -> tuple[float, float]:
         """A place of the photo, in its pixels, as shares of what the network saw, 0 to 1 each."""
-        left, top, right, bottom = self.box
-        return (across - left) / (right - left), (down - top) / (bottom - top)
+        return share_of(self.box, across, down)
 
-    def _meant(self, target: PhotoTarget) -> list[ScoreOf]:
-        """The scores that one target means in this photo."""
-        if isinstance(target, Top):
-            return [self.answers.target(index) for index in self._highest(target)]
-        if isinstance(target, int):
-            return [self.answers.target(target)]
-        if isinstance(target, BestOf) and isinstance(self.answers, Boxes):
-            return [self.answers.best_of(target.label)]
-        found = target.find(self) if isinstance(target, InPhoto) else target
-        if isinstance(found, BestOf):
-            raise TargetError(f"{self.network.spec.name} detects no boxes")
-        read = found if isinstance(found, int) else self.answers.read(found)
-        return [on_device(read, self.network.device)]
 
-    def _highest(self, target: Top) -> list[int]:
-        """The classes that ``target`` means in this photo."""
-        if target.count is None and target.among is None:
-            return self.answers.said()
-        among = None if target.among is None else set(target.among)
-        return [index for index in self.answers.order() if among is None or index in among][: target.count or 1]
+def share_of(box: tuple[float, float, float, float], across: float, down: float) -> tuple[float, float]:
+    """A place of a photo, in its pixels, as shares of the part that the network saw, 0 to 1 each."""
+    left, top, right, bottom = box
+    return (across - left) / (right - left), (down - top) / (bottom - top)
+
+
+def meant(view: Looked, wanted: Sequence[PhotoTarget]) -> list[ScoreOf]:
+    """What targets mean in a photo that a network has looked at, each once, in the order asked for.
+
+    Raises:
+        TargetError: If the network has no such output.
+        ShapeError: If a function does not give one number for each image.
+    """
+    chosen: dict[ScoreOf, None] = {}
+    for target in wanted:
+        chosen.update(dict.fromkeys(_meant(view, target)))
+    return list(chosen)
+
+
+def _meant(view: Looked, target: PhotoTarget) -> list[ScoreOf]:
+    """The scores that one target means in a photo."""
+    answers = view.answers
+    if isinstance(target, Top):
+        return [answers.target(index) for index in _highest(answers, target)]
+    if isinstance(target, int):
+        return [answers.target(target)]
+    if isinstance(target, BestOf) and isinstance(answers, Boxes):
+        return [answers.best_of(target.label)]
+    found = target.find(view) if isinstance(target, InPhoto) else target
+    if isinstance(found, BestOf):
+        raise TargetError(f"{view.network.spec.name} detects no boxes")
+    read = found if isinstance(found, int) else answers.read(found)
+    return [on_device(read, view.network.device)]
+
+
+def _highest(answers: Answers, target: Top) -> list[int]:
+    """The classes that ``target`` means in a photo."""
+    if target.count is None and target.among is None:
+        return answers.said()
+    among = None if target.among is None else set(target.among)
+    return [index for index in answers.order() if among is None or index in among][: target.count or 1]

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equipoise._registry import Registry
+from equipoise.arrays import is_array_file
 from equipoise.errors import EquipoiseError, OptionError, TargetError
 from equipoise.images import read_image
 from equipoise.methods.scores import Box, Contrast, Negative, OneClass, Pixel, Region, Score, Similarity
@@ -35,6 +36,7 @@ PhotoTarget: TypeAlias = "int | Top | BestOf | InPhoto | ClassGroup | Callable[[
 """One target that is read: a class, the first classes of each photo, a place in the photo, a group, a function."""
 
 
+@runtime_checkable
 class Looked(Protocol):
     """What a place in a photo needs to know of its view."""
 
@@ -47,6 +49,7 @@ class Looked(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...  # noqa: D102
     def share_of(self, across: float, down: float) -> tuple[float, float]: ...  # noqa: D102
+    def beside(self, source: str) -> Looked: ...  # noqa: D102
 
 
 _TOP: Final = re.compile(r"top\s*(\d*)")
@@ -74,6 +77,17 @@ class BestOf:
     """
 
     label: int
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSimilarity(Similarity):
+    """How like another photo's embedding that of a photo is, so that both photos can be explained.
+
+    Attributes:
+        other: The view of the other photo.
+    """
+
+    other: Looked | None = None
 
 
 @dataclass(frozen=True)
@@ -252,13 +266,27 @@ def _region(parts: Sequence[str], spec: ModelSpec) -> PhotoTarget:
 @TEXTS.register("similarity")
 def _similarity(parts: Sequence[str], spec: ModelSpec) -> PhotoTarget:  # noqa: ARG001  # one signature
     _parts("similarity", parts, "OTHER.png", least=1)
-    other = read_image(parts[0])
+    if not is_array_file(parts[0]):
+        read_image(parts[0])  # what is wrong with it is said before any work
+
+    seen: dict[int, Looked] = {}  # by network: many photos are compared with the one
 
     def find(view: Looked) -> ScoreOf:
-        found = view.network.logits(view.network.prepare(other))
-        return Similarity(found[0], Path(parts[0]).name)
+        other = seen.get(id(view.network))
+        if other is None:
+            other = seen[id(view.network)] = view.beside(parts[0])
+        return similar_to(other, Path(parts[0]).name)
 
     return InPhoto(find)
+
+
+def similar_to(other: Looked, name: str) -> PhotoSimilarity:
+    """The score "how like another photo", of which the network gave a vector.
+
+    Raises:
+        ShapeError: If it gave no vector.
+    """
+    return PhotoSimilarity(other.answers.scores, name, other)
 
 
 def on_device(score: ScoreOf, device: torch.device) -> ScoreOf:

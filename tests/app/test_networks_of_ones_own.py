@@ -259,6 +259,9 @@ def test_how_like_another_photo(opened):
     found = session.explain(session.targets([target])[0], "gradient").explanation
     assert found.target.logit == pytest.approx(right, abs=1e-5)
     assert found.target.name == "similarity to meadow.png"
+    assert found.other.target.name == "similarity to garden.png"
+    assert "The other photo: similarity to garden.png" in explaining.explain(session, [target], 1.0, STYLE)
+    assert "Gradient, the other photo" in list(comparing.compare(session, [target], ["gradient"], 1.0, STYLE))[-1]
     assert session.targets([target, "0"]) == [target, 0]
     with pytest.raises(ImageError, match=r"^absent\.png"):
         session.compare_with("photos/absent.png")

@@ -164,7 +164,7 @@ def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
         assert label.endswith(" passes")
         assert METHODS[name].costly == ((label, name) in slow)
     labels = {name: label for label, name in [*fast, *slow]}
-    assert labels["ae"] == "Attribution Equilibrium: balanced evidence, carried to the pixels; 2.8 to 3.7 passes"
+    assert labels["ae"] == (f"Attribution Equilibrium: {METHODS['ae'].summary}; 2.8 to 3.7 passes")
     assert labels["rise"].endswith("1930 to 2028 passes")
     assert comparing.cost("of my own") == "cost not measured"
 

@@ -58,13 +58,26 @@ def device(units):
     }
 
 
+def rows(seconds, memory, growth):
+    step = {"rows": 11, "seconds": spread(seconds), "CPU seconds": spread(seconds), "MiB": spread(memory)}
+    step |= {"CPU seconds per row, to a tenth of the rows": spread(growth)}
+    return TAKEN | {"units": 5, "steps": {"merge": step, "table": step}}
+
+
 GOOD = {
     "ae_cost": cost(3.3, 3.4, 0.55, 160), "authors_loop": loop(2.5), "whole_runs": whole(0.7, 0.1, 0.6, 4.2),
-    "gpu": [device(3.5)],
+    "gpu": [device(3.5)], "rows": rows(90, 1430, 1.05),
 }  # fmt: skip
 BAD = {
     "ae_cost": cost(3.41, 3.5, 0.56, 161), "authors_loop": loop(2.49), "whole_runs": whole(0.71, 0.101, 1.06, 4.21),
-    "gpu": [device(3.51)],
+    "gpu": [device(3.51)], "rows": rows(90.1, 1431, 1.06),
+}  # fmt: skip
+PRECISIONS = TAKEN | {
+    "device": {"name": "A GPU", "memory, GiB": 80.0, "cuda": "13", "cudnn": 9}, "network": "a_net", "images": 32,
+    "methods": {"ae": {
+        "float32": {"relative error": spread(2e-6) | {"worst": 1e-5}, "rank correlation": spread(0.5) | {"worst": 0.4}},
+        "tf32": {"fails": "not measured: TF32 is a CUDA device's"},
+    }},
 }  # fmt: skip
 MEASURED = (
     "AE / forward + backward: vgg16, batch 1",
@@ -77,6 +90,10 @@ MEASURED = (
     "time per image at 10 times the images, in one batch: vgg16",
     "time per image at 10 times the images, as a data set: vgg16",
     "time at 4 times the pixels: vgg16",
+    "11 million rows to a table with intervals: seconds",
+    "11 million rows to a table with intervals: peak memory",
+    "CPU seconds per row at 10 times the rows: the table",
+    "CPU seconds per row at 10 times the rows: bringing them into order",
     "AE / forward + backward at the same precision: A GPU, vgg16, tf32, batch 1",
 )
 
@@ -96,7 +113,7 @@ def test_each_aim_is_judged_by_its_median(what):
 def test_the_verdicts_are_counted():
     total = len(aims.aims(BAD))
     rest = total - len(MEASURED) - 1
-    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 12 are not, and {rest} are not measured."
+    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 16 are not, and {rest} are not measured."
 
 
 def test_a_row_shows_the_median_the_quartiles_and_the_aim():
@@ -110,6 +127,7 @@ def test_what_is_missed_is_explained():
     text = "\n".join(aims.table(BAD))
     assert "nine convolutions a layer" in text
     assert "holes between freed blocks" in text
+    assert "On a GPU: of a small batch" in text
     assert "ResNet-50 with the channels last" not in text, "not measured, so not missed"
     assert "What bounds" not in "\n".join(aims.table({"ae_cost": GOOD["ae_cost"]}))
 
@@ -136,8 +154,36 @@ def test_the_sections_show_failures_machines_and_commits():
     assert "No GPU numbers" not in text
 
 
+def test_a_device_is_written_with_what_its_numbers_are():
+    text = render.page(GOOD | {"precision": [PRECISIONS]})
+    assert "A GPU, CUDA 13. A chip" in text
+    assert "A GPU, memory 80.0 GiB, CUDA 13, cuDNN 9; a_net, 32 photos. A chip" in text
+    assert "| ae | float32 | 2.0e-06 [" in text
+    assert "| 1.0e-05 | 0.50000 [0.40000, 0.60000] | 0.40000 |" in text
+    assert "| ae | tf32 | not measured: TF32 is a CUDA device's | | | |" in text
+
+
+def test_a_gpu_run_that_was_cut_short_shows_what_it_has():
+    cut = TAKEN | {"device": {"name": "A GPU"}, "peak": {}}
+    text = render.page({"gpu": [cut]})
+    assert "waits for the device: not measured." in text
+    assert "| not measured | | | | | |" in text
+    rates = {"batch": 128, "images": 2048, "seconds": 4.0, "images_per_second": 512.0, "minutes of 50,000 images": 1.63}
+    more = cut | {
+        "waits": {"resnet50": {"waits": 3}, "vgg16": {"fails": "no"}},
+        "data set": {"resnet50": {"tf32": rates, "bfloat16": {"fails": "out of memory"}}},
+        "models": {"vgg16": {"tf32": {"1": {"fails": "ZeroDivisionError"}}}},
+    }
+    text = render.page({"gpu": [more]})
+    assert "waits for the device: resnet50 3." in text
+    assert "| resnet50 | tf32 | 128 | 2048 | 512.0 | 1.6 |" in text
+    assert "| resnet50 | bfloat16 | does not run: out of memory | | | |" in text
+    assert "| vgg16 | tf32 | 1 | all | does not run: ZeroDivisionError | | | |" in text
+    assert "vgg16, tf32, batch 1 | 3.0 | <= 3.50 | fails: ZeroDivisionError | **no** |" in text
+
+
 def test_quick_results_are_not_shown(tmp_path):
-    for name in ("ae_cost", "ae_cost_quick", "gpu_a", "gpu_a_quick"):
+    for name in ("ae_cost", "ae_cost_quick", "gpu_a", "gpu_a_quick", "precision_a_quick"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"name": name}))
     assert render.load(tmp_path) == {"ae_cost": {"name": "ae_cost"}, "gpu": [{"name": "gpu_a"}]}
 
@@ -149,7 +195,7 @@ def test_make_bench_runs_every_script_and_the_readme_describes_each():
         "branches",
         "against_commit",
     }
-    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost", "start_up"}
+    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost", "start_up", "rows", "precision"}
     for name in scripts:
         assert name in recipe
         assert f"## `{name}.py`" in readme

@@ -208,10 +208,10 @@ def test_bad_arguments_before_any_network_is_loaded(equipoise, photo, fakes, tmp
     ],
 )
 def test_bad_arguments_before_any_photo_is_read(equipoise, photo, monkeypatch, tmp_path, arguments, words):
-    from equipoise.cli import explaining
+    from equipoise.cli import together
 
     photo()
-    monkeypatch.setattr(explaining.View, "of", lambda *_: pytest.fail("a photo was read"))
+    monkeypatch.setattr(together.Photo, "read", lambda *_: pytest.fail("a photo was read"))
     status, out, err = equipoise("explain", "cat.png", *METHOD, *arguments)
     assert (status, out) == (2, "")
     assert words in one_line(err)

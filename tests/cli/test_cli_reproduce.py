@@ -41,6 +41,33 @@ def test_a_table_on_own_data_with_an_own_network_and_an_own_method(reproduce, tm
     assert (tmp_path / "out/table.md").is_file()
 
 
+def test_tables_fit_eighty_columns_and_no_number_is_cut(reproduce, tmp_path):
+    """Table 1 with its five columns and the paper's numbers: several tables, every interval whole."""
+    status, out, err = reproduce("table1", "--method", "AE,grad_cam,Relevance-CAM,colors:perfect")
+    assert status == 0, err
+    lines = out.splitlines()
+    tables = [line for line in lines if line.startswith(("method", "AE", "Grad-CAM", "Relevance-CAM", "perfect"))]
+    assert max(map(len, lines[: lines.index(tables[-1])])) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert sum(line.startswith("method") for line in tables) > 1
+    found = json.loads((tmp_path / "out/table.json").read_text(encoding="utf-8"))
+    for line in found:
+        for entry in line["entries"]:
+            ours = entry["ours"]
+            number = f"{ours['value']:.3f} [{ours['low']:.3f}, {ours['high']:.3f}]" if ours["value"] is not None else ""
+            assert number in out
+    assert (tmp_path / "out/table.tex").is_file()
+    assert (tmp_path / "out/table.csv").is_file()
+
+
+def test_maps_are_kept_of_as_many_images_as_asked(reproduce, tmp_path):
+    assert reproduce("fig5", "--method", "AE,colors:perfect", "--keep-maps", "2")[0] == 0
+    assert len(list(tmp_path.glob("out/maps/*.safetensors"))) == 1
+    assert reproduce("fig5", "--method", "AE", "--keep-maps", "0", output="none")[0] == 0
+    assert not list(tmp_path.glob("none/maps/*"))
+    assert reproduce("fig5", "--method", "AE", "--keep-maps", "-1", output="other")[0] == 2
+
+
 def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
     status, out, err = reproduce("table2", "--method", "+colors:perfect", "--limit", "2")
     assert status == 0, err

@@ -249,7 +249,7 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
     monkeypatch.setattr(Subject, "forward", lambda self, inputs: asked.append(len(inputs)) or forward(self, inputs))
     recipe = make_recipe(Grid(confidence=0.9), columns=(Column("GridPG", "grid_pointing_game"),))
     first = run(Plan(recipe, tmp_path / "run", world))
-    assert asked.count(1) >= 8
+    assert sum(asked) >= 8
     asked.clear()
     again = run(Plan(recipe, tmp_path / "run", world, resume=True))
     assert asked == []
@@ -258,7 +258,7 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
 
 def test_a_protocol_without_fitting_images_says_so(world, tmp_path, make_recipe):
     finished = run(Plan(make_recipe(Gallery(groups=("nowhere",))), tmp_path / "run", world))
-    assert finished.rows == []
+    assert not finished.rows
     assert "no image" in finished.problems[0]
 
 
@@ -270,7 +270,9 @@ from pathlib import Path
 from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, Plan, Recipe, run
 from equipoise.experiments.protocols.pointing import Pointing
-import equipoise.experiments.running.runner as runner
+import equipoise.experiments.running.store as store
+
+store.FLUSH_SECONDS = 0.15  # a file for every second unit or so
 
 slow = Pointing.measure
 def measure(*args):
@@ -296,7 +298,7 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_rows(tmp_path, make_reci
         process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)  # noqa: S603  # our own code
         while process.poll() is None:
             time.sleep(0.01)
-            if len(list(parts.glob("*.parquet"))) >= before + 8:  # of 48: at least three kills
+            if len(list(parts.glob("*.parquet"))) >= before + 3:  # of some ten: several kills
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1
                 break

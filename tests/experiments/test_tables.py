@@ -1,12 +1,17 @@
 """From rows to the table: the right rows, the paper's number beside, the best marked."""
 
+import csv
+import dataclasses
+import io
 import json
 import math
 
 import pytest
 
 from equipoise.experiments import Column, MethodRun, Recipe, Setting
-from equipoise.experiments.presenting.tables import as_json, blocks, cells, head, markdown, summarize
+from equipoise.experiments.model.table import Rows
+from equipoise.experiments.presenting.summary import blocks, ranked, summarize
+from equipoise.experiments.presenting.tables import as_csv, as_json, cells, head, latex, markdown, narrow
 from equipoise.experiments.protocols.pointing import Pointing
 
 PUBLISHED = {("voc2007", "vgg", "A", "P", "PG"): 0.5, ("voc2007", "vgg", "B", "P", "PG"): 0.75}
@@ -62,7 +67,9 @@ PAIRS = [("voc2007", "vgg")]
 
 
 def entries(recipe, label, setting, rows=ROWS, pairs=PAIRS):
-    (line,) = [line for line in summarize(recipe, rows, pairs) if (line.label, line.setting) == (label, setting)]
+    (line,) = [
+        line for line in summarize(recipe, Rows.of(rows), pairs) if (line.label, line.setting) == (label, setting)
+    ]
     return {entry.column: entry for entry in line.entries}
 
 
@@ -92,33 +99,140 @@ def test_another_network_is_set_beside_the_reference(recipe):
     assert entries(recipe, "A", "P", other, [("else", "lite")])["PG"].paper is None
 
 
-def test_the_best_of_a_column_is_marked(recipe):
-    assert entries(recipe, "A", "L")["PG"].best
-    assert not entries(recipe, "B", "L")["PG"].best
-    assert entries(recipe, "B", "L")["PR"].best, "a lower positive ratio is better"
-    assert not entries(recipe, "A", "L")["PR"].best
-    assert not entries(recipe, "A", "L")["at half"].best
+MANY = [
+    row(method, metric, value + 0.001 * index, unit=f"photo{index}", category=index % 3, hard=index == 3, step=step)
+    for index in range(12)
+    for method, metric, value, step in [
+        ("A", "pointing", 0.5, None),
+        ("B", "pointing", 0.25 + 0.01 * (index % 2), None),
+        ("A", "positive ratio", 0.2 + 0.01 * (index % 2), None),
+        ("B", "positive ratio", 0.2 + 0.01 * (index % 3 // 2), None),
+        ("A", "accuracy", 0.3, 0.5),
+        ("B", "accuracy", 0.1, 0.5),
+    ]
+]
+"""Twelve photos: A points better than B on each; their positive ratios are alike."""
+
+
+def test_bold_is_what_is_not_worse_than_the_best_where_something_is(recipe):
+    assert entries(recipe, "A", "L", MANY)["PG"].best
+    assert not entries(recipe, "B", "L", MANY)["PG"].best
+    for label in "AB":
+        found = entries(recipe, label, "L", MANY)
+        assert not found["PR"].best, "neither is better, so neither is bold"
+        assert not found["at half"].best, "of a column that knows no better"
+        assert not found["DIF"].best, "one image shows nothing"
+    zeros = [one | {"value": 0.0} for one in MANY]
+    assert not any(entry.best for label in "AB" for entry in entries(recipe, label, "L", zeros).values())
+
+
+def test_a_method_stands_beside_the_reference(recipe):
+    found = entries(recipe, "B", "L", MANY)
+    assert all(entry.to_reference is None for entry in entries(recipe, "A", "L", MANY).values())
+    beside = found["PG"].to_reference
+    assert beside.difference.value == pytest.approx(-0.245, abs=0.006)
+    assert -0.25 - 1e-9 <= beside.difference.low < beside.difference.high <= -0.24 + 1e-9
+    assert beside.p == pytest.approx(2 / 2**12)
+    assert found["PR"].to_reference.p > 0.05
+    assert math.isnan(found["DIF"].to_reference.p)
+    assert math.isnan(found["DIF"].to_reference.difference.low)
+
+
+def test_without_one_reference_nothing_is_compared(recipe):
+    two = dataclasses.replace(recipe, methods=(MethodRun("A", "ae"), MethodRun("B", "ae", {"gamma": 1.5})))
+    assert entries(two, "B", "L", MANY)["PG"].to_reference is None
+    assert entries(two, "A", "L", MANY)["PG"].best
+
+
+def test_every_number_says_of_how_many_images_it_is(recipe):
+    lines = summarize(recipe, Rows.of(MANY), PAIRS)
+    assert lines[0].images == [12, 1, 12, 12]
+    text = markdown(recipe, lines, [], {PAIRS[0]: 9})
+    assert "| A | L | 12, 1, 12, 12 | **0.50" in text
+    assert "9 photos; n: images behind a number" in text
+    assert "none of fewer than 2" in text
+    assert "| 0.503 |" in text, "of the one difficult image, without an interval"
 
 
 def test_markdown_has_a_cell_per_head(recipe):
-    lines = summarize(recipe, ROWS, PAIRS)
+    lines = summarize(recipe, Rows.of(ROWS), PAIRS)
     (block,) = blocks(lines).values()
-    assert head(block) == ["method", "targets", "PG", "paper", "difference", "DIF", "PR", "at half"]
-    assert {len(texts) for texts in cells(block)} == {8}
+    paper = ["paper", "difference", "verdict"]
+    assert head(block) == ["method", "targets", "n", "PG", *paper, "DIF", "PR", "at half"]
+    assert {len(texts) for texts in cells(block)} == {10}
     text = markdown(recipe, lines, ["a note"])
     assert "- a note" in text
-    assert "| A | P | **0.500** [" in text
+    assert "| A | P | 2, 0, 1, 1 | 0.500 [0.000, 1.000] | 0.500 | +0.000 | cannot be decided |" in text
     assert "undefined" in text
-    assert text.count("\n| ") == 2 + len(lines)
+    first, second = text.split("### Difference to A")
+    assert first.count("\n| ") == 2 + len(lines)
+    assert second.count("\n| ") == 2 + 2
+    assert "Method less A on the images" in second
+
+
+@pytest.mark.parametrize("width", [80, 50, 200])
+def test_a_terminals_tables_are_as_wide_as_it(recipe, width):
+    heads_seen = []
+    for pair, heads, rows in narrow(summarize(recipe, Rows.of(MANY), PAIRS), width):
+        assert pair == PAIRS[0]
+        assert heads[:2] == ["method", "targets"]
+        sizes = [max(len(row[place].replace("**", "")) for row in [heads, *rows]) for place in range(len(heads))]
+        assert sum(sizes) + 2 * len(sizes) <= width
+        heads_seen += heads[2:]
+    assert heads_seen == ["n", "PG", "paper", "DIF", "PR", "at half"]
+
+
+def test_latex_is_escaped_and_bold(recipe):
+    odd = dataclasses.replace(recipe, methods=(MethodRun("A", "ae"), MethodRun("c*_1 & 5%", "rap")))
+    rows = [one | {"method": "c*_1 & 5%" if one["method"] == "B" else "A"} for one in MANY]
+    text = latex(odd, summarize(odd, Rows.of(rows), PAIRS))
+    assert r"c*\_1 \& 5\% & L &" in text
+    assert r"\textbf{0.50" in text
+    assert text.count(r"\toprule") == text.count(r"\end{tabular}") == 1
+    (head_line,) = [line for line in text.splitlines() if line.startswith("method")]
+    assert head_line.count("&") == 9
+
+
+def test_csv_has_a_line_for_every_number(recipe):
+    lines = summarize(recipe, Rows.of(MANY), PAIRS)
+    found = list(csv.DictReader(io.StringIO(as_csv(lines))))
+    assert len(found) == 2 * 2 * 4
+    first = found[0]
+    assert (first["method"], first["targets"], first["column"], first["images"]) == ("A", "L", "PG", "12")
+    assert float(first["value"]) == pytest.approx(0.5055)
+    assert first["paper"] == first["to_reference_p"] == ""
+    (dif,) = [one for one in found if (one["method"], one["targets"], one["column"]) == ("B", "P", "DIF")]
+    assert dif["low"] == ""
+    assert as_csv([]) == ""
+
+
+def test_ranks_are_taken_over_networks(recipe):
+    three = dataclasses.replace(recipe, methods=(*recipe.methods, MethodRun("C", "rsp")))
+    rows = [*MANY, *(one | {"method": "C", "value": 0.1} for one in MANY if one["method"] == "B")]
+    rows = [*rows, *(one | {"model": "resnet"} for one in rows)]
+    lines = summarize(three, Rows.of(rows), [*PAIRS, ("voc2007", "resnet")])
+    found = ranked(three, lines)
+    assert list(found) == ["PG, L", "DIF, L", "PR, L", "PG, P", "DIF, P", "PR, P"], "at half knows no better"
+    assert found["PG, L"].average == (1.0, 2.0, 3.0)
+    assert found["PR, L"].average[2] == 1.0
+    assert found["PG, L"].blocks == 2
+    assert ranked(three, lines[: len(lines) // 2]) == {}
+    assert ranked(recipe, summarize(recipe, Rows.of(rows), [*PAIRS, ("voc2007", "resnet")])) == {}
 
 
 def test_the_json_has_every_number(recipe):
-    found = json.loads(json.dumps(as_json(summarize(recipe, ROWS, PAIRS))))
+    found = json.loads(json.dumps(as_json(summarize(recipe, Rows.of(ROWS), PAIRS))))
     assert len(found) == 4
     assert found[1]["entries"][0]["paper"] == 0.5
     assert found[1]["entries"][0]["difference"] == pytest.approx(0.0)
+    assert found[1]["entries"][0]["verdict"] == "cannot be decided"
+
+
+def test_without_rows_there_is_no_line(recipe):
+    assert summarize(recipe, Rows.of([]), PAIRS) == []
+    assert summarize(recipe, Rows.of([row("A", "another metric", 1.0)]), PAIRS) == []
 
 
 def test_a_method_that_was_left_out_has_no_line(recipe):
     rows = [one for one in ROWS if one["method"] == "A"]
-    assert {line.label for line in summarize(recipe, rows, PAIRS)} == {"A"}
+    assert {line.label for line in summarize(recipe, Rows.of(rows), PAIRS)} == {"A"}

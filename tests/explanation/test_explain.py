@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 import equipoise
 from equipoise.errors import ImageError, ModelModeError, OptionError, ShapeError, TargetError, UnknownNameError
-from equipoise.explanation import Explanation, explain, slug
+from equipoise.explaining import explain
+from equipoise.explanation import Explanation, slug
 
 
 def red_left(width=80, height=40):

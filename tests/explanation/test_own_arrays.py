@@ -1,6 +1,7 @@
 """What is no photo, from the file to the picture: signals, volumes, any number of channels."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 import equipoise
+from equipoise import viz
 from equipoise.cli import main
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.loading import load
@@ -59,11 +61,15 @@ def test_an_array_is_explained_as_its_owner_would(dims, channels, tmp_path):
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("method", ["ae", "grad_cam"])
-def test_its_map_is_shown_and_saved(dims, method, tmp_path):
+def test_its_map_is_shown_and_saved(dims, method, tmp_path, monkeypatch):
     net = load(network(dims, 2), preprocess=takes(dims, 2))
     found = equipoise.explain(array(dims, 2), net, method, [0, 1])
     assert found.overlay(1).mode == "RGB"
+    heads = []
+    draw = viz.montage
+    monkeypatch.setattr(viz, "montage", lambda *given, **more: heads.append(given[2]) or draw(*given, **more))
     assert found.montage().size[0] > 100
+    assert heads == [[{1: "signal", 2: "photo", 3: "volume"}[dims], method]]
     assert np.array(found.overlay(0)).std() > 0
     paths = found.save(tmp_path / "all")
     assert len(paths) == 8
@@ -111,6 +117,8 @@ def test_the_command_line_takes_arrays(dims, size, told, tmp_path, monkeypatch, 
     out, err = capsys.readouterr()
     documents = [json.loads(line) for line in out.splitlines()]
     assert err == ""
+    kind = {1: "signal", 3: "volume"}[dims]
+    assert re.findall(r'data-filter="(\w+)"', (tmp_path / "why.html").read_text()) == [kind, "method"]
     assert [one["image"]["array"] for one in documents] == [[2, *SPACES[dims]]] * 2
     assert documents[0]["scores"] == documents[1]["scores"]
     options = ("--size", told, "--mean", ".25,.25", "--std", ".5,.5")

@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import equipoise
 from equipoise import targets
+from equipoise.cli import main
 from equipoise.errors import EquipoiseError, OptionError, TargetError
 from equipoise.explanation import sureness
 from equipoise.loading import load
@@ -16,6 +18,20 @@ from equipoise.models import Preprocessing
 from equipoise.view import View
 
 PLAIN = Preprocessing((32, 32), (32, 32), "squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+VECTORS = """
+import torch
+from torch import nn
+
+
+def build():
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 6),
+    )
+"""
 
 
 def photo(seed=0):
@@ -137,6 +153,47 @@ def test_the_similarity_of_two_photos(tmp_path):
     photo(1).save(tmp_path / "other.png")
     text = explain(network, f"similarity:{tmp_path / 'other.png'}", task="embedding")
     torch.testing.assert_close(text.attribution, found.attribution, rtol=1e-4, atol=1e-7)
+    assert found.other is None  # of a vector alone there is no photo
+
+
+def test_a_similarity_shows_the_maps_of_both_photos(tmp_path, monkeypatch, capsys):
+    """The other photo's map is that of the similarity the other way round, in Python, files and the report."""
+    (tmp_path / "vectors.py").write_text(VECTORS)
+    (tmp_path / "mynet.toml").write_text(
+        'architecture = "vectors:build"\ntask = "embedding"\n[preprocessing]\nsize = 32'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    photo(0).save("one.png")
+    photo(1).save("two.png")
+    for method in ("gradient", "ae"):
+        found = equipoise.explain("one.png", "mynet.toml", method, "similarity:two.png")
+        back = equipoise.explain("two.png", "mynet.toml", method, "similarity:one.png")
+        torch.testing.assert_close(found.other.attribution, back.attribution, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(back.other.attribution, found.attribution, rtol=1e-4, atol=1e-7)
+        assert found.other.target.name == "similarity to one.png"
+        assert found.other.target.logit == pytest.approx(found.target.logit, abs=1e-5)
+        assert found.other.other is None
+    assert found.montage().height > 1.8 * found.overlay().height
+    assert found.record["other"]["image"]["path"] == "two.png"
+    both = equipoise.explain("one.png", "mynet.toml", "gradient", ["similarity:two.png", 0])
+    assert [part.target.name for part in both.parts()] == [
+        "similarity to two.png",
+        "similarity to one.png",
+        "dimension 0",
+    ]
+    assert (both.select(0).other is None, both.select(1).other is None) == (False, True)
+    names = {path.name for path in both.save(tmp_path / "files")}
+    assert "similarity_to_two_png.other.overlay.png" in names
+    (file,) = found.save(tmp_path / "map.safetensors")
+    assert set(load_file(file)) == {"attribution", "other"}
+    found.save(tmp_path / "why.png")
+    asked = ["explain", "one.png", "--model", "mynet.toml", "--method", "gradient,ae", "--target", "similarity:two.png"]
+    assert main([*asked, "--report", "why.html"]) == 0
+    assert "one.montage.png" in capsys.readouterr().out
+    report = (tmp_path / "why.html").read_text()
+    assert report.count("similarity to one.png (score") >= 2
+    assert report.count("two.png: similarity to one.png") >= 2
 
 
 def test_a_class_for_each_pixel():

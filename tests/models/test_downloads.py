@@ -230,6 +230,22 @@ def test_the_wish_to_stay_offline_is_kept(monkeypatch):
         downloads.fetch_hub("a/b", None, name="net")
 
 
+def test_the_hub_out_of_reach_is_said_before_its_client_is_asked(monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    start = time.monotonic()
+    with pytest.raises(
+        WeightsError, match=r"hf:a/b is on the Hugging Face hub, which cannot be reached \(Name or serv"
+    ):
+        downloads.hub_answers("a/b", name="hf:a/b")
+    assert time.monotonic() - start < 3
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: "config.json")
+    assert downloads.hub_answers("a/b", name="hf:a/b") is False
+    answer(monkeypatch)
+    assert downloads.hub_answers("a/b", name="hf:a/b") is True
+    with pytest.raises(WeightsError, match="hf:a b: a b is no folder here and no name on the Hugging Face hub"):
+        downloads.hub_answers("a b", name="hf:a b")
+
+
 def test_timm_names_a_file_that_does_not_fit(monkeypatch, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     fake = FakeHub({"model.safetensors": tmp_path / "model.safetensors"}, cached=("model.safetensors",))

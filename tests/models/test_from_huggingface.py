@@ -244,16 +244,33 @@ def test_what_is_no_convolutional_classifier(folder, tmp_path):
 @pytest.mark.parametrize(("name", "words"), [
     ("hf:./none", "there is no folder ./none"), ("hf:", "there is no folder without a name"),
     ("hf:.", "no config.json"),
-    ("hf:nobody/none-such", "hf:nobody/none-such cannot be had"),
+    ("hf:nobody/none-such", "hf:nobody/none-such is on the Hugging Face hub, which cannot be reached"),
+    ("hf:no body", "no body is no folder here and no name on the Hugging Face hub"),
 ])  # fmt: skip
 def test_what_is_absent_is_one_line(tmp_path, monkeypatch, capsys, name, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for long
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     photo().save("photo.png")
     assert main(["explain", "photo.png", "--model", name]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert words in err
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_without_the_hub_its_client_reads_what_was_fetched(monkeypatch, answers):
+    transformers = pytest.importorskip("transformers")
+    asked = []
+
+    def from_pretrained(where, **options):
+        asked.append((where, options["local_files_only"]))
+        raise OSError("enough")
+
+    monkeypatch.setattr("equipoise.models.from_huggingface.hub_answers", lambda *_, **__: answers)
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_pretrained)
+    with pytest.raises(WeightsError, match="hf:a/b cannot be had: enough"):
+        load("hf:a/b")
+    assert asked == [("a/b", not answers)]
 
 
 def test_without_transformers(monkeypatch):

@@ -1,6 +1,8 @@
 """Every form in which a network of one's own comes: scores, maps, names and sizes as in the user's own code."""
 
+import gc
 import json
+from pathlib import Path
 
 import pytest
 import timm
@@ -161,6 +163,49 @@ def test_command_line(kind, capsys):
     assert main(["list", "layers", "--model", "mynet.toml"]) == 0
     out, err = capsys.readouterr()
     assert "default" in out or "no layers with names" in err
+
+
+@pytest.mark.filterwarnings("ignore")  # gradio's own parts warn about one another
+def test_page(kind, tmp_path):
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from equipoise.app.controls import PageContent
+    from equipoise.app.networks import Networks
+    from equipoise.app.page import VIEWS, Page
+
+    bare, transform = kind
+    inputs = transform(photo())[None]
+    page = Page(PageContent(Networks(["mynet.toml"]), (Path("photo.png"),), tmp_path / "made"))
+    session, _, others, *_ = page._open("photo.png", "mynet.toml", 0)
+    right = scores(bare, inputs)[0]
+    assert {one.name: one.logit for one in session.scores} == pytest.approx(
+        dict(zip(NAMES, right.tolist(), strict=True)), abs=1e-5
+    )
+    assert [label for label, _ in others["choices"]] == [f"{name} ({index})" for index, name in enumerate(NAMES)]
+    shown, *_ = page._show(session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, VIEWS[0], 0)
+    assert f"bee, {100 * right.softmax(0)[1]:.1f} %" in shown
+    assert f'data-rows="{SIZE}" data-columns="{SIZE}"' in shown
+    found = session.explain(1, "gradient").explanation
+    own = equipoise.attribute(bare, inputs, 1, method="gradient")[0]
+    torch.testing.assert_close(found.attribution, own, rtol=1e-5, atol=1e-5 * own.abs().max().item())
+    del page
+    gc.collect()  # what gradio leaves unclosed complains now, where that is ignored
+
+
+def test_reproduce(kind, tmp_path):
+    """The last point of an insertion curve is the probability of the whole photo."""
+    from pyarrow import parquet
+
+    bare, transform = kind
+    (tmp_path / "set" / "bee").mkdir(parents=True)
+    photo().save(tmp_path / "set" / "bee" / "photo.png")
+    asked = ["reproduce", "insertion", "--dataset", "folder", "--data", str(tmp_path / "set"), "--model", "mynet.toml"]
+    more = ["--method", "gradient", "--limit", "1", "--option", "shares=(0.5,1.0)", "--output", str(tmp_path / "table")]
+    assert main([*asked, *more]) == 0
+    file = tmp_path / "table" / "rows.parquet"
+    (last,) = [row for row in parquet.read_table(file).to_pylist()
+               if (row["metric"], row["step"]) == ("probability", 1.0)]  # fmt: skip
+    assert (last["class"], last["model"]) == ("bee", "mynet.toml")
+    assert last["value"] == pytest.approx(scores(bare, transform(photo())[None])[0].softmax(0)[1].item(), abs=1e-5)
 
 
 @pytest.mark.parametrize(("text", "words"), [

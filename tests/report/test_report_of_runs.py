@@ -144,7 +144,8 @@ def test_a_recipe_leaves_a_page(tmp_path, monkeypatch, photos):
     assert page in files
     text = page.read_text(encoding="utf-8")
     assert "<h1>A &lt;small&gt; table</h1>" in text
-    assert re.findall(r'<th scope="col">(.*?)</th>', text) == ["method", "PR", "paper", "difference"]
+    heads = ["method", "n", "PR", "paper", "difference", "verdict"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', text) == heads
     (perfect,) = re.findall(r"<tr>\s*<td>perfect</td>(.*?)</tr>", text, re.DOTALL)
     values = [float(value) for value in re.findall(r'data-value="(.*?)"', perfect)]
     assert values[0] == pytest.approx(16**2 / 48**2)

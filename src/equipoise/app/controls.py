@@ -16,13 +16,16 @@ from PIL import Image
 
 from equipoise.app import lines, markup
 from equipoise.app.drawing import Style
-from equipoise.app.examples import example_photos
+from equipoise.app.examples import example_arrays, example_photos
 from equipoise.app.networks import CancelledError, Networks
 from equipoise.app.session import Explained, Session
+from equipoise.arrays import ARRAY_EXTENSIONS, is_array_file
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.explanation import sureness
 from equipoise.images import one_line, read_image
 from equipoise.methods.reading import Reading
+from equipoise.models.array_preprocessing import ArrayPreprocessing
+from equipoise.models.own_preprocessing import OwnPreprocessing
 from equipoise.report import data_uri, thumbnail
 
 if TYPE_CHECKING:
@@ -50,6 +53,24 @@ def photo_input(**options: Any) -> gr.Image:
     return photo
 
 
+def array_input(**options: Any) -> gr.File:
+    """A file input for arrays; `equipoise.arrays` reads them, and no file of theirs can run code.
+
+    Args:
+        options: Of ``gradio.File``.
+    """
+    endings = sorted({ending.rpartition(".")[2] for ending in ARRAY_EXTENSIONS})
+    return gr.File(file_types=[f".{ending}" for ending in endings], file_count="single", type="filepath", **options)
+
+
+def takes(network: Network) -> tuple[bool, bool]:
+    """Whether a network's page asks for photos, and whether for arrays."""
+    preprocessing = network.spec.preprocessing
+    photos = not isinstance(preprocessing, ArrayPreprocessing)
+    usual = isinstance(preprocessing, OwnPreprocessing) or preprocessing.channels in {1, 3}
+    return photos, not (photos and usual)
+
+
 @dataclass(frozen=True)
 class PageContent:
     """What the page is made of.
@@ -65,12 +86,18 @@ class PageContent:
     folder: Path
 
     def examples(self, model: str) -> tuple[Path, ...]:
-        """The photos offered with a network.
+        """The photos or arrays offered with a network.
 
         Raises:
             EquipoiseError: If it cannot be loaded, or the folder of its own holds no photos.
         """
-        return example_photos(self.networks[model].examples) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        network = self.networks[model]
+        photos, arrays = takes(network)
+        if not arrays:
+            return example_photos(network.examples)
+        return example_arrays(network.examples, photos=photos)
 
     def picked(self, model: str, index: object) -> Path | None:
         """A copy of an example where the browser may read it; ``None`` if there is no such example."""
@@ -88,24 +115,26 @@ def text_of(name: str) -> str:
 
 
 def examples_html(paths: Sequence[Path]) -> str:
-    """A button with a small picture for each example that can be read."""
+    """A button for each example, with a small picture of a photo that can be read, or the name of an array."""
     buttons = []
     for index, path in enumerate(paths):
-        try:
-            small = data_uri(thumbnail(read_image(path).resize((168, 128), Image.Resampling.LANCZOS)))
-        except EquipoiseError:
-            continue
         name = html.escape(one_line(path.name))
-        buttons.append(
-            f'<button type="button" data-example="{index}"><img src="{small}" alt="Example {name}"></button>'
-        )
+        shown = f'<span class="eq-file">Example {name}</span>'
+        if not is_array_file(path):
+            try:
+                small = data_uri(thumbnail(read_image(path).resize((168, 128), Image.Resampling.LANCZOS)))
+            except EquipoiseError:
+                continue
+            shown = f'<img src="{small}" alt="Example {name}">'
+        buttons.append(f'<button type="button" data-example="{index}">{shown}</button>')
     return f'<div class="eq-examples" role="group" aria-label="Example photos">{"".join(buttons)}</div>'
 
 
 def known_html(network: Network) -> str:
     """What becomes of photos before the network sees them, and what was assumed of it; each is said once."""
     words = "" if "preprocessing" in network.assumed else getattr(network.spec.preprocessing, "words", "")
-    told = f'<p class="eq-known">Photos are {html.escape(words)}.</p>' if words else ""
+    what = "Photos" if takes(network)[0] else "Arrays"
+    told = f'<p class="eq-known">{what} are {html.escape(words)}.</p>' if words else ""
     assumed = "".join(f"<li>{html.escape(one_line(note))}</li>" for note in network.notes)
     if assumed:
         told += f'<div class="eq-note eq-assumed"><p>What was assumed of this network</p><ul>{assumed}</ul></div>'

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from equipoise import viz
 from equipoise._registry import Registry
+from equipoise.errors import OptionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,13 +49,13 @@ def draw(explanation: Explanation, style: Style) -> Image.Image:
 
     Raises:
         UnknownNameError: If there is no such mode or palette.
-        OptionError: If the opacity is outside 0 to 1.
+        OptionError: If the opacity is outside 0 to 1, or only photos are drawn so.
     """
     return MODES[style.mode](explanation, style)
 
 
 def values(explanation: Explanation) -> NDArray[np.float32]:
-    """The heat map ``(h, w)`` as an array."""
+    """The heat map ``(h, w)``, of a signal or volume with other positions, as an array."""
     found: NDArray[np.float32] = explanation.heatmap.detach().to("cpu", torch.float32).numpy()
     return found
 
@@ -66,15 +67,16 @@ def _overlay(explanation: Explanation, style: Style) -> Image.Image:
 
 @MODES.register("positive only")
 def _positive(explanation: Explanation, style: Style) -> Image.Image:
-    positive = np.clip(values(explanation), 0, None)
-    options: dict[str, Any] = {"smoothing": explanation.smoothing, "opacity": style.opacity, "colors": style.colors}
-    return viz.overlay(explanation.image, positive, explanation.box, **options)
+    positive = replace(explanation, heatmap=explanation.heatmap.clamp(min=0))
+    return positive.overlay(opacity=style.opacity, colors=style.colors)
 
 
 @MODES.register("heat map")
 def _heatmap(explanation: Explanation, style: Style) -> Image.Image:
     """The numbers themselves where the network looked, not smoothed; black where it did not."""
     drawn = explanation.heatmap_image(percentile=99.9, colors=style.colors)
+    if explanation.heatmap.dim() == 3:  # slices side by side, which are no part of one picture
+        return enlarged(drawn, max(explanation.image.size))
     left, top, right, bottom = (round(edge) for edge in explanation.box)
     ground = Image.new("RGB", explanation.image.size)
     size = (max(1, right - left), max(1, bottom - top))
@@ -85,6 +87,8 @@ def _heatmap(explanation: Explanation, style: Style) -> Image.Image:
 @MODES.register("contour")
 def _contour(explanation: Explanation, style: Style) -> Image.Image:
     """The photo in color, with a line around half of the evidence for the class, and one around half against it."""
+    if explanation.heatmap.dim() != 2:
+        raise OptionError(f"a contour is drawn on photos; this is a {explanation.kind}, which can be shown otherwise")
     photo = explanation.image.copy()
     left, top, right, bottom = (round(edge) for edge in explanation.box)
     size = (max(1, right - left), max(1, bottom - top))

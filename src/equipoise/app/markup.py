@@ -85,7 +85,7 @@ def _figure(one: Shown) -> str:
     name = html.escape(one.title)
     lines = "".join(f"<span>{html.escape(line)}</span>" for line in one.lines)
     drawn = picture(one.picture, one.title)
-    if one.explanation is not None:
+    if one.explanation is not None and one.explanation.heatmap.dim() == 2:  # others are not pixel by pixel
         positive, negative = map(html.escape, one.pointed)
         clicks, hint = (" data-clicks", "click it to ask for it alone; ") if one.clicks else ("", "")
         drawn = (

@@ -14,6 +14,7 @@ from equipoise.app.controls import (
     Choice,
     PageContent,
     TakeHome,
+    array_input,
     class_choices,
     complaint,
     examples_html,
@@ -23,10 +24,12 @@ from equipoise.app.controls import (
     photo_input,
     request_stop,
     score_choices,
+    takes,
 )
 from equipoise.app.drawing import MODES
 from equipoise.app.session import OWN, Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
+from equipoise.arrays import is_array_file
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.metrics import CANVASES
 
@@ -67,13 +70,14 @@ class Page:
 
     def _photo_column(self) -> None:
         names = self.content.networks.names
-        self.photo = photo_input(
-            label="Photo: drop, paste or choose",
-            sources=["upload", "clipboard"],
-            height=250,
-            buttons=[],
-            alt_text="The chosen photo",
-        )
+        photos, arrays = takes(self.content.networks[names[0]])
+        with gr.Column(visible=photos) as self.for_photos:
+            self.photo = photo_input(
+                label="Photo: drop, paste or choose", sources=["upload", "clipboard"], height=250, buttons=[],
+                alt_text="The chosen photo",
+            )  # fmt: skip
+        with gr.Column(visible=arrays) as self.for_arrays:
+            self.array = array_input(label="Array: .npy, .npz, .pt, .dcm, .nii", height=140, elem_id="array")
         self.examples = gr.HTML(examples_html(self.content.examples(names[0])), js_on_load=PICKED)
         self.model = gr.Dropdown(
             network_choices(names), value=names[0], label="Network", interactive=True, visible=len(names) > 1
@@ -160,11 +164,14 @@ class Page:
         ]  # fmt: skip
         work, inputs = guarded(self._open, len(outputs)), [self.photo, self.model, self.opened]
         self.photo.input(work, inputs, [*outputs, self.status], **_QUEUE)
-        described = [self.examples, self.known, self.status]
-        chosen = self.model.input(guarded(self._described, 2), self.model, described, **_QUEUE)
-        chosen.success(work, inputs, [*outputs, self.status], **_QUEUE)
-        picked = self.examples.select(self._pick, self.model, self.photo, show_progress="hidden")
-        picked.then(work, inputs, [*outputs, self.status], **_QUEUE)
+        from_array = [self.array, self.model, self.opened]
+        self.array.upload(work, from_array, [*outputs, self.status], **_QUEUE)
+        either = guarded(self._open_either, len(outputs))
+        described = [self.examples, self.known, self.for_photos, self.for_arrays, self.status]
+        chosen = self.model.input(guarded(self._described, 4), self.model, described, **_QUEUE)
+        chosen.success(either, [self.photo, *from_array], [*outputs, self.status], **_QUEUE)
+        picked = self.examples.select(self._pick, self.model, [self.photo, self.array], show_progress="hidden")
+        picked.then(either, [self.photo, *from_array], [*outputs, self.status], **_QUEUE)
         self.other_photo.input(
             guarded(self._paired, 1), [self.session, self.others, self.other_photo], [self.others, self.status],
             **_QUEUE,
@@ -215,10 +222,19 @@ class Page:
 
     def _pick(self, event: gr.EventData, model: str) -> Any:
         copied = self.content.picked(model, event._data["index"])  # noqa: SLF001  # where gradio keeps what was sent
-        return gr.skip() if copied is None else str(copied)
+        if copied is None:
+            return gr.skip(), gr.skip()
+        return (None, str(copied)) if is_array_file(copied) else (str(copied), None)
 
-    def _described(self, model: str) -> tuple[str, str]:
-        return examples_html(self.content.examples(model)), known_html(self.content.networks[model])
+    def _described(self, model: str) -> tuple[Any, ...]:
+        network = self.content.networks[model]
+        photos, arrays = takes(network)
+        shown = gr.update(visible=photos), gr.update(visible=arrays)
+        return examples_html(self.content.examples(model)), known_html(network), *shown
+
+    def _open_either(self, photo: str | None, array: str | None, model: str, opened: int) -> tuple[Any, ...]:
+        photos, arrays = takes(self.content.networks[model])
+        return self._open((photo if photos else None) or (array if arrays else None), model, opened)
 
     def _paired(self, session: Session | None, others: list[str], path: str | None) -> tuple[Any]:
         if session is None or path is None:

@@ -16,13 +16,13 @@ from equipoise.app.networks import SharedNetwork, Stop
 from equipoise.app.tasks import Offer, offer_of
 from equipoise.errors import ImageError, OptionError, TargetError
 from equipoise.explanation import Explanation
-from equipoise.images import one_line, read_image
+from equipoise.images import one_line
 from equipoise.methods.propagation import Propagation
-from equipoise.methods.scores import Box, Similarity
+from equipoise.methods.scores import Box
 from equipoise.methods.targets import ClassGroup
 from equipoise.records import to_json
 from equipoise.view import View
-from equipoise.wanted import TEXTS, Top, parse_target
+from equipoise.wanted import TEXTS, Top, on_device, parse_target, similar_to
 from equipoise.wording import Wording, wording_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
     _made: dict[str, Made] = field(default_factory=dict)
-    _others: dict[str, Similarity] = field(default_factory=dict)
+    _others: dict[str, ScoreOf] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None) -> Session:
@@ -166,12 +166,12 @@ class Session:
         """
         name = one_line(Path(path).name)
         try:
-            other = read_image(path)
+            with self.network.work(self.stop):
+                other = self.view.beside(path)
         except ImageError as error:  # as in `open`
             raise ImageError(str(error).replace(one_line(path), name)) from error
-        with self.network.work(self.stop):
-            reference = self.network.logits(self.network.prepare(other))[0]
-        self._others[f"similarity:{name}"] = Similarity(reference.to(self.network.device), name)
+        other = replace(other, photo=replace(other.photo, path=name))
+        self._others[f"similarity:{name}"] = on_device(similar_to(other, name), self.network.device)
         return f"similarity:{name}"
 
     def certainty(self, inputs: Tensor, target: Explained) -> Tensor:

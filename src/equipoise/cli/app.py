@@ -1,56 +1,30 @@
 """The command line: its commands and options, and nothing that takes time to import."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 
-from equipoise.cli import MENDABLE
+from equipoise.cli import MENDABLE, app_dataset
 from equipoise.cli.request import ExplainRequest, NetworkRequest
+from equipoise.cli.typed import (
+    Activation,
+    Classes,
+    InChans,
+    Mean,
+    Model,
+    Models,
+    OutputOf,
+    Size,
+    Std,
+    TaskOf,
+    Weights,
+)
 from equipoise.errors import OptionError
 
 Job = Callable[[], int]
-
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="The network: a name (equipoise list models), package.module:build, a file mynet.toml, hf:FOLDER, a .pt2",
-    ),
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME[,NAME...]", help="Networks, each as of equipoise explain"),
-]
-Weights = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict, however wrapped.")
-]
-OutputOf = Annotated[
-    str | None,
-    typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
-]
-Size = Annotated[str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")]
-Mean = Annotated[str | None, typer.Option(metavar="A,B,C", help="Mean of each channel, for pixels between 0 and 1.")]
-Std = Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each channel, likewise.")]
-InChans = Annotated[int | None, typer.Option(metavar="N", help="How many channels the network takes.")]
-Activation = Annotated[
-    str | None,
-    typer.Option(metavar="softmax|sigmoid|none", help="What makes probabilities of the outputs; none: they are some."),
-]
-TaskOf = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="TASK",
-        help="What the outputs are: classification, multi-label, binary, regression, embedding, segmentation, "
-        "detection",
-    ),
-]
 
 app = typer.Typer(
     name="equipoise",
@@ -59,6 +33,30 @@ app = typer.Typer(
 )
 listing = typer.Typer(help="List what there is: methods, models, layers, data sets, recipes.")
 app.add_typer(listing, name="list")
+app.command()(app_dataset.attribute)
+app.command()(app_dataset.merge)
+
+
+_VALUES: Final = {
+    "--ray": ("local", re.compile(r"auto|local|ray://.+|[\w.\-\[\]]+:\d+")),
+    "--shard": ("auto", re.compile(r"auto|\d+(/\d*)?")),
+}
+"""Options whose value may be left out: what it is then, and what looks like one."""
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """A command line in which options that may stand alone have their value."""
+    found: list[str] = []
+    rest = list(arguments)
+    while rest:
+        one = rest.pop(0)
+        if one == "--":
+            return [*found, one, *rest]
+        found.append(one)
+        if one in _VALUES:
+            value, form = _VALUES[one]
+            found.append(rest.pop(0) if rest and form.fullmatch(rest[0]) else value)
+    return found
 
 
 def parse(arguments: Sequence[str] | None = None) -> Job | int:
@@ -74,7 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> Job | int:
         OptionError: If the command line cannot be understood; the text is one sentence.
     """
     command = typer.main.get_command(app)
-    argv = None if arguments is None else list(arguments)
+    argv = spelled_out(sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = command.main(args=argv, prog_name="equipoise", standalone_mode=False)
     except Exception as error:
@@ -225,6 +223,10 @@ def reproduce(
         typer.Option(metavar="KEY=VALUE", help="An option of the protocol; may be repeated"),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most N images, or grids, of a data set.")] = None,
+    keep_maps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the maps of N images for figure and gallery  [default: the recipe's]"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first missing or broken file.")] = False,
     photos: Annotated[bool, typer.Option(help="Show the photos in the figures.")] = True,
@@ -249,6 +251,7 @@ def reproduce(
                 methods=tuple(method or ()),
                 options=tuple(option or ()),
                 limit=limit,
+                keep_maps=keep_maps,
                 resume=resume,
                 strict=strict,
                 photos=photos,

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import torch
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
 from equipoise.cli import MENDABLE
 from equipoise.cli.console import RunConsole
-from equipoise.cli.request import check
+from equipoise.cli.photos import PhotoFile
+from equipoise.cli.request import check, load_several
 from equipoise.cli.results import Results
+from equipoise.cli.together import Together
 from equipoise.errors import EquipoiseError, ImageError, MissingPackageError
+from equipoise.explaining import of_input
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
-from equipoise.view import View
-from equipoise.wanted import Top
+from equipoise.wanted import Top, read_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from equipoise.cli.request import ExplainRequest
+    from equipoise.cli.request import Asked, ExplainRequest
     from equipoise.network import BoundMethod, Network
+    from equipoise.view import View
     from equipoise.wanted import PhotoTarget
+
+WAITING: Final = 16
+"""Photos whose pictures wait to be drawn and written."""
 
 
 def explain_photos(request: ExplainRequest) -> int:
@@ -35,7 +41,7 @@ def explain_photos(request: ExplainRequest) -> int:
         EquipoiseError: If an argument is wrong; nothing is done then.
     """
     asked = check(request)
-    with RunConsole(len(asked.photos), as_json=request.as_json) as console:
+    with RunConsole(len(asked.photos) + len(asked.passes), as_json=request.as_json) as console:
         for problem in asked.problems:
             console.trouble(problem)
         if asked.photos:
@@ -46,19 +52,36 @@ def explain_photos(request: ExplainRequest) -> int:
             each = len(bound) * sum((one.count or 1) if isinstance(one, Top) else 1 for one in targets)
             pictures = len(asked.photos) * each
             results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=network.notes)
-            for photo in asked.photos:
-                console.begin(one_line(photo.path.name))
-                try:
-                    results.add(photo, _explained(View.of(photo.path, network), bound, targets, console))
-                except ImageError as error:
-                    console.trouble(str(error))
-                except (MemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
-                        raise
-                    console.trouble(f"{one_line(photo.path)}: there is not enough memory to explain it")
-                console.done()
+            _explain_each(asked.photos, Together(network, targets, bound, console), results, console)
             results.finish()
+        if asked.passes:
+            _explain_passes(asked, console)
     return MENDABLE if console.troubles else 0
+
+
+def _explain_passes(asked: Asked, console: RunConsole) -> None:
+    """What a network of several inputs is given: each input by every method."""
+    network = load_several(asked)
+    options = {method: network.options(own) for method, own in asked.options.items()}
+    pictures = len(asked.passes) * len(network.prepares) * len(options) * len(asked.request.targets)
+    results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=())
+    for one in asked.passes:
+        console.begin(one_line(one.stem))
+        try:
+            made: dict[str, dict[str, Explanation]] = {}
+            for key, view in network.views(one.files).items():
+                bound = _bound(view.network, options, console)
+                targets = read_targets(asked.request.targets, view.network.spec)
+                found = _explained(view, bound, targets, console)
+                options = {method: options[method] for method in bound}  # what failed once is not tried again
+                made[str(key)] = {method: of_input(explanation, key) for method, explanation in found.items()}
+            for name, explanations in made.items():
+                results.add(PhotoFile(one.files[name], f"{one.stem}.{name}"), explanations)
+            results.beside(one.stem, made)
+        except ImageError as error:
+            console.trouble(str(error))
+        console.done()
+    results.finish()
 
 
 def _bound(network: Network, options: Mapping[str, Mapping[str, Any]], console: RunConsole) -> dict[str, BoundMethod]:
@@ -81,10 +104,27 @@ def _bound(network: Network, options: Mapping[str, Mapping[str, Any]], console: 
     return bound
 
 
+def _explain_each(photos: Sequence[PhotoFile], together: Together, results: Results, console: RunConsole) -> None:
+    """Photo after photo, several of one shape at once; pictures are drawn and written while the network works."""
+    with ThreadPoolExecutor(1) as writer:
+        waiting: deque[Future[None]] = deque()
+        for photo, explanations in together.explained(photos):
+            if explanations:
+                waiting.append(writer.submit(results.add, photo, explanations))
+            else:
+                console.done()
+            while waiting and (len(waiting) > WAITING or waiting[0].done()):
+                waiting.popleft().result()  # what could not be written ends the run
+                console.done()
+        while waiting:
+            waiting.popleft().result()
+            console.done()
+
+
 def _explained(
     view: View, bound: dict[str, BoundMethod], targets: Sequence[PhotoTarget], console: RunConsole
 ) -> dict[str, Explanation]:
-    """One photo by every method; one that fails is taken out of ``bound``.
+    """One view by every method; one that fails is taken out of ``bound``.
 
     Raises:
         EquipoiseError: If no method is left that can explain this network.
@@ -100,8 +140,3 @@ def _explained(
                 raise
             console.trouble(f"{name} is left out: {one_line(error)}")
     return explanations
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # on the CPU torch raises a plain RuntimeError, known by its words alone
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -15,7 +15,7 @@ from equipoise.images import find_images, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OWN_PICTURES: Final = (".overlay.png", ".heatmap.png", ".montage.png")
+OWN_PICTURES: Final = (".overlay.png", ".heatmap.png", ".montage.png", ".inputs.png")
 """Endings of the pictures that a run writes: a folder that holds some is explained without them."""
 
 ARRAYS: Final = (".npy", ".npz", ".dcm", ".nii", ".nii.gz")
@@ -61,7 +61,8 @@ def all_absent(names: Sequence[str]) -> list[str]:
 
     Nothing else of a command line matters then, and nothing that takes time needs to be loaded.
     """
-    if any(os.path.lexists(_file(name)) for name in names if "\0" not in name):
+    named = [name for name in names if "\0" not in name]
+    if any(os.path.lexists(_file(part)) for name in named for part in (name, name.partition("=")[2]) if part):
         return []
     return collect(names, recursive=False)[1]
 

@@ -60,25 +60,29 @@ class ReportWriter:
         self._notes: dict[str, None] = {}
         self._common: dict[str, Any] = {}
         self._assumed = tuple(assumed)
+        self._kind, self._inputs = "photo", False
 
     def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
         """Take in one photo: its explanations, of the same targets, by method."""
         for method, explanation in explanations.items():
             self._common = {key: explanation.record[key] for key in ("model", "versions")}
             self._common["assumed"] = list(self._assumed)
+            self._kind = explanation.kind
             title = title_of(method)
             small = explanation.thumbnail(_SHOWN)
             own = (note for note in explanation.notes if note not in self._assumed)
             self._notes.update(dict.fromkeys(f"{name}, {title}: {note}" for note in own))
-            for index, target in enumerate(explanation.targets):
-                one = small.select(index)
-                sums = one.record["attribution"]
+            for one in small.parts():
+                target, sums = one.targets[0], one.record["attribution"]
                 image = report.thumbnail(one.overlay(), self._limit)
-                caption = f"{name}: {target.name} ({sureness(target)}), {title}"
-                tags = {"photo": name, self._words.what: target.name, "method": title}
+                own_name = name if one.record["image"] == explanation.record["image"] else _name(one)
+                caption = f"{own_name}: {target.name} ({sureness(target)}), {title}"
+                tags = {explanation.kind: own_name, self._words.what: target.name, "method": title}
+                if (which := one.record.get("input")) is not None:
+                    self._inputs, tags = True, {"input": str(which), **tags}
                 record = {key: value for key, value in one.record.items() if key not in self._common}
                 self._pictures.append(report.Picture(image, caption, tags, record))
-                self._rows.append(_row(name, target, title, sums))
+                self._rows.append(_row(own_name, target, title, sums, which))
 
     def write(self) -> Path:
         """Write the page.
@@ -103,7 +107,15 @@ class ReportWriter:
         return WORDINGS[self._common.get("model", {}).get("task") or "classification"]
 
     def _heads(self) -> tuple[str, ...]:
-        return ("photo", self._words.what, self._words.sure, "method", "positive ratio", "sum")
+        return (
+            *(("input",) if self._inputs else ()),
+            self._kind,
+            self._words.what,
+            self._words.sure,
+            "method",
+            "positive ratio",
+            "sum",
+        )
 
     def _told(self) -> tuple[str, ...]:
         """What a reader has to know of the network, and of the colors."""
@@ -112,8 +124,16 @@ class ReportWriter:
         return (network, *(f"Assumed: {one}" for one in self._assumed), f"{self._words.legend('red', 'blue')}.")
 
 
-def _row(name: str, target: ClassScore, method: str, sums: Mapping[str, float]) -> tuple[report.Cell, ...]:
+def _name(explanation: Explanation) -> str:
+    """Of its photo's file."""
+    return one_line(Path(explanation.record["image"]["path"] or "the other photo").name)
+
+
+def _row(
+    name: str, target: ClassScore, method: str, sums: Mapping[str, float], which: object = None
+) -> tuple[report.Cell, ...]:
     return (
+        *(() if which is None else (report.Cell(str(which)),)),
         report.Cell(name),
         report.Cell(target.name),
         report.Cell(sureness(target), target.logit if target.probability is None else target.probability),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from equipoise.experiments.presenting.tables import TableRow
+    from equipoise.experiments.presenting.summary import TableRow
     from equipoise.experiments.protocols.base import Protocol
 
 
@@ -54,6 +55,7 @@ class ReproduceRequest:
     device: str | None
     output: str | None
     said: NetworkRequest = field(default_factory=NetworkRequest)
+    keep_maps: int | None = None
 
 
 def reproduce(request: ReproduceRequest) -> int:
@@ -69,6 +71,10 @@ def reproduce(request: ReproduceRequest) -> int:
     recipe = narrowed(_recipe(request.recipe), request)
     if request.limit is not None and request.limit < 1:
         raise OptionError(f"--limit is {request.limit}; it has to be at least 1")
+    if request.keep_maps is not None:
+        if request.keep_maps < 0:
+            raise OptionError(f"--keep-maps is {request.keep_maps}; it has to be at least 0")
+        recipe = replace(recipe, keep_maps=request.keep_maps)
     one_network(request.said, list(dict.fromkeys(model for _, model in recipe.pairs)))
     output = check_output(request.output or f"equipoise-out/{recipe.name}")
     plan = Plan(
@@ -180,14 +186,18 @@ def _with_options(protocol: Protocol, texts: Sequence[str]) -> Protocol:
 
 
 def _print(recipe: Recipe, lines: Sequence[TableRow]) -> None:
-    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    for (dataset, model), heads, rows in tables.narrow(lines):
-        table = Table(title=Text(f"{recipe.title}: {dataset}, {model}"), title_justify="left")
+    """The numbers in tables that fit into the terminal, or into 80 columns where there is none."""
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else tables.WIDTH)
+    shown = None
+    for (dataset, model), heads, rows in tables.narrow(lines, console.width):
+        if shown != (shown := (dataset, model)):
+            console.print(Text(f"{recipe.title}: {dataset}, {model}", style="italic"), soft_wrap=True)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for head in heads:
-            table.add_column(Text(head))
+            table.add_column(Text(head), no_wrap=True)
         for texts in rows:
             table.add_row(*(Text(text.replace("**", ""), style="bold" if "**" in text else "") for text in texts))
-        console.print(table)
+        console.print(table, Text(""))
 
 
 class _Rate(ProgressColumn):

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from equipoise._registry import nearest
 from equipoise.errors import LayerError, OptionError, UnknownOptionError
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from equipoise.cli.inputs import FilesOfInputs
     from equipoise.cli.photos import PhotoFile
+    from equipoise.inputs import SeveralInputs
     from equipoise.models.description import Said
     from equipoise.network import Network
     from equipoise.wanted import PhotoTarget
@@ -128,6 +130,7 @@ class Asked:
         folder: Where the files go; it is not made yet.
         page: Where the report goes.
         photos: What is explained.
+        passes: Of a network of several inputs what is explained; there are no ``photos`` then.
         problems: Why something that was named is not; one line each.
     """
 
@@ -138,6 +141,7 @@ class Asked:
     page: Path | None
     photos: Sequence[PhotoFile]
     problems: Sequence[str]
+    passes: Sequence[FilesOfInputs] = ()
 
     def load(self) -> tuple[Network, list[PhotoTarget]]:
         """The network, and which of its scores are to be explained.
@@ -154,21 +158,41 @@ class Asked:
         return network, read_targets(request.targets, network.spec)
 
 
+def load_several(asked: Asked) -> SeveralInputs:
+    """The network of several inputs of a command line.
+
+    Raises:
+        LayerError: If it has no such layer.
+        EquipoiseError: As `SeveralInputs.described`.
+    """
+    from equipoise.inputs import SeveralInputs  # noqa: PLC0415  # loads torch
+
+    find_own_modules()
+    said, request = asked.request.network, asked.request
+    network = SeveralInputs.described(said.model, said.said(asked.output), weights=said.weights, device=request.device)
+    check_layer(request.layer, network.module, said.model)
+    return network
+
+
 def check(request: ExplainRequest) -> Asked:
     """Read a command line.
 
     Raises:
         EquipoiseError: If an argument is wrong; the text is one sentence.
     """
+    from equipoise.cli.inputs import collect_inputs, inputs_of  # noqa: PLC0415  # as below
     from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 
-    options = read_options(request, read_methods(request.methods))
-    output = _pairs(request.options).get("output")
+    options, output = method_options_of(request, read_methods(request.methods))
     request.network.said(output)  # whatever is wrong is said before anything is loaded
     check_device(request.device)
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
+    model = request.network.model
+    if model.endswith(".toml") and (inputs := inputs_of(model)):
+        passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
+        return Asked(request, options, output, folder, page, (), problems, passes)
     photos, problems = collect(request.images, recursive=request.recursive)
     return Asked(request, options, output, folder, page, photos, problems)
 
@@ -189,7 +213,28 @@ def read_methods(texts: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def read_options(request: ExplainRequest, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+@runtime_checkable
+class MethodRequest(Protocol):
+    """What a command line says of methods."""
+
+    @property
+    def options(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def gamma(self) -> float | None: ...  # noqa: D102
+    @property
+    def layer(self) -> str | None: ...  # noqa: D102
+
+
+def method_options_of(request: MethodRequest, methods: Sequence[str]) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """The options of each method, and what the option ``output`` says of the network.
+
+    Raises:
+        EquipoiseError: As `read_options`.
+    """
+    return read_options(request, methods), _pairs(request.options).get("output")
+
+
+def read_options(request: MethodRequest, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The options of each method: each goes to the methods that take it.
 
     Raises:

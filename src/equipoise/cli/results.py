@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from equipoise.explanation import Explanation
 
 _KINDS: Final = {
+    ".other.overlay.png": "other_overlay",
+    ".other.heatmap.png": "other_heatmap",
     ".overlay.png": "overlay",
     ".heatmap.png": "heatmap",
     ".safetensors": "attribution",
@@ -74,15 +76,39 @@ class Results:
             for index in range(len(explanation.targets))
         ]
         montage = None
-        if len(entries) > 1:
+        if len(entries) > 1 or any(one.other for one in explanations.values()):
             montage = str(self._write(f"{photo.stem}.montage.png", records.encoded(_montage(explanations))))
         first = next(iter(explanations.values()))
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
         document |= {"explanations": entries, "montage": montage}
+        if "input" in first.record:
+            document["input"] = first.record["input"]
         self._console.result(document, _lines(photo, explanations, entries, montage, self._known))
         if self._report is not None:
             self._report.add(one_line(photo.path.name), explanations)
         self._count += 1
+
+    def beside(self, stem: str, inputs: Mapping[str, Mapping[str, Explanation]]) -> None:
+        """Write the pictures of several inputs of one forward pass side by side: a column for each and its map.
+
+        Args:
+            stem: Begins the file's name.
+            inputs: By input and method; a row for each target by each method that all inputs have.
+
+        Raises:
+            OptionError: If it cannot be written.
+        """
+        small = {name: {way: one.thumbnail(CELL) for way, one in found.items()} for name, found in inputs.items()}
+        first, *others = small.values()
+        ways = [way for way in first if all(way in found for found in others)]
+        rows, labels = [], []
+        for way in ways:
+            for same in zip(*(found[way].parts() for found in small.values()), strict=False):
+                rows.append([picture for one in same for picture in (one.image, one.overlay())])
+                labels.append(f"{way}: {label(same[0].targets[0])}")
+        heads = [head for name in small for head in (name, f"{name}, map")]
+        if rows:
+            self._write(f"{stem}.inputs.png", records.encoded(viz.montage(rows, labels, heads, cell=CELL)))
 
     def finish(self) -> None:
         """Write the report, if there is one, and say how many photos were explained, in what time, and where all is.
@@ -139,8 +165,9 @@ def _montage(explanations: Mapping[str, Explanation]) -> Image.Image:
 
 def _block(small: Mapping[str, Explanation], cell: int) -> Image.Image:
     first = next(iter(small.values()))
-    rows = [[first.image, *(one.overlay(index) for one in small.values())] for index in range(len(first.targets))]
-    return viz.montage(rows, [label(target) for target in first.targets], ["photo", *small], cell=cell)
+    each = list(zip(*(one.parts() for one in small.values()), strict=True))
+    rows = [[same[0].image, *(one.overlay() for one in same)] for same in each]
+    return viz.montage(rows, [label(same[0].targets[0]) for same in each], [first.kind, *small], cell=cell)
 
 
 def _lines(

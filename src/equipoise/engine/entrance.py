@@ -9,13 +9,15 @@ import math
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from equipoise.engine import devices
 from equipoise.engine.outputs import Output, pick_output
 from equipoise.engine.remembered import Remembered
 from equipoise.engine.watch import Follow, Watch
@@ -46,8 +48,11 @@ def python_module(model: nn.Module) -> nn.Module:
     return python_module(original) if isinstance(original, nn.Module) else model
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """Refuse a network that no method can explain; nothing is run, and a second call costs next to nothing.
+
+    Returns:
+        Its modules and their names, as they were looked at.
 
     Raises:
         ModelModeError: If its forward pass would be random, or change statistics.
@@ -57,6 +62,7 @@ def check_model(model: nn.Module) -> None:
     modules = list(model.named_modules())
     _check_modes(modules)
     _check_weights(modules)
+    return modules
 
 
 def check_mode(model: nn.Module) -> None:
@@ -94,7 +100,7 @@ def _moody(module: nn.Module) -> bool:
     return False
 
 
-_SOUND = Remembered()
+_SOUND: Remembered[bool] = Remembered()
 """Weights that were looked at and found sound."""
 
 
@@ -113,30 +119,55 @@ def check_weights(model: nn.Module, *, anew: bool = False) -> None:
 
 
 def _check_weights(modules: Iterable[tuple[str, nn.Module]], *, anew: bool = False) -> None:
+    unknown: list[tuple[str, Tensor, bool]] = []
     for name, module in modules:
-        if type(module).__module__.startswith(_QUANTIZED):
+        if _is_quantized(type(module).__module__):
             _refuse_quantized(name, module)
         for held in (module._parameters, module._buffers):
             for key, tensor in held.items():
                 if tensor is not None and (anew or tensor not in _SOUND):
-                    _check_weight(name, module, key, tensor)
-
-
-def _check_weight(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:
-    full = f"{module_name}.{name}" if module_name else name
-    if nn.parameter.is_lazy(tensor):
-        raise ModelModeError(f"the weight {full} has no values yet; run the model once, then call model.eval()")
-    parameter = isinstance(tensor, nn.Parameter)
-    numbers = tensor.is_floating_point() or tensor.is_complex()
-    if tensor.is_quantized or (parameter and not numbers):
-        _refuse_quantized(module_name, module)
-    if tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta:
-        # a buffer may hold -inf on purpose, as a mask does
-        mask = not parameter and not isinstance(module, nn.modules.batchnorm._NormBase)
-        wrong = _what_is_wrong(tensor, may_be_infinite=mask)
-        if wrong is not None:
+                    _check_kind(name, module, key, tensor)
+                    # a buffer may hold -inf on purpose, as a mask does
+                    mask = not isinstance(tensor, nn.Parameter) and not isinstance(
+                        module, nn.modules.batchnorm._NormBase
+                    )
+                    unknown.append((f"{name}.{key}" if name else key, tensor, mask))
+    read = [(full, tensor, mask) for full, tensor, mask in unknown if _has_numbers(tensor)]
+    for (full, tensor, mask), sound in zip(read, _sound([(one, mask) for _, one, mask in read]), strict=True):
+        if not sound:
+            wrong = _what_is_wrong(tensor, may_be_infinite=mask)
             raise NotFiniteError(f"the weight {full} holds {wrong}; no map can be made of it: mend the checkpoint")
-    _SOUND.add(tensor)
+    for _, tensor, _ in unknown:
+        _SOUND.note(tensor, fact=True)
+
+
+@lru_cache(maxsize=4096)
+def _is_quantized(package: str) -> bool:
+    return package.startswith(_QUANTIZED)
+
+
+def _check_kind(module_name: str, module: nn.Module, name: str, tensor: Tensor) -> None:
+    if nn.parameter.is_lazy(tensor):
+        full = f"{module_name}.{name}" if module_name else name
+        raise ModelModeError(f"the weight {full} has no values yet; run the model once, then call model.eval()")
+    numbers = tensor.is_floating_point() or tensor.is_complex()
+    if tensor.is_quantized or (isinstance(tensor, nn.Parameter) and not numbers):
+        _refuse_quantized(module_name, module)
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    return bool(tensor.layout == torch.strided and tensor.is_floating_point() and not tensor.is_meta and tensor.numel())
+
+
+def _sound(tensors: Sequence[tuple[Tensor, bool]]) -> list[bool]:
+    """Whether all entries of each are numbers, and finite unless they may be infinite; a device is asked once."""
+    flags: dict[torch.device, list[Tensor]] = {}
+    with torch.inference_mode(mode=False), torch.no_grad():
+        for tensor, may_be_infinite in tensors:
+            ends = torch.stack(torch.aminmax(tensor.detach()))  # NaN comes through both
+            flags.setdefault(tensor.device, []).append((~ends.isnan() if may_be_infinite else ends.isfinite()).all())
+        found = {device: iter(torch.stack(here).tolist()) for device, here in flags.items()}
+    return [next(found[tensor.device]) for tensor, _ in tensors]
 
 
 def _refuse_quantized(name: str, module: nn.Module) -> None:
@@ -150,7 +181,7 @@ def _what_is_wrong(tensor: Tensor, *, may_be_infinite: bool = False) -> str | No
     if not tensor.numel():
         return None
     with torch.inference_mode(mode=False), torch.no_grad():
-        low, high = (float(end) for end in torch.aminmax(tensor.detach()))  # NaN comes through both
+        low, high = torch.stack(torch.aminmax(tensor.detach())).tolist()  # NaN comes through both
     if math.isnan(low) or math.isnan(high):
         return "nan"
     return "inf" if not may_be_infinite and (math.isinf(low) or math.isinf(high)) else None
@@ -169,13 +200,43 @@ def check_pixels(images: Tensor) -> None:
         raise NotFiniteError(f"inputs[{where}] is {value}; every pixel must be a finite number")
 
 
-def check_scores(model: nn.Module, logits: Tensor) -> None:
-    """Where scores are NaN or infinite, look for such a weight anew: `check_weights` sees no write by ``.data``.
+@contextmanager
+def checking(images: Tensor) -> Iterator[None]:
+    """`check_pixels` around a first pass; `check_scores` is to follow, with the same images.
+
+    On a CPU before the pass. An accelerator would be waited for, so it is asked once, of pixels and scores together;
+    if the pass fails, of the pixels, which may be why.
 
     Raises:
-        NotFiniteError: If there is one; the text says which.
+        NotFiniteError: If a pixel is NaN or infinite.
     """
-    if _what_is_wrong(logits) is not None:
+    asked = devices.free_to_ask(images)
+    if asked:
+        check_pixels(images)
+    try:
+        yield
+    except Exception:
+        if not asked:
+            check_pixels(images)
+        raise
+
+
+def check_scores(model: nn.Module, logits: Tensor, images: Tensor) -> None:
+    """Where scores are NaN or infinite, look for such a weight anew: `check_weights` sees no write by ``.data``.
+
+    Args:
+        model: The network.
+        logits: Its scores.
+        images: Of these images; their pixels are looked at where `checking` did not.
+
+    Raises:
+        NotFiniteError: If there is one, or a pixel is; the text says which.
+    """
+    asked = [logits] if devices.free_to_ask(images) else [images, logits]
+    sound = _sound([(one, False) for one in asked if one.numel()])
+    if len(asked) > 1 and not all(sound):
+        check_pixels(images)
+    if not all(sound):
         check_weights(model, anew=True)
 
 

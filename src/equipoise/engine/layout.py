@@ -2,12 +2,15 @@
 
 On a CPU a convolution of 4-dimensional float32 tensors wants the channels last: then nothing has to be
 reordered before and after it (`benchmarks/` measures the gradient in both layouts). A network keeps the
-layout that it has; rules lay out the copy that they make anyway.
+layout that it has; rules lay out the copy that they make anyway. On a CUDA device the same holds of the tensor
+cores; `equipoise.engine.precision` says when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -39,9 +42,22 @@ def targets_at_once(trace: Trace) -> int:
     return max(1, room // max(1, widest))
 
 
+_ELSEWHERE: ContextVar[str | None] = ContextVar("_ELSEWHERE", default=None)  # a kind of device beside the CPU
+
+
+@contextmanager
+def lying_last(kind: str | None) -> Iterator[None]:
+    """Within it rules lay out what they work on with the channels last on a kind of device, too; ``None``: on none."""
+    token = _ELSEWHERE.set(kind)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
+
+
 def channels_last(x: Tensor) -> bool:
     """Whether convolutions of ``x`` ``(m, c, h, w)`` are fastest with the channels last."""
-    return x.dim() == 4 and x.device.type == "cpu" and x.dtype == torch.float32
+    return x.dim() == 4 and x.dtype == torch.float32 and x.device.type in ("cpu", _ELSEWHERE.get())
 
 
 def laid_out(x: Tensor) -> Tensor:

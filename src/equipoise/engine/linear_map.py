@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,12 +51,14 @@ class LinearMap:
         bias: ``(out,)`` or ``None``; no method of this class uses it.
         geometry: ``None`` for a linear layer.
         in_shape: Shape of one input row, without the batch dimension.
+        rectified: Whether its input is known to be nowhere negative by what made it.
     """
 
     weight: Tensor
     bias: Tensor | None
     geometry: Geometry | None
     in_shape: tuple[int, ...]
+    rectified: bool = field(default=False, kw_only=True)
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -104,8 +106,7 @@ class LinearMap:
                 for i in range(d)
             )
             x = _TRANSPOSED[d](s, w, None, g.stride, g.padding, rest, g.groups, g.dilation)
-            if g.before:
-                x = F.pad(x, tuple(-amount for amount in g.before))
+            x = _without(x, g.before)
         return x.reshape(*lead, *x.shape[1:])
 
     def weight_gradient(self, x: Tensor, s: Tensor) -> Tensor:
@@ -167,6 +168,16 @@ class LinearMap:
             for i in range(len(before) // 2):
                 size[-1 - i] += before[2 * i] + before[2 * i + 1]
         return size
+
+
+def _without(x: Tensor, before: Sequence[int]) -> Tensor:
+    """``x`` without what `torch.nn.functional.pad` put around it: a view, which is free, where it only cuts."""
+    if min(before, default=0) < 0:  # a pad that cut: nothing arrives there
+        return F.pad(x, tuple(-amount for amount in before))
+    for axis, (first, last) in enumerate(zip(before[::2], before[1::2], strict=True), start=1):
+        if first or last:
+            x = x.narrow(-axis, first, x.shape[-axis] - first - last)
+    return x
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from equipoise._typing import Float, Shaped
+from equipoise.engine import devices
 from equipoise.errors import RuleNotApplicableError
 
-_SMALLEST, _LARGEST = 1e-12, 1e12
+_SMALLEST, _LARGEST = 2.0**-40, 2.0**40  # about 1e-12 and 1e12; what is beyond is extreme
 _ROUNDED = 1e-6
 
 
@@ -81,26 +85,39 @@ def over_samples(totals: Float[Tensor, "k n"], like: Tensor) -> Tensor:
     return totals.reshape(*totals.shape, *[1] * (like.dim() - 2))
 
 
-def in_range(x: Tensor) -> Tensor:
+def in_range(x: Tensor, out: Tensor | None = None) -> Tensor:
     """Scale the rows of ``x`` ``(n, ...)`` whose largest magnitude is extreme to one near 1; leave the others.
 
     Rules that divide one linear function of ``x`` by another do not see a scale of ``x``; their
     intermediate quotients do, and would overflow in float32 for values such as 1e-38. The factors
     are powers of two and depend on the row alone, so nothing is rounded and no row sees another.
+
+    Args:
+        x: Nowhere negative.
+        out: Where an accelerator writes the result; ``None``: into ``x``. To ask it whether a row is extreme would be
+            to wait for it, so each row is multiplied by its factor, which is mostly 1.
     """
     if x.numel() == 0:
         return x
-    others = tuple(range(1, x.dim()))
-    peak = torch.maximum(x.amax(others), -x.amin(others)) if others else x.abs()
-    extreme = (peak > 0) & ((peak < _SMALLEST) | (peak > _LARGEST)) & peak.isfinite()
-    if not bool(extreme.any()):
+    peak = x.amax(tuple(range(1, x.dim()))) if x.dim() > 1 else x
+    free = devices.free_to_ask(x)
+    # Read at once, in Python: of a few rows that is faster than asking torch five times.
+    if free and not any(0 < size <= _SMALLEST or size >= _LARGEST for size in peak.tolist()):
         return x
-    exponent = torch.where(extreme, -torch.frexp(peak).exponent, 0)
-    shape = (-1, *[1] * (x.dim() - 1))
-    # Two halves: one factor of 2 ** 140 would itself overflow float32.
-    half = exponent // 2
-    x = torch.ldexp(x, half.reshape(shape))
-    return torch.ldexp(x, (exponent - half).reshape(shape))
+    factor = _to_range(peak).reshape(-1, *[1] * (x.dim() - 1))
+    return x * factor if free else torch.mul(x, factor, out=x if out is None else out)
+
+
+def is_in_range(x: Tensor) -> bool:
+    """Whether `in_range` leaves a tensor with one row as it is, whatever its signs."""
+    return x.numel() == 0 or bool(_to_range(x.abs().amax()) == 1)
+
+
+def _to_range(peak: Tensor) -> Tensor:
+    """The power of two that brings a largest magnitude near 1 where it is extreme; of zero any, else 1."""
+    # A factor of 2 ** 140 would itself overflow float32: the smallest numbers are brought as near as it allows.
+    most = math.frexp(torch.finfo(peak.dtype).max)[1] - 2
+    return torch.pow(0.5, hardshrink(peak.log2().trunc_(), 39.5).clamp_(-most, most))
 
 
 def shift_to(C: Tensor, total: Tensor, n: int) -> Tensor:

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from equipoise.engine.aliases import Writes
 from equipoise.engine.canonical import canonicalize
-from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module, run
+from equipoise.engine.entrance import check_model, check_scores, checking, python_module, run
 from equipoise.engine.operations import OPERATIONS, Operation, OpKind, is_in_place, operation_name
 from equipoise.engine.outputs import Output
 from equipoise.engine.sites import call_site
-from equipoise.engine.trace import OpCall, Trace, Value, map_nested, tensors_in
+from equipoise.engine.trace import HOLD_NOTHING, OpCall, Trace, Value, map_nested, tensors_in
 from equipoise.errors import UnsupportedModelError, UntracedTensorError
 
 _KEEPS_NOTHING = frozenset({OpKind.VIEW, OpKind.IDENTITY, OpKind.ACTIVATION, OpKind.GATE})
@@ -80,44 +80,41 @@ def record(model: nn.Module, inputs: Tensor, *, keep: Iterable[OpKind] | None = 
     model = python_module(model)
     if isinstance(model, torch.jit.ScriptModule):
         raise UnsupportedModelError("a TorchScript module hides its operations; pass the nn.Module it was made from")
-    check_model(model)
-    check_pixels(inputs)
+    modules = check_model(model)
     kinds = frozenset(OpKind) - _KEEPS_NOTHING if keep is None else frozenset(keep)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.no_grad())
-        recorder = _Recorder(model, inputs, kinds)
+        recorder = _Recorder(modules, inputs, kinds)
         recorder.trace.dense = bool(getattr(output, "dense", False))
         recorder.take(getattr(output, "constants", ()))
         handle = nn.modules.module.register_module_forward_hook(recorder.on_module)
         stack.callback(handle.remove)
-        logits = run(model, recorder.image, output, follow=recorder.write)
+        with checking(inputs):
+            logits = run(model, recorder.image, output, follow=recorder.write)
     trace = recorder.finish(logits)
-    check_scores(model, trace.logits)
+    check_scores(model, trace.logits, inputs)
     return trace
 
 
 def _constants(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
     """Every tensor that belongs to modules: parameters, buffers and plain attributes."""
     for module in modules:
-        for held in (module._parameters, module._buffers):
-            yield from (tensor for tensor in held.values() if tensor is not None)
         for key, item in vars(module).items():
-            if key not in _MODULE_FIELDS and type(item) not in _HOLD_NOTHING:
+            if type(item) not in HOLD_NOTHING and (key not in _MODULE_FIELDS or (item and key in _HOLD_TENSORS)):
                 yield from tensors_in(item)
 
 
 _MODULE_FIELDS = frozenset(vars(nn.Module()))
-_HOLD_NOTHING = frozenset({int, float, bool, str, type(None)})
+_HOLD_TENSORS = frozenset({"_parameters", "_buffers"})
 
 
 class _Recorder:
     """What writes; lives for one forward pass, in one thread."""
 
-    def __init__(self, model: nn.Module, inputs: Tensor, keep: frozenset[OpKind]) -> None:
+    def __init__(self, modules: Sequence[tuple[str, nn.Module]], inputs: Tensor, keep: frozenset[OpKind]) -> None:
         self.image = inputs.detach().clone()
         self._keep = keep
-        modules = list(model.named_modules())
         self._modules = {id(module): name for name, module in modules}
         self._thread = threading.get_ident()
         # What each living tensor object stands for: its value (None: a constant), its version and the number of
@@ -127,7 +124,7 @@ class _Recorder:
         self._writes = Writes()
         self._values = 0
         for tensor in _constants(module for _, module in modules):
-            self._bind(tensor, None)
+            self._known[id(tensor)] = (weakref.ref(tensor), None, 0, 0)  # as `_bind` does, before anything was written
         image = self._new_value(self.image, None, pixels=True)
         self._keep_data(image, self.image)
         self.trace = Trace(inputs.shape[0], self._modules, image)

@@ -15,6 +15,7 @@ from equipoise.engine.linear_map import Geometry, LinearMap
 from equipoise.engine.numerics import working_dtype
 from equipoise.engine.operations import OPERATIONS, OpKind
 from equipoise.engine.relevance import Relevance
+from equipoise.engine.signs import never_negative
 from equipoise.engine.trace import OpCall, Trace, Value
 from equipoise.errors import UnsupportedOperationError
 
@@ -64,8 +65,9 @@ class Step:
             )
         bias = self.constant(bound.get("bias"))
         if self.call.name == "linear":
-            return LinearMap(weight, bias, None, source.shape[1:])
-        return LinearMap(weight, bias, _geometry(self.call, bound, weight), source.shape[1:])
+            return LinearMap(weight, bias, None, source.shape[1:], rectified=never_negative(source))
+        geometry = _geometry(self.call, bound, weight)
+        return LinearMap(weight, bias, geometry, source.shape[1:], rectified=never_negative(source))
 
     def vjp(
         self,

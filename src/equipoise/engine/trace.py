@@ -23,7 +23,7 @@ from equipoise.errors import LayerError, UntracedTensorError
 def map_nested(item: Any, change: Callable[[Any], Any]) -> Any:
     """Apply ``change`` to every leaf of nested tuples, lists and dicts."""
     if isinstance(item, _SEQUENCES):
-        parts = [map_nested(part, change) for part in item]
+        parts = [map_nested(part, change) if isinstance(part, _NESTED) else change(part) for part in item]
         return parts if type(item) is list else tuple(parts)
     if isinstance(item, dict):
         return {key: map_nested(part, change) for key, part in item.items()}
@@ -31,24 +31,27 @@ def map_nested(item: Any, change: Callable[[Any], Any]) -> Any:
 
 
 _SEQUENCES = (tuple, list)
+_NESTED = (tuple, list, dict)
+HOLD_NOTHING = frozenset({int, float, bool, str, type(None)})
+"""Types of what is neither a tensor nor holds one."""
 
 
 def tensors_in(item: Any) -> list[Tensor]:
     """Every tensor in nested tuples, lists and dicts, in order."""
+    if isinstance(item, Tensor):
+        return [item]
     found: list[Tensor] = []
-
-    def collect(part: Any) -> None:
-        if isinstance(part, Tensor):
-            found.append(part)
-        elif isinstance(part, _SEQUENCES):
-            for inner in part:
-                collect(inner)
-        elif isinstance(part, dict):
-            for inner in part.values():
-                collect(inner)
-
-    collect(item)
+    _collect(item, found)
     return found
+
+
+def _collect(item: Any, found: list[Tensor]) -> None:
+    if isinstance(item, Tensor):
+        found.append(item)
+    elif isinstance(item, _NESTED):
+        for part in item.values() if isinstance(item, dict) else item:
+            if type(part) not in HOLD_NOTHING:
+                _collect(part, found)
 
 
 _STEPS = frozenset({"heaviside"})

@@ -225,8 +225,33 @@ class BoundRun:
         Raises:
             ShapeError: If the method gave another shape.
         """
-        maps = READOUTS[self.run.readout](self.bound.attribute(inputs, targets)).float().cpu()
+        return self.read(self.bound.attribute(inputs, targets))
+
+    def read(self, attribution: Tensor) -> Tensor:
+        """The heat maps ``(k, h, w)`` of an attribution ``(k, c, h, w)``, float32 on the CPU."""
+        maps = READOUTS[self.run.readout](attribution).float().cpu()
         return smooth(maps, self.run.smooth) if self.run.smooth else maps
+
+
+@dataclass(frozen=True, eq=False)
+class Explained(BoundRun):
+    """A method whose maps of one image are there already, from a batch.
+
+    Attributes:
+        inputs: The image, ``(1, c, h, w)``.
+        targets: What was explained of it.
+        maps: ``(k, h, w)``.
+    """
+
+    inputs: Tensor
+    targets: Sequence[int | ClassGroup]
+    maps: Tensor
+
+    def heatmaps(self, inputs: Tensor, targets: Sequence[int | ClassGroup]) -> Tensor:
+        """See `BoundRun.heatmaps`; of any other image or targets they are computed."""
+        if list(targets) == list(self.targets) and inputs.shape == self.inputs.shape and inputs.equal(self.inputs):
+            return self.maps
+        return super().heatmaps(inputs, targets)
 
 
 class Lab:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from equipoise._typing import Bool
 from equipoise.engine import Composite, OpKind, Relevance, Trace, Value
 from equipoise.engine.kernels.equilibrium import TERMS, Term
 from equipoise.engine.numerics import over_samples, per_sample, sums
@@ -55,7 +56,7 @@ class AttributionEquilibrium(Propagation):
     """
 
     title: ClassVar[str] = "Attribution Equilibrium"
-    summary: ClassVar[str] = "Attribution Equilibrium: balanced evidence, carried to the pixels"
+    summary: ClassVar[str] = "Evidence for and against the class, kept in balance layer by layer down to the pixels"
     profiles: ClassVar[tuple[str, ...]] = ("paper", "reference", "fine")
     keep = _KEEP
     carries_once = True
@@ -95,9 +96,12 @@ class AttributionEquilibrium(Propagation):
         layer = self.origin(trace)
         start = initial_map(trace, layer, targets.seeds)
         start = start if self.profile.shares else replace(start, share=None)
-        self.notes += _notes(start, targets.first)
+        flat = start.value.flatten(2)
+        sides = torch.stack([(flat > 0).any(-1), (flat < 0).any(-1)], -1)
         found = self.to(trace, {layer: start}, self.profile.composite(self.options), trace.input)
-        return found * self.profile.factor(trace, layer)
+        self.notes += _notes(sides, targets.first)  # last: an accelerator is waited for
+        factor = self.profile.factor(trace, layer)
+        return found if factor == 1 else found * factor
 
 
 def initial_map(trace: Trace, layer: Value, seeds: Tensor) -> Relevance:
@@ -125,18 +129,14 @@ def _unit_peak(value: Tensor, n: int) -> Tensor:
     return value / over_samples(torch.where(peak > 0, peak, 1.0), value)
 
 
-def _notes(start: Relevance, first: int) -> list[str]:
-    """What to say of the starting maps of targets number ``first`` and on."""
-    notes = []
-    flat = start.value.flatten(2)
-    for k in range(flat.shape[0]):
-        for n in range(flat.shape[1]):
-            sides = [
-                name for name, mask in (("positive", flat[k, n] > 0), ("negative", flat[k, n] < 0)) if not mask.any()
-            ]
-            if sides:
-                notes.append(f"image {n}, target {first + k}: the starting map has no {' and no '.join(sides)} part")
-    return notes
+def _notes(sides: Bool[Tensor, "k n side"], first: int) -> list[str]:
+    """What to say of starting maps that have no positive or no negative part, of targets number ``first`` and on."""
+    return [
+        f"image {n}, target {first + k}: the starting map has no {' and no '.join(absent)} part"
+        for k, row in enumerate(sides.tolist())
+        for n, present in enumerate(row)
+        if (absent := [name for name, there in zip(("positive", "negative"), present, strict=True) if not there])
+    ]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Random(ManyPasses):
     """
 
     title: ClassVar[str] = "Random numbers"
-    summary: ClassVar[str] = "Uniform random numbers: the floor of every comparison"
+    summary: ClassVar[str] = "Noise that knows nothing of the image: the floor of every comparison"
     level = "map"
     signed = False
     costly = False
@@ -38,7 +38,7 @@ class Random(ManyPasses):
     def explain(self, batch: Batch) -> Tensor:
         """See `ManyPasses`; ``(k, n, 1, *space)``."""
         classes = _named(batch)
-        contents = [image_bytes(image) for image in batch.image]
+        contents = [image_bytes(image) for image in batch.image.cpu()]  # together: a device is waited for once
         rows = [
             self._draw(f"{self.seed} {index}".encode() + content, batch)
             for row in classes
@@ -57,7 +57,7 @@ def _named(batch: Batch) -> list[list[str]]:
     members = batch.targets.members
     if members is None:
         return [["-1"] * batch.n] * batch.k
-    return [[" ".join(map(str, image.nonzero()[:, 0].tolist())) for image in target] for target in members]
+    return [[" ".join(map(str, image.nonzero()[:, 0].tolist())) for image in target] for target in members.cpu()]
 
 
 def image_bytes(image: Tensor) -> bytes:

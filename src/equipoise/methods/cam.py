@@ -83,7 +83,7 @@ class GradCam(_GradientCam):
     """
 
     title: ClassVar[str] = "Grad-CAM"
-    summary: ClassVar[str] = "Last feature maps, weighted by their mean gradient"
+    summary: ClassVar[str] = "Regions whose features raise the score: last maps, weighted by their mean gradient"
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class GradCamPlusPlus(_GradientCam):
     """
 
     title: ClassVar[str] = "Grad-CAM++"
-    summary: ClassVar[str] = "Grad-CAM with pixel-wise weighting of positive gradients"
+    summary: ClassVar[str] = "Regions whose features raise the score, each position's positive gradient weighted"
 
     def __init__(self, model: nn.Module, *, layer: Layers = None, relu: bool = True, interpolate: bool = True) -> None:
         super().__init__(model, "paper", layer=layer, relu=relu, interpolate=interpolate)
@@ -163,7 +163,7 @@ class ScoreCam(ManyPasses):
     """
 
     title: ClassVar[str] = "Score-CAM"
-    summary: ClassVar[str] = "Last feature maps, weighted by the score of the image seen through each"
+    summary: ClassVar[str] = "Regions that keep the score by themselves: last maps, weighted by the score through each"
     level = "map"
     signed = False
     several_layers: ClassVar[bool] = True

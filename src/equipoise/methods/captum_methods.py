@@ -131,7 +131,7 @@ class DeepLift(CaptumMethod):
     """
 
     title: ClassVar[str] = "DeepLIFT"
-    summary: ClassVar[str] = "DeepLIFT, rescale rule (captum)"
+    summary: ClassVar[str] = "What each pixel adds to the score by how it differs from a baseline's (captum)"
     costly = False
 
     def __init__(self, model: nn.Module, *, baseline: Any = 0.0) -> None:
@@ -165,7 +165,7 @@ class DeepLiftShap(DeepLift):
     """
 
     title: ClassVar[str] = "DeepLIFT SHAP"
-    summary: ClassVar[str] = "DeepLIFT averaged over several baselines (captum)"
+    summary: ClassVar[str] = "What each pixel adds to the score by how it differs from several baselines' (captum)"
 
     def __init__(self, model: nn.Module, *, baselines: Tensor | int = 5, seed: int = 0) -> None:
         super().__init__(model)
@@ -203,7 +203,7 @@ class GradientShap(CaptumMethod):
     """
 
     title: ClassVar[str] = "Gradient SHAP"
-    summary: ClassVar[str] = "Expected gradients between baselines and the image (captum)"
+    summary: ClassVar[str] = "What each pixel adds to the score, at random points between baselines and image (captum)"
     costly = False
 
     def __init__(

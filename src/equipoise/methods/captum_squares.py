@@ -84,7 +84,7 @@ class Lime(SquareMethod):
     """
 
     title: ClassVar[str] = "LIME"
-    summary: ClassVar[str] = "A sparse linear model of the score over squares of the image (captum)"
+    summary: ClassVar[str] = "Squares of the image that the score hangs on, by a sparse linear model of it (captum)"
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class KernelShap(SquareMethod):
     """
 
     title: ClassVar[str] = "Kernel SHAP"
-    summary: ClassVar[str] = "Shapley values of squares of the image (captum)"
+    summary: ClassVar[str] = "Each square's share of the score, whichever others are shown: Shapley values (captum)"
 
     def __init__(
         self,

@@ -120,7 +120,7 @@ class ContrastiveLRP(Propagation):
     """
 
     title: ClassVar[str] = "c*LRP"
-    summary: ClassVar[str] = "contrastive LRP (c*LRP, CLRP1, CLRP2, SGLRP)"
+    summary: ClassVar[str] = "Pixels that speak for this class rather than the others: relevance of one less the rest's"
 
     def __init__(
         self,

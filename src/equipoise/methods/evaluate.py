@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from equipoise._progress import Bar, shown
 from equipoise.engine.entrance import (
     check_model,
-    check_pixels,
     check_scores,
+    checking,
     out_of_memory,
     python_module,
     run,
@@ -26,7 +26,7 @@ from equipoise.engine.numerics import working_dtype
 from equipoise.engine.outputs import Output
 from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorError
 from equipoise.methods.base import Method
-from equipoise.methods.targets import Target, Targets, resolve_targets
+from equipoise.methods.targets import Deferred, Target, Targets, resolve_targets
 
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
@@ -76,14 +76,16 @@ class Batch:
     def __init__(self, method: ManyPasses, inputs: Tensor, target: Target, logits: Tensor | None = None) -> None:
         self.model = python_module(method.model)
         check_model(self.model)
-        check_pixels(inputs)
         self.output = method.output
         self.chunk = method.chunk
         self.name = type(method).__name__
         self.image = inputs.detach().clone()
         self.dtype = working_dtype(inputs.dtype)
-        self.logits = self._first_pass() if logits is None else logits
-        check_scores(self.model, self.logits)
+        with checking(inputs):
+            self.logits = self._first_pass() if logits is None else logits
+        check_scores(self.model, self.logits, inputs)
+        if isinstance(target, Deferred):
+            target = target.ask(self.logits)
         self.targets = resolve_targets(target, self.logits)
         self._functions: tuple[Callable[[Tensor], Tensor], ...] = ()
         if self.targets.indices is None:

@@ -69,7 +69,7 @@ class ExcitationBackprop(Propagation):
     """
 
     title: ClassVar[str] = "Excitation Backprop"
-    summary: ClassVar[str] = "excitation backprop: where the winners are"
+    summary: ClassVar[str] = "Where the neurons that excite the class most are; nothing speaks against it"
     level = "map"
     signed = False
 
@@ -109,7 +109,7 @@ class ContrastiveEB(Propagation):
     """
 
     title: ClassVar[str] = "c*EB"
-    summary: ClassVar[str] = "contrastive excitation backprop (c*EB)"
+    summary: ClassVar[str] = "Where neurons excite the class more than they excite its opposite"
     level = "map"
 
     def __init__(

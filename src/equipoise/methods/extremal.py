@@ -46,7 +46,7 @@ class ExtremalPerturbation(ManyPasses):
     """
 
     title: ClassVar[str] = "Extremal Perturbation"
-    summary: ClassVar[str] = "The smooth mask of given area that keeps the score highest"
+    summary: ClassVar[str] = "The region of a given area that is worth most to the class, as a smooth mask"
     level = "map"
     signed = False
 
@@ -70,7 +70,7 @@ class ExtremalPerturbation(ManyPasses):
         found = torch.zeros(kinds, batch.n, 1, *batch.image.shape[2:], dtype=batch.dtype, device=batch.image.device)
 
         def work(which: Tensor, images: Tensor) -> None:
-            areas = torch.tensor(self.areas, device=which.device)[which // batch.k]
+            areas = torch.tensor(self.areas).to(which.device, non_blocking=True)[which // batch.k]
             found[which, images] = self._optimize(batch, which, which % batch.k, images, areas)
 
         batch.over(kinds, work, passes=self.steps)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine.entrance import check_model, check_pixels, check_scores, python_module
+from equipoise.engine.entrance import check_model, check_scores, checking, python_module
 from equipoise.errors import OptionError
 from equipoise.methods.base import METHODS, Method
 from equipoise.methods.evaluate import Batch, ManyPasses, network_logits, pixel_gradients, whole
@@ -28,7 +28,7 @@ class Gradient(Method):
     """
 
     title: ClassVar[str] = "Gradient"
-    summary: ClassVar[str] = "Gradient of the score by the pixels"
+    summary: ClassVar[str] = "How strongly the score changes with each pixel"
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -37,11 +37,11 @@ class Gradient(Method):
         """One forward pass, whatever the number of targets; see `Method`."""
         model = python_module(self.model)
         check_model(model)
-        check_pixels(images)
         with torch.enable_grad():
             leaf = images.clone().requires_grad_()
-            logits = network_logits(model, leaf, self.output)
-            check_scores(model, logits)
+            with checking(images):
+                logits = network_logits(model, leaf, self.output)
+            check_scores(model, logits, images)
             targets = resolve_targets(target, logits.detach())
             gradients = pixel_gradients((targets.seeds * logits).sum((1, 2)), leaf)
         return targets, self.finish(gradients, leaf.detach())
@@ -61,7 +61,7 @@ class InputXGradient(Gradient):
     """
 
     title: ClassVar[str] = "Input x Gradient"
-    summary: ClassVar[str] = "Input times gradient"
+    summary: ClassVar[str] = "How much each pixel adds to the score, if the network were linear around the image"
 
     def finish(self, gradients: Tensor, image: Tensor) -> Tensor:
         """See `Gradient`."""
@@ -87,7 +87,7 @@ class SmoothGrad(ManyPasses):
     """
 
     title: ClassVar[str] = "SmoothGrad"
-    summary: ClassVar[str] = "Mean gradient over noisy copies of the image"
+    summary: ClassVar[str] = "How strongly the score changes with each pixel, averaged over noisy copies of the image"
 
     def __init__(
         self, model: nn.Module, *, samples: int = 50, noise: float = 0.15, seed: int = 0, chunk: int = 16
@@ -105,8 +105,9 @@ class SmoothGrad(ManyPasses):
         total = torch.zeros(batch.k, *batch.image.shape, dtype=batch.dtype, device=batch.image.device)
 
         def work(steps: Tensor, images: Tensor) -> None:
-            drawn = {step: self.draw(step, batch.image[0]) for step in set(steps.tolist())}
-            noise = torch.stack([drawn[step] for step in steps.tolist()])
+            numbers = steps.tolist()
+            drawn = {step: self.draw(step, batch.image[0]) for step in set(numbers)}
+            noise = torch.stack([drawn[step] for step in numbers]).to(batch.image, non_blocking=True)
             found = batch.gradients(batch.image[images] + deviation[images] * noise, steps, images)
             total.index_add_(1, images, found / self.samples)
 
@@ -114,11 +115,11 @@ class SmoothGrad(ManyPasses):
         return total
 
     def draw(self, step: int, like: Tensor) -> Tensor:
-        """Standard normal noise number ``step`` in the shape of ``like``; the same on every device."""
+        """Standard normal noise number ``step`` in the shape and dtype of ``like``; on the CPU, for every device."""
         generator = torch.Generator().manual_seed(self.seed)
         seeds = torch.randint(2**62, (self.samples,), generator=generator)
         generator.manual_seed(int(seeds[step]))
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.dtype)
 
 
 @METHODS.register("integrated_gradients", aliases=("IG",))
@@ -143,7 +144,7 @@ class IntegratedGradients(ManyPasses):
     """
 
     title: ClassVar[str] = "Integrated Gradients"
-    summary: ClassVar[str] = "Gradient integrated from a baseline to the image"
+    summary: ClassVar[str] = "What each pixel adds to the score, summed on the way from a baseline to the image"
 
     def __init__(
         self,
@@ -191,7 +192,7 @@ def baseline_like(baseline: Any, image: Tensor) -> Tensor:
         OptionError: If it is no number or tensor that broadcasts.
     """
     try:
-        return torch.as_tensor(baseline).to(image).expand(image.shape)
+        return torch.as_tensor(baseline).to(image, non_blocking=True).expand(image.shape)
     except (RuntimeError, TypeError, ValueError) as error:
         shape = tuple(baseline.shape) if isinstance(baseline, Tensor) else repr(baseline)
         raise OptionError(f"the baseline is {shape}; it must broadcast to {tuple(image.shape)}") from error

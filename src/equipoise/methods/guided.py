@@ -18,7 +18,7 @@ from equipoise.methods.layers import map_dims
 from equipoise.methods.propagation import Propagation, one_hot
 from equipoise.methods.readouts import map_size, resize
 from equipoise.methods.targets import Targets
-from equipoise.rules.full_grad import BiasTerm
+from equipoise.rules.full_grad import BiasTerm, terms_of
 from equipoise.rules.gradient import GRADIENT, Derivative
 from equipoise.rules.guided import Guided
 
@@ -65,7 +65,7 @@ class GuidedBackprop(Propagation):
     """
 
     title: ClassVar[str] = "Guided BackProp"
-    summary: ClassVar[str] = "Gradient through ReLUs that let only positive gradients pass"
+    summary: ClassVar[str] = "Edges and textures that excite the class: gradients that stay positive at every ReLU"
 
     def __init__(self, model: nn.Module, *, profile: Literal["paper", "reference"] = "paper") -> None:
         super().__init__(model, profile)
@@ -97,7 +97,7 @@ class FullGrad(Propagation):
     """
 
     title: ClassVar[str] = "FullGrad"
-    summary: ClassVar[str] = "Input gradient and all bias gradients, as one map"
+    summary: ClassVar[str] = "Where the score comes from, the biases' part too: input and bias gradients as one map"
     level = "map"
     signed = False
 
@@ -128,17 +128,17 @@ class FullGrad(Propagation):
             layer and batch norm, from the last to the first. On a network of linear layers, batch norms,
             ReLUs, max and average pools and sums they add up to the logit.
         """
-        biases: list[Tensor] = []
+        found: list[tuple[Tensor, Tensor]] = []
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, by_derivative=True, found=biases), trace.input)
-        return [gradient * trace.data(trace.input), *biases]
+        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, by_derivative=True, found=found), trace.input)
+        return [gradient * trace.data(trace.input), *terms_of(found)]
 
 
 @dataclass(frozen=True)
 class _BiasTerms(Composite):
     """The derivative everywhere; biased layers leave the product of bias and gradient in ``found``."""
 
-    found: list[Tensor] = field(default_factory=list)
+    found: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def rule_for(self, step: Step) -> Rule:
         call, derivative = step.call, GRADIENT.rule_for(step)

@@ -93,7 +93,7 @@ class CompositeLRP(Propagation):
     """
 
     title: ClassVar[str] = "LRP composite"
-    summary: ClassVar[str] = "LRP with a rule per kind of layer (epsilon, gamma, z+, alpha-beta, box)"
+    summary: ClassVar[str] = "Pixels that add to the score or take from it, by the rule that suits each kind of layer"
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class AlphaBetaLRP(Propagation):
     """
 
     title: ClassVar[str] = "LRP alpha-beta"
-    summary: ClassVar[str] = "LRP alpha-beta on every layer"
+    summary: ClassVar[str] = "Pixels that add to the score or take from it, weighted alpha and beta in every layer"
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class DeepTaylor(AlphaBetaLRP):
     """
 
     title: ClassVar[str] = "Deep Taylor"
-    summary: ClassVar[str] = "deep Taylor decomposition: z+ on every layer, the box rule at the pixels"
+    summary: ClassVar[str] = "Pixels that the class's evidence rests on; little or nothing speaks against it"
 
     def __init__(self, model: nn.Module, *, input_bounds: GivenBounds = None, start: StartName = "class") -> None:
         super().__init__(model, alpha=1.0, input_bounds=input_bounds, start=start)

@@ -87,7 +87,7 @@ class RandomMasks:
     def __call__(self, which: Tensor) -> Tensor:
         """Masks ``(m, 1, *space)`` in [0, 1] by number ``(m,)``."""
         numbers = which.cpu()
-        cells = self.cells[numbers].float().to(which.device)
+        cells = self.cells[numbers].float().to(which.device, non_blocking=True)
         large = [(cells.shape[2]) * step for step in self.cell]
         enlarged = F.interpolate(cells, size=large, mode=_MODE[len(large)], align_corners=False)
         cropped = []
@@ -119,7 +119,7 @@ class Windows:
 
     def __call__(self, which: Tensor) -> Tensor:
         """1 inside hole number ``which``, 0 outside, ``(m, 1, *space)``."""
-        starts = self.starts.to(which.device)[which]
+        starts = self.starts.to(which.device, non_blocking=True)[which]
         inside = torch.ones(len(which), 1, *[1] * len(self.size), device=which.device)
         for axis, (length, hole) in enumerate(zip(self.size, self.window, strict=True)):
             place = torch.arange(length, device=which.device)

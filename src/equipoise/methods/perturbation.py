@@ -33,7 +33,7 @@ class Occlusion(ManyPasses):
     """
 
     title: ClassVar[str] = "Occlusion"
-    summary: ClassVar[str] = "Drop of the score when a window is covered"
+    summary: ClassVar[str] = "How far the score drops when a window around each place is covered"
     level = "map"
 
     def __init__(
@@ -89,7 +89,7 @@ class Rise(ManyPasses):
     """
 
     title: ClassVar[str] = "RISE"
-    summary: ClassVar[str] = "Mean of random masks, weighted by the score of the image seen through each"
+    summary: ClassVar[str] = "Regions that keep the score when seen alone: random masks, weighted by what it is then"
     level = "map"
     signed = False
 

@@ -97,7 +97,7 @@ class RAP(_FromTheScores):
     """
 
     title: ClassVar[str] = "RAP"
-    summary: ClassVar[str] = "relative attributing propagation (RAP)"
+    summary: ClassVar[str] = "The object against the rest: what matters is positive, what does not is negative"
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
@@ -139,7 +139,7 @@ class RSP(_ToThePixels):
     """
 
     title: ClassVar[str] = "RSP"
-    summary: ClassVar[str] = "relative sectional propagation (RSP)"
+    summary: ClassVar[str] = "The class against others in the image: its pixels are positive, theirs are negative"
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class AGF(_FromTheScores):
     """
 
     title: ClassVar[str] = "AGF"
-    summary: ClassVar[str] = "attribution guided factorization (AGF)"
+    summary: ClassVar[str] = "Regions that set the class off from the rest, from factors of features and gradients"
     level = "map"
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:

@@ -40,7 +40,7 @@ class RelevanceCAM(Propagation):
     """
 
     title: ClassVar[str] = "Relevance-CAM"
-    summary: ClassVar[str] = "Relevance-CAM: feature maps weighed by contrastive relevance"
+    summary: ClassVar[str] = "Regions whose features matter to this class rather than others, from any layer"
     level = "map"
     several_layers: ClassVar[bool] = True
 

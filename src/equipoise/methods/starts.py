@@ -28,7 +28,7 @@ from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import working_dtype
 from equipoise.errors import OptionError, UntracedTensorError
 from equipoise.methods.evaluate import UNREACHED
-from equipoise.methods.targets import ClassGroup, Target, Targets
+from equipoise.methods.targets import ClassGroup, Deferred, Target, Targets
 from equipoise.rules.gradient import GRADIENT
 from equipoise.rules.layered import Layered
 
@@ -87,6 +87,8 @@ def unsquashed(trace: Trace, target: Target = None) -> tuple[Trace, list[str]]:
         target: What is to be explained. A function of the model's output is taken at its word: then, and
             where nothing squashes the scores, the trace comes back as it is.
     """
+    if isinstance(target, Deferred):
+        target = target.ask(trace.logits)
     chain = _tail(trace.output, lambda call: is_squashing(call) or call.kind in (OpKind.VIEW, OpKind.IDENTITY))
     squashing = [depth for depth, (call, _) in enumerate(chain) if is_squashing(call)]
     if not squashing or reads_output(target):
@@ -203,7 +205,7 @@ def below_the_head(
         return {trace.output: Relevance(R)}
     step = Step(head.layer, trace)
     layer = step.linear_map()
-    whole = HeadMap(layer.weight, None, layer.geometry, layer.in_shape, trace, head)
+    whole = HeadMap(layer.weight, None, layer.geometry, layer.in_shape, trace, head, rectified=layer.rectified)
     with torch.inference_mode(mode=False), torch.no_grad():
         if not signed and bool((whole.back(torch.ones_like(R[:1])) < 0).any()):
             return {trace.output: Relevance(R)}

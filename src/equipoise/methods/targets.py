@@ -48,6 +48,27 @@ class ClassGroup:
         return logits[:, list(self.members)].logsumexp(1)
 
 
+@dataclass(eq=False)
+class Deferred:
+    """A target that is chosen once the network has been asked: one forward pass then serves choice and method.
+
+    Attributes:
+        choose: From the class scores ``(n, C)`` to any other form of a target.
+        logits: What the network said, ``(n, C)``; ``None`` before a method has asked.
+    """
+
+    choose: Callable[[Tensor], Any]
+    logits: Tensor | None = None
+    _chosen: Any = None
+
+    def ask(self, logits: Tensor) -> Any:
+        """The target; the first scores that are shown decide, which are the network's own."""
+        if self.logits is None:
+            self.logits = logits.detach()
+            self._chosen = self.choose(self.logits)
+        return self._chosen
+
+
 Target: TypeAlias = (
     int
     | Sequence[int]
@@ -55,6 +76,7 @@ Target: TypeAlias = (
     | Tensor
     | Callable[[Tensor], Tensor]
     | Sequence[Callable[[Tensor], Tensor]]
+    | Deferred
     | None
 )
 """Every accepted form of a target; see `equipoise.attribute`."""
@@ -132,21 +154,19 @@ def resolve_targets(target: Target, logits: Float[Tensor, "n C"]) -> Targets:
         TargetError: If a class is outside ``0 .. C-1``, or the number of targets does not fit the batch.
         ShapeError: If a tensor or a callable's result has the wrong shape.
     """
-    target = _listed(target)
+    target = _listed(target.ask(logits) if isinstance(target, Deferred) else target)
     if callable(target) or (isinstance(target, Sequence) and target and all(callable(one) for one in target)):
         return _from_functions(target, logits)  # type: ignore[arg-type]  # the line above says what it holds
     n = logits.shape[0]
     if target is None:
-        return _from_indices(logits.argmax(1).unsqueeze(0), logits, None, single=True)
+        return _of_classes(logits.argmax(1).unsqueeze(0), logits, None, single=True)
     if isinstance(target, Tensor):
         return _from_tensor(target, logits)
     if isinstance(target, bool):
         raise TargetError(f"a target is a class index, not the truth value {target}")
     if hasattr(target, "__index__"):
-        index = torch.full((1, n), target.__index__(), device=logits.device)
-        return _from_indices(index, logits, None, single=True)
-    given: object = target
-    if isinstance(given, str) or not isinstance(given, Sequence):
+        return _from_indices(torch.full((1, n), target.__index__()), logits, None, single=True)
+    if isinstance(target, str | Deferred) or not isinstance(target, Sequence):
         raise TargetError(f"a target is None, an int, ints, a LongTensor or a callable, not {type(target).__name__}")
     if len(target) != n:
         raise TargetError(f"{len(target)} targets for a batch of {n} images")
@@ -176,14 +196,14 @@ def _integers(values: object) -> Tensor:
         raise TargetError(f"targets must be class indices, not {values!r}") from error
     if tensor.dtype == torch.bool or tensor.is_floating_point():
         raise TargetError(f"targets must be whole numbers, not {tensor.dtype}")
-    return tensor.long()
+    return tensor.to("cpu", torch.long)
 
 
 def _from_tensor(target: Tensor, logits: Tensor) -> Targets:
     n = logits.shape[0]
     if target.dtype == torch.bool or target.is_floating_point() or target.is_complex():
         raise TargetError(f"a target tensor holds class indices (torch.long), not {target.dtype}")
-    target = target.to(logits.device, torch.long)
+    target = target.to("cpu", torch.long)
     if target.dim() == 0:
         target = target.expand(n)
     if target.dim() > 2 or target.shape[0] != n or target.numel() == 0 < n:
@@ -214,15 +234,20 @@ def _from_ragged(target: Sequence[Sequence[int]], logits: Tensor) -> Targets:
         _refuse_one_hot(torch.stack(rows), logits.shape[1])
     most = max(len(row) for row in rows)
     padded = torch.stack([torch.cat([row, row[:1].expand(most - len(row))]) for row in rows], dim=1)
-    return _from_indices(padded.to(logits.device), logits, tuple(len(row) for row in rows), single=False)
+    return _from_indices(padded, logits, tuple(len(row) for row in rows), single=False)
 
 
 def _from_indices(indices: Tensor, logits: Tensor, counts: tuple[int, ...] | None, *, single: bool) -> Targets:
+    """Indices as a user named them; they lie on the CPU, where to look at them makes nobody wait."""
     classes = logits.shape[1]
     if indices.numel() and (indices.min() < 0 or indices.max() >= classes):
         wrong = indices[(indices < 0) | (indices >= classes)][0].item()
         raise TargetError(f"class {wrong} does not exist: this network has classes 0 to {classes - 1}")
-    seeds = torch.zeros(*indices.shape, classes, dtype=logits.dtype, device=logits.device)
+    return _of_classes(indices.to(logits.device, non_blocking=True), logits, counts, single=single)
+
+
+def _of_classes(indices: Tensor, logits: Tensor, counts: tuple[int, ...] | None, *, single: bool) -> Targets:
+    seeds = torch.zeros(*indices.shape, logits.shape[1], dtype=logits.dtype, device=logits.device)
     seeds.scatter_(2, indices.unsqueeze(2), 1.0)
     scores = logits.gather(1, indices.t()).t()
     return Targets(seeds, indices, seeds, scores, counts, single)

@@ -57,7 +57,7 @@ def normal(module: nn.Module) -> None:
             nn.init.constant_(parameter, 1.0 if name == "weight" else 0.0)
 
 
-def stages(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> list[str]:
+def stages(model: nn.Module, inputs: Float[Tensor, "n c *space"]) -> list[str]:
     """The modules that hold parameters themselves, in the order of execution, from the logits down.
 
     A module that runs several times counts where it runs last; one that does not run is left out.

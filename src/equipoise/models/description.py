@@ -30,6 +30,11 @@
     value_range = [0, 1]             # what black and white are before the mean; the values of an array
     color_order = "RGB"              # or "BGR"
 
+    [inputs.depth]                   # in place of [preprocessing], a table for each input of a network of several,
+    size = 64                        # by the names of its forward: size, mean, std, and others as above
+    mean = [0.5]
+    std = [0.25]
+
 Paths are relative to the description. It is checked before anything is loaded; what is wrong is one sentence with the
 file, the key, and the nearest right key.
 """
@@ -51,7 +56,7 @@ from equipoise.models.spec import ACTIVATIONS, Activation
 
 _KEYS: Final = (
     "architecture", "weights", "num_classes", "in_chans", "classes", "output", "task", "activation", "threshold",
-    "unit", "examples", "arguments", "preprocessing",
+    "unit", "examples", "arguments", "preprocessing", "inputs",
 )  # fmt: skip
 _PREPROCESSING: Final = (
     "from", "size", "resize", "crop_mode", "interpolation", "mean", "std", "value_range", "color_order",
@@ -110,12 +115,14 @@ class Description:
         weights: A file; ``None``: those of the name.
         said: The rest.
         preprocessing_from: A preprocessor's file, or ``"timm"``; ``None``: the architecture's own.
+        inputs: Of a network of several inputs the fields of each one's preprocessing, by name.
     """
 
     architecture: str
     weights: Path | None = None
     said: Said = field(default_factory=Said)
     preprocessing_from: Path | str | None = None
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_description(path: Path) -> Description:
@@ -154,7 +161,10 @@ def read_description(path: Path) -> Description:
     source = check.of_type(preprocessing, "from", (str,), 'a file, or "timm"', "preprocessing.")
     if source is not None and source != "timm":
         source = check.beside("preprocessing.from", source)
-    return Description(architecture, _weights(table.get("weights"), check), said, source)
+    inputs = _inputs(check.table(table, "inputs"), check)
+    if inputs and preprocessing:
+        raise DescriptionError(f"{path}: preprocessing is said of each input, in [inputs.NAME]")
+    return Description(architecture, _weights(table.get("weights"), check), said, source, inputs)
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,19 @@ def _architecture(said: Any, check: _Check) -> str:
         return str(check.beside("architecture", name))
     folder = check.path.parent / name.removeprefix(_FOLDER)
     return f"{_FOLDER}{folder}" if name.startswith(_FOLDER) and folder.is_dir() else name
+
+
+def _inputs(tables: Mapping[str, Any], check: _Check) -> dict[str, dict[str, Any]]:
+    """The preprocessing of each of several inputs: nothing of it is guessed."""
+    for name in tables:
+        table, before = check.table(tables, name), f"inputs.{name}."
+        check.known(table, _PREPROCESSING[1:], before)
+        for key in ("size", "mean", "std"):
+            if key not in table:
+                raise DescriptionError(f"{check.path} has no {before}{key}, which nothing else tells")
+    if len(tables) == 1:
+        raise DescriptionError(f"{check.path}: inputs has one input; say its preprocessing in [preprocessing]")
+    return {name: _changes(table, check) for name, table in tables.items()}
 
 
 def _weights(said: Any, check: _Check) -> Path | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import huggingface_hub
 import torch
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from equipoise.errors import WeightsError
 
@@ -31,6 +31,7 @@ PATIENCE = 8.0
 
 # timm keeps its weights in a repository under the first of these that exists.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_CONFIG = "config.json"
 
 
 class _UnreachableError(OSError):
@@ -97,9 +98,7 @@ def fetch_hub(repository: str, file: str | None, *, name: str) -> Path:
     url = huggingface_hub.hf_hub_url(repo_id, files[0], revision=revision or None)
     place = "download that file and pass its path as weights= (--weights FILE)"
     with _explained(f"{name} needs {files[0]} of the hub repository {repo_id} ({url})", place):
-        if huggingface_hub.constants.HF_HUB_OFFLINE:
-            raise _UnreachableError("HF_HUB_OFFLINE is set")
-        _require_answer(url)
+        _require_hub(url)
         for candidate in files[:-1]:
             try:
                 return get(candidate, local=False)
@@ -108,6 +107,34 @@ def fetch_hub(repository: str, file: str | None, *, name: str) -> Path:
             except EntryNotFoundError:
                 continue
         return get(files[-1], local=False)
+
+
+def hub_answers(repository: str, *, name: str) -> bool:
+    """Whether the Hugging Face hub can be asked for a network of ``transformers``.
+
+    Its own client waits and tries again for half a minute before it says that there is no network.
+
+    Args:
+        repository: Such as ``"microsoft/resnet-50"``.
+        name: The network's name, for the message.
+
+    Returns:
+        ``False`` if the hub is out of reach and the network's files were fetched before.
+
+    Raises:
+        WeightsError: If it is out of reach and they were not, or this is no name of a repository.
+    """
+    try:
+        url = huggingface_hub.hf_hub_url(repository, _CONFIG)
+        _require_hub(url)
+    except HFValidationError as error:
+        raise WeightsError(f"{name}: {repository} is no folder here and no name on the Hugging Face hub") from error
+    except _UnreachableError as error:
+        if isinstance(huggingface_hub.try_to_load_from_cache(repository, _CONFIG), str):
+            return False
+        place = f"download its files ({url}, its weights, its preprocessor) into a folder and give hf:FOLDER"
+        raise WeightsError(f"{name} is on the Hugging Face hub, which cannot be reached ({error}): {place}") from error
+    return True
 
 
 @contextmanager
@@ -122,6 +149,13 @@ def _explained(wanted: str, place: str) -> Iterator[None]:
         raise WeightsError(
             f"{wanted}, {verb} ({lines[0]}): {place}; or use efficientnet_lite0, which works offline"
         ) from error
+
+
+def _require_hub(url: str) -> None:
+    """As `_require_answer`, unless the hub is not to be asked at all."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise _UnreachableError("HF_HUB_OFFLINE is set")
+    _require_answer(url)
 
 
 def _require_answer(url: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from equipoise.errors import DescriptionError, MissingPackageError, UnsupportedModelError, WeightsError
 from equipoise.models.checkpoints import file_checksum, read_tensors, state_checksum
+from equipoise.models.downloads import hub_answers
 from equipoise.models.hf_preprocessing import of_entries, of_timm
 from equipoise.models.own import found_preprocessing, labels_of, task_of, unnamed
 from equipoise.models.own_preprocessing import OwnPreprocessing
@@ -60,16 +61,18 @@ def load_huggingface(
     """
     transformers = _transformers()
     where = _where(name)
+    # An option of each of the clients' calls: whether they do without the hub.
+    local = not Path(where).is_dir() and not hub_answers(where, name=name)
     with _quiet(transformers):
-        config = _config(transformers, where, name)
+        config = _config(transformers, where, name, local=local)
         _require_classifier(config, name)
         auto = transformers.AutoModelForImageClassification
         if weights is None:
-            module = _pretrained(auto, where, name)
+            module = _pretrained(auto, where, name, local=local)
         else:
             module = auto.from_config(config)
             _put(module, Path(weights), name)
-        processor = _processor(transformers, where)
+        processor = _processor(transformers, where, local=local)
     module.eval()
     assumed: dict[str, str] = {}
     preprocessing, note = _preprocessing(module, processor)
@@ -141,9 +144,9 @@ def _quiet(transformers: Any) -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _config(transformers: Any, where: str, name: str) -> Any:
+def _config(transformers: Any, where: str, name: str, *, local: bool) -> Any:
     try:
-        return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=local)
     except Exception as error:  # a hub, a network and a file may fail in any way
         raise WeightsError(f"{name} cannot be had: {_first_line(error)}") from error
 
@@ -164,11 +167,12 @@ def _require_classifier(config: Any, name: str) -> None:
         )
 
 
-def _pretrained(auto: Any, where: str, name: str) -> nn.Module:
+def _pretrained(auto: Any, where: str, name: str, *, local: bool) -> nn.Module:
     try:
         module, info = auto.from_pretrained(
-            where, trust_remote_code=False, weights_only=True, output_loading_info=True, dtype=torch.float32
-        )
+            where, trust_remote_code=False, weights_only=True, output_loading_info=True, dtype=torch.float32,
+            local_files_only=local,
+        )  # fmt: skip
     except Exception as error:  # as above
         raise WeightsError(f"{name} cannot be loaded: {_first_line(error)}") from error
     lacking = [*info.get("missing_keys", ()), *(str(key) for key in info.get("mismatched_keys", ()))]
@@ -186,10 +190,10 @@ def _put(module: nn.Module, path: Path, name: str) -> None:
     load_or_suggest(module, state, name=name, file=str(path))
 
 
-def _processor(transformers: Any, where: str) -> Any:
+def _processor(transformers: Any, where: str, *, local: bool) -> Any:
     """The image processor; ``None`` where the folder has none."""
     try:
-        return transformers.AutoImageProcessor.from_pretrained(where, trust_remote_code=False)
+        return transformers.AutoImageProcessor.from_pretrained(where, trust_remote_code=False, local_files_only=local)
     except Exception:  # noqa: BLE001 - as above; a network without one is prepared as usual, with a note
         return None
 

@@ -31,6 +31,7 @@ from equipoise.engine.kernels.equilibrium import TERMS, FusedEquilibrium, Term
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, safe_divide, sums
 from equipoise.engine.relevance import Relevance, only
+from equipoise.engine.remembered import of_usual_size
 from equipoise.engine.rule import Step
 
 
@@ -93,5 +94,6 @@ class Equilibrium:
         """See `Rule`."""
         arrived = only(relevance)
         fused = FusedEquilibrium(self.gamma, self.terms, self.shift_over, self.flat_kernel)
-        value = fused(step.data(), step.linear_map(), arrived, step.n)
+        usual = of_usual_size(step.call.bound()["weight"])
+        value = fused(step.data(), step.linear_map(), arrived, step.n, usual=usual)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]

@@ -41,7 +41,7 @@ class Excitation(Layered):
         up, down = weight.clamp(min=0), weight.clamp(max=0)
         if self.unclamped:
             return x * layer.adjoint(R / (layer(x, up) + 1e-20), up)
-        halves = Halves.of(x)
+        halves = Halves.of(x, layer)
         return halves.back(layer, (safe_divide(R, halves.through(layer, (up, down))), (up, down)))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equipoise.engine import OpKind, check_images
+from equipoise.engine import OpKind, check_images, devices
 from equipoise.engine.canonical import distinct, places, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.engine.numerics import per_sample
@@ -23,23 +23,31 @@ class BiasTerm:
     A layer's bias is what it makes of zeros, so a batch norm has one, too.
 
     Attributes:
-        found: Where the terms are left, the last layer's first: ``(k, n, c, *positions)``.
+        found: Where the terms are left, the last layer's first: ``(k, n, c, *positions)``, each with whether it is one,
+            as a tensor: the bias may be zero, and an accelerator is asked about all of them at once.
         derivative: How the gradient goes on.
     """
 
-    found: list[Tensor]
+    found: list[tuple[Tensor, Tensor]]
     derivative: Rule
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         """See `Rule`."""
         arrived = relevance[0]
         check_images(step.trace, *step.call.outputs)
-        if arrived is not None:
+        if arrived is not None and not (step.call.kind is OpKind.LINEAR and step.call.bound().get("bias") is None):
             (bias,) = step.run([torch.zeros_like(step.data())])
             bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
-            if bool(bias.any()):
-                self.found.append(_on_map(arrived.value * bias, step))
+            present = bias.any()
+            if not devices.free_to_ask(bias) or bool(present):
+                self.found.append((_on_map(arrived.value * bias, step), present))
         return self.derivative(step, relevance)
+
+
+def terms_of(found: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """The terms that a `BiasTerm` left and that are some."""
+    kept = torch.stack([present for _, present in found]).tolist() if found else []
+    return [term for (term, _), keep in zip(found, kept, strict=True) if keep]
 
 
 def _on_map(term: Tensor, step: Step) -> Tensor:

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from equipoise.engine import devices
 from equipoise.engine.canonical import affine_of
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
@@ -37,7 +38,7 @@ class stabilized:  # noqa: N801  # reads as the verb it is: stabilized(1e-6)(R, 
     def __call__(self, R: Tensor, z: Tensor) -> Tensor:
         """The quotient."""
         z = z + 0.0  # of a negative zero a positive one
-        return R / z.add_(torch.copysign(z.new_tensor(self.epsilon), z))
+        return R / z.add_(torch.copysign(z.new_full((), self.epsilon), z))
 
 
 STABILIZED = stabilized()
@@ -123,11 +124,15 @@ class Halves:
     parts: tuple[tuple[Tensor, bool], ...]
 
     @classmethod
-    def of(cls, x: Tensor) -> Halves:
-        """Of ``x``; of an input of zeros the positive part."""
-        if x.numel() == 0 or bool(x.amin() >= 0):
+    def of(cls, x: Tensor, layer: LinearMap) -> Halves:
+        """Of a layer's input ``x``; of one of zeros the positive part.
+
+        An accelerator would be waited for, so it is not asked: there a part is left out only where what made ``x``
+        says that it is empty.
+        """
+        if not may_be_negative(x, layer):
             return cls(((x, True),))
-        if bool(x.amax() <= 0):
+        if devices.free_to_ask(x) and bool(x.amax() <= 0):
             return cls(((x, False),))
         return cls(((x.clamp(min=0), True), (x.clamp(max=0), False)))
 
@@ -143,6 +148,13 @@ class Halves:
             moved = [layer.adjoint(s, weights[0 if positive else 1]) for s, weights in terms]
             found.append(part * sum(moved[1:], start=moved[0]))
         return sum(found[1:], start=found[0])
+
+
+def may_be_negative(x: Tensor, layer: LinearMap) -> bool:
+    """Whether a layer's input has negative entries; on an accelerator, which is not asked, whether it may have."""
+    if layer.rectified or x.numel() == 0:
+        return False
+    return not devices.free_to_ask(x) or bool(x.amin() < 0)
 
 
 def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
@@ -168,7 +180,7 @@ def layer_of(step: Step, *, fold: bool) -> tuple[LinearMap, Tensor]:
         weight = layer.weight * rows.reshape(layer.weight.shape[0], -1, *[1] * trailing)
     else:
         weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.dim() - 1))
-    return LinearMap(weight, layer.bias, layer.geometry, layer.in_shape), bias
+    return replace(layer, weight=weight), bias
 
 
 def _norm_behind(step: Step) -> tuple[Tensor, Tensor] | None:

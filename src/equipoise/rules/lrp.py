@@ -64,7 +64,7 @@ class AlphaBeta(Layered):
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
         up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        halves = Halves.of(x)
+        halves = Halves.of(x, layer)
         raising = self._part(halves, layer, (up, down), bias.clamp(min=0), R)
         if self.alpha == 1:
             return raising
@@ -95,7 +95,7 @@ class Gamma(Layered):
         """See `Layered`."""
         w = layer.weight
         up, down = w + self.gamma * w.clamp(min=0), w + self.gamma * w.clamp(max=0)
-        halves, z = Halves.of(x), layer(x) + bias
+        halves, z = Halves.of(x, layer), layer(x) + bias
         raised = halves.through(layer, (up, down)).add_(bias + self.gamma * bias.clamp(min=0))
         lowered = halves.through(layer, (down, up)).add_(bias + self.gamma * bias.clamp(max=0))
         s = self.divide(R, raised).mul_(torch.gt(z, 0, out=torch.empty_like(z)))

@@ -17,7 +17,7 @@ from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums, without_rounding
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
-from equipoise.rules.layered import Layered, layer_of
+from equipoise.rules.layered import Layered, layer_of, may_be_negative
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RelativeAttribution(Layered):
         del bias
         x = x if self.exact else without_rounding(x, n)  # the shift counts the neurons that are reached
         C = self._half(x.clamp(min=0), layer, layer.weight, R)
-        if bool((x < 0).any()):
+        if may_be_negative(x, layer):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
         return shift_to(C, sums(R, n), n)
 

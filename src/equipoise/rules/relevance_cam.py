@@ -19,7 +19,7 @@ class DoubledBias(Layered):
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
         """See `Layered`."""
         up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        halves = Halves.of(x)
+        halves = Halves.of(x, layer)
         twice = 2 * bias if layer.geometry is not None else 0.0
         s = self.divide(R, halves.through(layer, (up, down)) + twice)
         return halves.back(layer, (s, (up, down)))

@@ -67,7 +67,9 @@ class ZBox:
         source, image = step.call.inputs[0], step.trace.input
         dtype = working_dtype(image.dtype)
         ends = [
-            step.trace.evaluate(source, _as_image(bound, image.shape).to(device=x.device, dtype=dtype))
+            step.trace.evaluate(
+                source, _as_image(bound, image.shape).to(device=x.device, dtype=dtype, non_blocking=True)
+            )
             for bound in self.bounds
         ]
         return torch.minimum(*ends).to(x.dtype), torch.maximum(*ends).to(x.dtype)

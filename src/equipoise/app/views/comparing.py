@@ -26,16 +26,10 @@ MEASURED: Final = "VGG-16, ResNet-50 and EfficientNet-Lite0"
 def method_choices(*, costly: bool) -> list[tuple[str, str]]:
     """What to choose from, the costly methods or the others: what each shows and costs, and its name."""
     return [
-        (f"{title_of(name)}: {_told(name)}; {cost(name)}", name)
+        (f"{title_of(name)}: {entry.summary}; {cost(name)}", name)
         for name, entry in METHODS.items()
         if getattr(entry, "costly", False) == costly
     ]
-
-
-def _told(name: str) -> str:
-    """What a method shows, without its title at the head."""
-    head, colon, rest = str(METHODS[name].summary).partition(": ")
-    return rest if colon and head.casefold() == title_of(name).casefold() else METHODS[name].summary
 
 
 def cost(name: str) -> str:
@@ -74,6 +68,9 @@ def compare(
                 made = session.explain(target, method, method_options(method, gamma))
                 lines = (f"{made.seconds:.2f} s", *sums(made.explanation, session.words))
                 rows[target].append(Shown(title_of(method), draw(made.explanation, style), lines))
+                if (other := made.explanation.other) is not None:
+                    told = sums(other, session.words)
+                    rows[target].append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
                 heads[target] = heading(made.explanation)
         except CancelledError:
             raise

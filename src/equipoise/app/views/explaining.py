@@ -53,6 +53,9 @@ def explain(session: Session, targets: Sequence[Explained], gamma: float, style:
         lines = (*sums(one, session.words), *own)
         clicks, pointed = session.offer.pixels, session.words.pointed
         shown.append(Shown(heading(one), drawn, lines, one, place, pointed, clicks))
+        if one.other is not None:
+            shown.append(Shown(f"The other photo: {heading(one.other)}", draw(one.other, style),
+                               sums(one.other, session.words)))  # fmt: skip
     return legend(style.colors, session.words) + row(shown)
 
 

@@ -96,7 +96,8 @@ def show(session: Session, target: Explained, gamma: float, place: int, style: S
     step = found[place]
     before = session.explain(target, options={"gamma": gamma}).explanation
     after = randomized(session, target, gamma, step).explanation
-    likeness = float(rank_correlation(before.heatmap.float()[None].cpu(), after.heatmap.float()[None].cpu()))
+    flat = [one.heatmap.float().cpu().reshape(1, 1, -1) for one in (before, after)]  # of a signal, of a volume, too
+    likeness = float(rank_correlation(*flat))
     pictures = [
         Shown(f"trained: {heading(before)}", draw(before, style)),
         Shown(step.words, draw(after, style), (f"rank correlation with the trained network's map {likeness:+.2f}",)),

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,8 +38,8 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     if call.name not in words or len(call.inputs) != 1 or call.members:
         return None
     stack = call.inputs[0].producer
-    if stack is not None and stack.kind is OpKind.VIEW:
-        return _unreshaped(call, stack)
+    if stack is not None and (stack.kind is OpKind.VIEW or (stack.name, call.name) == ("mul", "sum")):
+        return (_unreshaped if stack.kind is OpKind.VIEW else _weighed)(call, stack)
     if stack is None or stack.name != "stack" or len(_parts(stack)) < 2:
         return None
     signals = [part for part in _parts(stack) if isinstance(part, Value)]
@@ -62,6 +63,30 @@ def _unstacked(call: OpCall) -> Sequence[OpCall] | None:
     else:
         draft.apply(_SUM, _folded(operator.add), *parts, out=out)
     return None if len(call.outputs) > 1 and word == "add" else draft.calls
+
+
+def _weighed(call: OpCall, product: OpCall) -> Sequence[OpCall] | None:
+    """The sum of signals that were stacked and multiplied by another, as the sum of the products."""
+    given = [product.bound().get(name) for name in ("input", "other")]
+    factors = [one for one in given if isinstance(one, Value)]
+    if product.members or len(factors) != 2 or len(product.inputs) != 2:
+        return None
+    for stacked, other in (factors, factors[::-1]):
+        stack, rank = stacked.producer, len(stacked.shape)
+        if stack is None or stack.name != "stack" or len(other.shape) != rank or not _reduces(call, stack):
+            continue
+        parts, axis = _parts(stack), stack.bound().get("dim", 0) % rank
+        if len(parts) < 2 or not all(isinstance(part, Value) for part in parts) or len(set(parts)) < len(parts):
+            continue
+        draft = Draft(call)
+        one_by_one = [
+            draft.view(other, partial(torch.select, dim=axis, index=place if other.shape[axis] > 1 else 0))
+            for place in range(len(parts))
+        ]
+        products = [draft.apply("mul", operator.mul, *pair) for pair in zip(parts, one_by_one, strict=True)]
+        draft.apply(_SUM, _folded(operator.add), *products, out=call.outputs[0])
+        return draft.calls
+    return None
 
 
 def _reduces(call: OpCall, stack: OpCall) -> bool:

@@ -84,6 +84,22 @@ def _product(call: OpCall, draft: Draft) -> bool | None:
     return _out_of_place(call, draft)
 
 
+def _with_channels(call: OpCall, draft: Draft) -> bool | None:
+    """A pool of volumes without an axis of channels, which reads the images' axis for it, as one with a channel.
+
+    Four dimensions are laid out as pictures are, with the channels last, which such a pool does not take.
+    """
+    x = call.bound().get("input", call.args[0] if call.args else None)
+    if not call.args or call.args[0] is not x or not isinstance(x, Value) or len(x.shape) != 4:
+        return False
+    if len(call.outputs) != 1 or len(call.inputs) != 1 or call.before:
+        return False
+    volumes = draft.view(x, lambda tensor: tensor.unsqueeze(1))
+    pooled = draft.apply(call.name, call.function, volumes, *call.args[1:], **call.kwargs)
+    draft.view(pooled, lambda tensor: tensor.squeeze(1), out=call.outputs[0])
+    return None
+
+
 def _fixed_choice(call: OpCall, draft: Draft, test: Any, a: Any, b: Any) -> bool | None:
     """A choice by a constant between a signal and a constant scales the signal by 0 and 1."""
     x, other = (a, b) if isinstance(a, Value) else (b, a)
@@ -326,6 +342,8 @@ _SPELLERS: dict[str, Speller] = {
     "minimum": _larger, "div": _quotient, "batch_norm": _batch_norm,
     "convolution": _convolution, "glu": _glu, "mul": _product, "masked_fill": _masked_fill,
     "instance_norm": _normalized, "setitem": _assigned, "constant_pad_nd": _padded,
+    "max_pool3d": _with_channels, "avg_pool3d": _with_channels, "adaptive_max_pool3d": _with_channels,
+    "adaptive_avg_pool3d": _with_channels,
     **MATRIX_PRODUCTS, **UNCOMMON,
 }  # fmt: skip
 assert set(_SPELLERS) - {"convolution", "glu", "constant_pad_nd", *UNCOMMON} <= set(OPERATIONS.names())  # noqa: S101  # a misspelled word

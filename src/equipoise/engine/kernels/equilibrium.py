@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from equipoise._typing import Float
+from equipoise.engine import devices
 from equipoise.engine.layout import Room, in_turn, laid_out, rows_like
 from equipoise.engine.linear_map import LinearMap, Stripe
 from equipoise.engine.numerics import in_range, no_zeros_, over_samples, rows_per_image, safe_divide, sums
@@ -44,7 +45,7 @@ class FusedEquilibrium:
     shift_over: Literal["active", "nonzero"] = "active"
     flat_kernel: bool = False
 
-    def __call__(self, x: Tensor, layer: LinearMap, arrived: Relevance, n: int) -> Tensor:
+    def __call__(self, x: Tensor, layer: LinearMap, arrived: Relevance, n: int, *, usual: bool = False) -> Tensor:
         """Relevance of the layer's input.
 
         Args:
@@ -53,6 +54,7 @@ class FusedEquilibrium:
             arrived: Relevance of its output, ``(k, m, *out)``, and its share of tau, ``(k, n)``; no
                 share means all of tau.
             n: Number of images; ``m`` is a multiple of it.
+            usual: Whether the weight is known to be of no extreme size.
 
         Returns:
             ``(k, m, *in)``.
@@ -60,7 +62,8 @@ class FusedEquilibrium:
         R = arrived.value
         share = R.new_ones(len(R), n) if arrived.share is None else arrived.share
         room = Room.of(x[:1], R[:1, :1])
-        weight = in_range(torch.abs(layer.weight, out=rows_like(layer.weight, 1)[0]).unsqueeze(0)).squeeze(0)
+        weight = torch.abs(layer.weight, out=rows_like(layer.weight, 1)[0])
+        weight = weight if usual else in_range(weight.unsqueeze(0)).squeeze(0)
         # A shift over the entries where C is not zero has to see all of C.
         stripes = list(replace(layer, weight=weight).stripes(room.stripes if self.shift_over == "active" else 1))
         folded = rows_per_image(len(x), n)
@@ -81,13 +84,13 @@ class FusedEquilibrium:
         pointwise = layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,))
         turns = [arrived.of(targets) for targets in in_turn(len(out), room.rows // (3 * len(x)))]
         # A stripe does not see all that is balanced.
-        factors = [balance(some.R.clamp(min=0), some.R.clamp(max=0), some.share) if striped else None for some in turns]
-        count = sums((x > 0).unsqueeze(0), n) if striped else None
+        factors = [_balanced(some) if striped else None for some in turns]
+        count = _count((x > 0).to(x.dtype), n) if striped else None
         if striped:
             out.zero_()
         for stripe in stripes:
             activity = _activity(stripe.cut(x, stripe.inside), stripe.layer, most, room)
-            count = sums(activity.active.unsqueeze(0), n) if count is None else count
+            count = _count(activity.active, n) if count is None else count
             first = 0
             for some, factor in zip(turns, factors, strict=True):
                 last = some is turns[-1]
@@ -112,9 +115,9 @@ class FusedEquilibrium:
                 first += len(R)
 
     def _shift(self, carried: Tensor, share: Float[Tensor, "k n"], count: Tensor) -> None:
-        """Eq. 12, in place; what it takes from inactive neurons is replaced afterwards."""
+        """Eq. 12, in place; what it takes from inactive neurons is replaced afterwards. ``count`` has no zeros."""
         if self.shift_over == "active":
-            carried.sub_(over_samples(safe_divide(share, count.to(share.dtype)), carried))
+            carried.sub_(over_samples(share / count, carried))
         else:
             reached = (carried != 0).to(carried.dtype)
             carried.sub_(reached.mul_(over_samples(safe_divide(share, sums(reached, share.shape[1])), carried)))
@@ -146,9 +149,9 @@ class FusedEquilibrium:
         both, positive, negative = memory
         torch.clamp(arrived.R, min=0, out=positive)
         torch.clamp(arrived.R, max=0, out=negative)
-        factors = arrived.factors or balance(positive, negative, arrived.share)
-        positive.mul_(over_samples(factors[0], positive))
-        negative.mul_(over_samples(factors[1], negative))
+        parts = memory[1:].flatten(0, 1)
+        factors = balance(memory[1:], arrived.share) if arrived.factors is None else arrived.factors
+        parts.mul_(over_samples(factors, parts))
         if "C" in self.terms:
             yield "C", torch.add(negative, positive, alpha=gamma, out=both).div_(z.pop("C"))
         if "A" in self.terms:
@@ -169,7 +172,7 @@ class _Arrived:
 
     R: Tensor
     share: Float[Tensor, "k n"]
-    factors: tuple[Tensor, Tensor] | None = None
+    factors: Tensor | None = None
 
     def of(self, targets: slice) -> _Arrived:
         """Some of the targets."""
@@ -199,8 +202,13 @@ def _most(layer: LinearMap) -> Tensor:
 def _activity(x: Tensor, layer: LinearMap, most: Tensor | None, room: Room) -> _Activity:
     """What images ``x`` bring to a layer of weights ``|w|``: two convolutions, in one if there is room."""
     both = rows_like(x, 2)
-    clamped, active = torch.clamp(x, min=0, out=both[0]), torch.gt(both[0], 0, out=both[1])
-    positive = in_range(clamped)
+    clamped, active = both
+    if layer.rectified and not devices.free_to_ask(x):
+        torch.gt(x, 0, out=active)
+        positive = in_range(x, out=clamped)
+    else:
+        torch.gt(torch.clamp(x, min=0, out=clamped), 0, out=active)
+        positive = in_range(clamped)
     if room.rows >= 2 * len(x):
         if positive is not clamped:
             clamped.copy_(positive)
@@ -214,11 +222,21 @@ def _activity(x: Tensor, layer: LinearMap, most: Tensor | None, room: Room) -> _
     return _Activity(positive, active, {"C": no_zeros_(z), "A": no_zeros_(z_active), "U": z_inactive})
 
 
-def balance(positive: Tensor, negative: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """What to multiply the two parts of relevance ``(k, m, ...)`` by (Eq. 6).
+def balance(parts: Tensor, share: Tensor) -> Tensor:
+    """What to multiply the two parts of relevance ``(2, k, m, ...)`` by (Eq. 6).
 
     Returns:
-        Two factors ``(k, n)``, so that each part totals ``share`` ``(k, n)``; 0 where there is nothing.
+        Factors ``(2 k, n)``, so that each part totals ``share`` ``(k, n)``; 0 where there is nothing.
     """
-    first, second = (safe_divide(share, sums(part, share.shape[1]).abs()) for part in (positive, negative))
-    return first, second
+    totals = sums(parts.flatten(0, 1), share.shape[1]).abs_()
+    return (share / no_zeros_(totals).view(2, *share.shape)).flatten(0, 1)
+
+
+def _balanced(arrived: _Arrived) -> Tensor:
+    """`balance` of all that arrived."""
+    return balance(torch.stack([arrived.R.clamp(min=0), arrived.R.clamp(max=0)]), arrived.share)
+
+
+def _count(active: Tensor, n: int) -> Tensor:
+    """How many neurons of each image are active, ``(1, n)``; infinity in place of zero."""
+    return no_zeros_(sums(active.unsqueeze(0), n))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise import report
 from equipoise.experiments.presenting import tables
+from equipoise.experiments.presenting.summary import blocks, reference_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from equipoise.experiments.model.rows import KeptMap
-    from equipoise.experiments.presenting.tables import TableNumber, TableRow
+    from equipoise.experiments.presenting.summary import TableNumber, TableRow
     from equipoise.experiments.protocols.base import Unit
     from equipoise.experiments.running.runner import Block, Run
 
@@ -30,17 +31,25 @@ def page(
         figures: PNG files by name.
         photos: Whether the gallery may show the photos; without, it shows the maps alone.
     """
+    photographed = photos_of(run)
     return report.Report(
         title=run.plan.recipe.title,
         notes=tuple(notes),
-        tables=tuple(_table(pair, block) for pair, block in tables.blocks(lines).items()),
+        tables=tuple(
+            table
+            for pair, block in blocks(lines).items()
+            for table in _tables(pair, block, reference_of(run.plan.recipe), photographed[pair])
+        ),
         figures=tuple(report.Figure(report.compact(data), name) for name, data in figures.items()),
         pictures=_gallery(run, photos=photos),
         record=_record(run),
     )
 
 
-def _table(pair: tuple[str, str], block: Sequence[TableRow]) -> report.Table:
+def _tables(
+    pair: tuple[str, str], block: Sequence[TableRow], reference: str | None, photos: int
+) -> Iterator[report.Table]:
+    """The numbers of a network before a data set, and their differences to the reference."""
     heads = tables.head(block)
     rows = []
     for line, texts in zip(block, tables.cells(block, _value), strict=True):
@@ -49,13 +58,26 @@ def _table(pair: tuple[str, str], block: Sequence[TableRow]) -> report.Table:
         for head, text in zip(heads, texts, strict=True):
             if head in {"paper", "difference"}:
                 cells.append(report.Cell(text, float(text) if text else None))
-            elif head in {"method", "targets"}:
+            elif head in {"method", "targets", "n", "verdict"}:
                 cells.append(report.Cell(text))
             else:
                 cells.append(_cell(next(numbers), text))
         rows.append(tuple(cells))
-    caption = f"{pair[0]}, {pair[1]}: 95 % bootstrap intervals over images"
-    return report.Table(tuple(heads), tuple(rows), caption)
+    name = ", ".join(pair)
+    yield report.Table(tuple(heads), tuple(rows), f"{name}: {' '.join(tables.legend(block, photos))}")
+    if any(entry.to_reference for line in block for entry in line.entries):
+        heads, found = tables.compared(block)
+        beside = tuple(tuple(map(report.Cell, texts)) for texts in found)
+        yield report.Table(tuple(heads), beside, f"{name}: method less {reference} {tables.COMPARED}")
+
+
+def photos_of(run: Run) -> dict[tuple[str, str], int]:
+    """How many photos each data set and network were measured on; a unit may be of several."""
+    found = {}
+    for block in run.blocks:
+        photos = {sample.key for unit in block.units for sample in unit.samples}
+        found[block.dataset, block.model] = len(photos)
+    return found
 
 
 def _value(entry: TableNumber) -> str:

@@ -1,154 +1,38 @@
-"""From rows to the paper's table: ours with an interval, the paper's, the difference."""
+"""The numbers of a table as text: Markdown, LaTeX, CSV, JSON, and what fits into a terminal."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
-from equipoise.experiments.model.statistics import Estimate, estimate
+from equipoise.experiments.model.comparing import DECIDABLE, SIGNIFICANT
+from equipoise.experiments.model.statistics import FEWEST
+from equipoise.experiments.presenting.summary import blocks, reference_of
 
 if TYPE_CHECKING:
-    from equipoise.experiments.recipes.recipe import Column, Recipe
+    from equipoise.experiments.model.statistics import Estimate
+    from equipoise.experiments.presenting.summary import TableNumber, TableRow
+    from equipoise.experiments.recipes.recipe import Recipe
 
+PAPER: Final = ("paper", "difference", "verdict")
+"""What stands behind a column that has numbers of the paper."""
 
-@dataclass(frozen=True)
-class TableNumber:
-    """One number of a table.
-
-    Attributes:
-        column: The column's label.
-        ours: The estimate.
-        paper: The paper's number; ``None`` if it has none.
-        best: Whether no other method of the same network and data set does better.
-    """
-
-    column: str
-    ours: Estimate
-    paper: float | None
-    best: bool = False
-
-    @property
-    def difference(self) -> float | None:
-        """Ours less the paper's; ``None`` if either is missing."""
-        if self.paper is None or math.isnan(self.ours.value):
-            return None
-        return self.ours.value - self.paper
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row of a table.
-
-    Attributes:
-        dataset: Name of the data set.
-        model: Name of the network.
-        label: The method.
-        setting: Label of the setting, which may be empty.
-        entries: One per column.
-    """
-
-    dataset: str
-    model: str
-    label: str
-    setting: str
-    entries: tuple[TableNumber, ...]
-
-
-def summarize(
-    recipe: Recipe, rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], *, seed: int = 0
-) -> list[TableRow]:
-    """The lines of a recipe's table, data set and network by data set and network.
-
-    Args:
-        recipe: Whose columns, settings and published numbers are used.
-        rows: As in ``rows.parquet``.
-        pairs: Data sets and networks, in the table's order.
-        seed: Of the bootstrap.
-    """
-    chosen: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        chosen.setdefault((row["dataset"], row["model"], row["method"]), []).append(row)
-    lines = []
-    for dataset, model in pairs:
-        block = [
-            TableRow(
-                dataset,
-                model,
-                method.label,
-                setting.label,
-                tuple(
-                    TableNumber(
-                        column.label,
-                        _estimate(
-                            chosen[dataset, model, method.label], {**setting.where, **column.where}, column, seed
-                        ),
-                        recipe.paper_value(dataset, model, method.label, setting.label, column.label),
-                    )
-                    for column in recipe.columns
-                ),
-            )
-            for method in recipe.methods
-            for setting in recipe.settings
-            if (dataset, model, method.label) in chosen
-        ]
-        lines += _marked(recipe, block)
-    return lines
-
-
-def _estimate(rows: Sequence[Mapping[str, Any]], where: Mapping[str, Any], column: Column, seed: int) -> Estimate:
-    fitting = [
-        row
-        for row in rows
-        if row["metric"] == column.facts.label
-        and (column.step is None or (row["step"] is not None and math.isclose(row["step"], column.step)))
-        and all(row[key] == value for key, value in where.items())
-    ]
-    return estimate(
-        [row["value"] for row in fitting],
-        [row["category"] for row in fitting],
-        [row["unit"] for row in fitting],
-        statistic=column.statistic or column.facts.aggregation,
-        seed=seed,
-    )
-
-
-def _marked(recipe: Recipe, block: list[TableRow]) -> list[TableRow]:
-    """The same lines with the best of each column and setting marked."""
-    best: dict[tuple[str, int], float] = {}
-    for index, column in enumerate(recipe.columns):
-        if column.higher_is_better is None:
-            continue
-        for line in block:
-            value = line.entries[index].ours.value
-            sign = 1.0 if column.higher_is_better else -1.0
-            key = line.setting, index
-            if not math.isnan(value) and sign * value > sign * best.get(key, -sign * math.inf):
-                best[key] = value
-    return [
-        TableRow(
-            line.dataset,
-            line.model,
-            line.label,
-            line.setting,
-            tuple(
-                TableNumber(entry.column, entry.ours, entry.paper, best.get((line.setting, index)) == entry.ours.value)
-                for index, entry in enumerate(line.entries)
-            ),
-        )
-        for line in block
-    ]
+WIDTH: Final = 80
+"""Of a terminal, in letters."""
 
 
 def head(lines: Sequence[TableRow]) -> list[str]:
-    """The column heads that `cells` fills: columns that have numbers of the paper take three."""
+    """The column heads that `cells` fills: columns that have numbers of the paper are followed by `PAPER`."""
     if not lines:
         return []
     with_paper = _published(lines)
-    heads = ["method", *(["targets"] if any(line.setting for line in lines) else [])]
+    heads = ["method", *(["targets"] if _settings(lines) else []), "n"]
     for entry in lines[0].entries:
-        heads += [entry.column, "paper", "difference"] if entry.column in with_paper else [entry.column]
+        heads += [entry.column, *PAPER] if entry.column in with_paper else [entry.column]
     return heads
 
 
@@ -160,62 +44,176 @@ def cells(lines: Sequence[TableRow], number: Callable[[TableNumber], str] | None
         number: How an entry is written; default: `interval`.
     """
     number = number or interval
-    with_paper = _published(lines)
-    settings = any(line.setting for line in lines)
+    with_paper, settings = _published(lines), _settings(lines)
     found = []
     for line in lines:
-        texts = [line.label, *([line.setting] if settings else [])]
+        texts = [line.label, *([line.setting] if settings else []), images(line)]
         for entry in line.entries:
             texts.append(number(entry))
             if entry.column in with_paper:
                 texts.append("" if entry.paper is None else f"{entry.paper:.3f}")
                 texts.append("" if entry.difference is None else f"{entry.difference:+.3f}")
+                texts.append(entry.verdict or "")
         found.append(texts)
     return found
 
 
+def images(line: TableRow) -> str:
+    """Of how many images the numbers of a line are: one number if it is the same for all, else one per column."""
+    counts = line.images
+    return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
+
+
 def interval(entry: TableNumber) -> str:
     """An estimate with its interval, the best in bold letters of markdown."""
-    ours = entry.ours
-    if math.isnan(ours.value):
-        return "undefined"
-    value = f"**{ours.value:.3f}**" if entry.best else f"{ours.value:.3f}"
-    return f"{value} [{ours.low:.3f}, {ours.high:.3f}]"
+    text = plain(entry)
+    value, space, rest = text.partition(" ")
+    return f"**{value}**{space}{rest}" if entry.best else text
 
 
-def short(entry: TableNumber) -> str:
-    """An estimate with half the width of its interval, for narrow places; the best in bold as in `interval`."""
-    ours = entry.ours
-    if math.isnan(ours.value):
-        return "undefined"
-    value = f"**{ours.value:.3f}**" if entry.best else f"{ours.value:.3f}"
-    return f"{value} ± {(ours.high - ours.low) / 2:.3f}"
+def plain(entry: TableNumber) -> str:
+    """An estimate with its interval."""
+    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:.3f}{_ends(entry.ours)}"
 
 
-def blocks(lines: Sequence[TableRow]) -> dict[tuple[str, str], list[TableRow]]:
-    """The lines by data set and network."""
-    found: dict[tuple[str, str], list[TableRow]] = {}
-    for line in lines:
-        found.setdefault((line.dataset, line.model), []).append(line)
+def _ends(found: Estimate, sign: str = "") -> str:
+    """An interval behind its number; nothing if there is none."""
+    if math.isnan(found.low) or math.isnan(found.high):
+        return ""
+    return f" [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+
+
+def markdown(
+    recipe: Recipe,
+    lines: Sequence[TableRow],
+    notes: Sequence[str],
+    photos: Mapping[tuple[str, str], int] | None = None,
+) -> str:
+    """The table as markdown: title, notes, then the tables of each data set and network.
+
+    Args:
+        recipe: Whose table it is.
+        lines: The numbers.
+        notes: What a reader has to know.
+        photos: Of each data set and network, how many photos were measured, where that is known.
+    """
+    parts = [f"# {recipe.title}", "", *(f"- {note}" for note in notes), *([""] if notes else [])]
+    for pair, block in blocks(lines).items():
+        parts += [f"## {', '.join(pair)}", "", *(f"{one}" for one in legend(block, (photos or {}).get(pair))), ""]
+        parts += [*_table(head(block), cells(block)), ""]
+        if any(entry.to_reference for line in block for entry in line.entries):
+            label = reference_of(recipe)
+            parts += [f"### Difference to {label}", "", f"Method less {label} {COMPARED}", ""]
+            parts += [*_table(*compared(block)), ""]
+    return "\n".join(parts)
+
+
+COMPARED: Final = (
+    "on the images and classes that both have numbers of, with paired bootstrap intervals; p by random flips of signs "
+    "over images, two-sided, Holm-corrected over the methods of a column."
+)
+"""Goes on where the reference has been named."""
+
+
+def legend(block: Sequence[TableRow], photos: int | None = None) -> list[str]:
+    """What a reader has to know of a block's numbers, a sentence each."""
+    counts = [count for line in block for count in line.images] or [0]
+    most = max(counts)
+    found = [
+        f"{most if photos is None else photos} photos; n: images behind a number, one per column where they differ"
+    ]
+    found[0] += "; [low, high]: 95 % bootstrap intervals over images" if most >= FEWEST else "; no intervals"
+    found[0] += f", none of fewer than {FEWEST}." if min(counts) < FEWEST <= most else "."
+    if any(entry.best for line in block for entry in line.entries):
+        found.append(f"Bold: not significantly worse than the best of the column (p >= {SIGNIFICANT}).")
+    if _published(block):
+        found.append(
+            f"Agrees: the interval holds the paper's number and is at most {DECIDABLE:g} wide; if it is wider or there "
+            "is none, it cannot be decided."
+        )
     return found
 
 
-def narrow(lines: Sequence[TableRow]) -> Iterator[tuple[tuple[str, str], list[str], list[list[str]]]]:
-    """For a terminal: of each data set and network its names, the column heads, and the rows in `short` numbers."""
+def compared(block: Sequence[TableRow]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the differences to the reference."""
+    settings = _settings(block)
+    heads = ["method", *(["targets"] if settings else []), *(entry.column for entry in block[0].entries)]
+    rows = [
+        [line.label, *([line.setting] if settings else []), *map(_compared, line.entries)]
+        for line in block
+        if any(entry.to_reference for entry in line.entries)
+    ]
+    return heads, rows
+
+
+def _compared(entry: TableNumber) -> str:
+    one = entry.to_reference
+    if one is None or math.isnan(one.difference.value):
+        return "undefined"
+    p = "" if math.isnan(one.p) else ", p < 0.001" if one.p < 0.001 else f", p = {one.p:.3f}"
+    return f"{one.difference.value:+.3f}{_ends(one.difference, '+')}{p}"
+
+
+def latex(recipe: Recipe, lines: Sequence[TableRow]) -> str:
+    """The tables for a paper, with the rules of booktabs, one per data set and network."""
+    parts = [f"% {recipe.title}; needs \\usepackage{{booktabs}}"]
     for pair, block in blocks(lines).items():
-        yield pair, head(block), cells(block, short)
-
-
-def markdown(recipe: Recipe, lines: Sequence[TableRow], notes: Sequence[str]) -> str:
-    """The table as markdown: title, notes, then one table per data set and network."""
-    parts = [f"# {recipe.title}", "", *(f"- {note}" for note in notes), *([""] if notes else [])]
-    for (dataset, model), block in blocks(lines).items():
-        counts = {entry.ours.rows + entry.ours.undefined for line in block for entry in line.entries} or {0}
-        parts += [f"## {dataset}, {model}", ""]
-        parts += [f"Rows per number: {min(counts)} to {max(counts)}; 95 % bootstrap intervals over images.", ""]
-        heads = head(block)
-        parts += [_line(heads), _line(["---"] * len(heads)), *map(_line, cells(block)), ""]
+        heads, rows = head(block), cells(block)
+        parts += [
+            f"% {', '.join(pair)}: " + " ".join(legend(block)),
+            f"\\begin{{tabular}}{{{'l' * len(heads)}}}",
+            "\\toprule",
+            _latex_line(heads),
+            "\\midrule",
+            *map(_latex_line, rows),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "",
+        ]
     return "\n".join(parts)
+
+
+def _latex_line(texts: Sequence[str]) -> str:
+    return " & ".join(map(_latex, texts)) + r" \\"
+
+
+def _latex(text: str) -> str:
+    bold, stars, rest = text.removeprefix("**").partition("**") if text.startswith("**") else (text, "", "")
+    escaped = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    escaped |= {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    bold, rest = ("".join(escaped.get(letter, letter) for letter in one) for one in (bold, rest))
+    return rf"\textbf{{{bold}}}{rest}" if stars else bold
+
+
+def as_csv(lines: Sequence[TableRow]) -> str:
+    """The numbers as CSV, a line each, at full precision; empty where there is none."""
+    found = io.StringIO()
+    writer: csv.DictWriter[str] | None = None
+    for line in lines:
+        for entry in line.entries:
+            values = _flat(line, entry)
+            if writer is None:
+                writer = csv.DictWriter(found, list(values), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow({name: "" if _missing(value) else value for name, value in values.items()})
+    return found.getvalue()
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _flat(line: TableRow, entry: TableNumber) -> dict[str, Any]:
+    beside = entry.to_reference
+    found: dict[str, Any] = {"dataset": line.dataset, "model": line.model, "method": line.label}
+    found |= {"targets": line.setting, "column": entry.column, **asdict(entry.ours), "best": entry.best}
+    found |= {"paper": entry.paper, "difference": entry.difference, "verdict": entry.verdict}
+    names = ("value", "low", "high")
+    return (
+        found
+        | {f"to_reference_{name}": None if beside is None else getattr(beside.difference, name) for name in names}
+        | {"to_reference_p": None if beside is None else beside.p}
+    )
 
 
 def as_json(lines: Sequence[TableRow]) -> list[dict[str, Any]]:
@@ -223,14 +221,55 @@ def as_json(lines: Sequence[TableRow]) -> list[dict[str, Any]]:
     return [
         {
             **{key: value for key, value in asdict(line).items() if key != "entries"},
-            "entries": [asdict(entry) | {"difference": entry.difference} for entry in line.entries],
+            "entries": [
+                asdict(entry) | {"difference": entry.difference, "verdict": entry.verdict} for entry in line.entries
+            ],
         }
         for line in lines
     ]
 
 
+def narrow(
+    lines: Sequence[TableRow], width: int = WIDTH
+) -> Iterator[tuple[tuple[str, str], list[str], list[list[str]]]]:
+    """For a terminal: of each data set and network its names, heads and rows, in as many tables as the width asks for.
+
+    Each begins with the method; a column's number is followed by the paper's. A single column may be wider.
+    """
+    for pair, block in blocks(lines).items():
+        heads, rows = head(block), cells(block)
+        shown = [place for place, name in enumerate(heads) if name not in PAPER[1:]]
+        fixed = [place for place in shown if heads[place] in {"method", "targets"}]
+        sizes = [max(len(row[place].replace("**", "")) for row in [heads, *rows]) + 2 for place in range(len(heads))]
+        for some in _lots(
+            [place for place in shown if place not in fixed], sizes, width - sum(sizes[i] for i in fixed)
+        ):
+            places = fixed + some
+            yield pair, [heads[place] for place in places], [[row[place] for place in places] for row in rows]
+
+
+def _lots(places: Sequence[int], sizes: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Places in lots that fit into the room, each at least one."""
+    lot: list[int] = []
+    for place in places:
+        if lot and sum(sizes[one] for one in (*lot, place)) > room:
+            yield lot
+            lot = []
+        lot.append(place)
+    if lot:
+        yield lot
+
+
 def _published(lines: Sequence[TableRow]) -> set[str]:
     return {entry.column for line in lines for entry in line.entries if entry.paper is not None}
+
+
+def _settings(lines: Sequence[TableRow]) -> bool:
+    return any(line.setting for line in lines)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_line(heads), _line(["---"] * len(heads)), *map(_line, rows)]
 
 
 def _line(texts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves for people: the table as markdown and as a page, its numbers as JSON, the figures."""
+"""What a run leaves for people: the table in five forms, the figures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 
 from equipoise import records
 from equipoise.experiments.presenting import tables
-from equipoise.experiments.presenting.page import page
+from equipoise.experiments.presenting.page import page, photos_of
+from equipoise.experiments.presenting.summary import ranked, summarize
 from equipoise.report import render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from equipoise.experiments.presenting.tables import TableRow
+    from equipoise.experiments.presenting.summary import TableRow
     from equipoise.experiments.running.runner import Run
 
 
 def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]:
-    """Write ``table.md``, ``table.json``, ``table.html`` and the figures into the run's folder.
+    """Write ``table.md``, ``.tex``, ``.csv``, ``.json`` and ``.html`` and the figures into the run's folder.
 
-    The page holds the tables, the figures, and a gallery of the kept maps of single photos.
+    The page holds the tables, the figures, and a gallery of the kept maps of single photos. Where there are several
+    networks or data sets, a figure shows the methods' average ranks over them.
 
     Args:
         run: A finished run.
@@ -30,7 +32,7 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]
     """
     recipe = run.plan.recipe
     pairs = [(block.dataset, block.model) for block in run.blocks]
-    lines = tables.summarize(recipe, run.rows, pairs)
+    lines = summarize(recipe, run.rows, pairs)
     folder = run.store.folder
     notes = [
         *run.notes,
@@ -41,7 +43,9 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]
         ),
     ]
     contents = {
-        "table.md": tables.markdown(recipe, lines, notes).encode(),
+        "table.md": tables.markdown(recipe, lines, notes, photos_of(run)).encode(),
+        "table.tex": tables.latex(recipe, lines).encode(),
+        "table.csv": tables.as_csv(lines).encode(),
         "table.json": (records.to_json(tables.as_json(lines)) + "\n").encode(),
     }
     figures: dict[str, bytes] = {}
@@ -49,6 +53,10 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]
         from equipoise.experiments.presenting.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
 
         figures = FIGURES[recipe.figure](run, photos)
-        contents |= {f"{name}.png": data for name, data in figures.items()}
+    if ranks := ranked(recipe, lines):
+        from equipoise.experiments.presenting.figures.ranks import critical_differences  # noqa: PLC0415  # as above
+
+        figures = {**figures, f"{recipe.name}-ranks": critical_differences(ranks)}
+    contents |= {f"{name}.png": data for name, data in figures.items()}
     contents["table.html"] = render(page(run, lines, notes, figures, photos=photos)).encode()
     return lines, [records.write_atomically(folder / name, data) for name, data in contents.items()]

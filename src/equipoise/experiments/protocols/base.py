@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from equipoise.answers import Answers
     from equipoise.datasets import DataSet, Sample
     from equipoise.experiments.subject import BoundRun, Classes, Lab, Subject
     from equipoise.methods import ClassGroup
@@ -64,11 +65,13 @@ class Bench:
         subject: The network.
         data: The data set.
         classes: How the network names the data set's categories.
+        heard: What the network said of the photo at hand, where it was asked of several at once; ``None``: it is asked.
     """
 
     subject: Subject
     data: DataSet
     classes: Classes
+    heard: Answers | None = None
 
     def view(self, photo: Photo, inputs: Tensor, *, whole: bool = False) -> View:
         """Show a photo to the network.
@@ -83,7 +86,8 @@ class Bench:
         subject, (width, height) = self.subject, photo.image.size
         inputs = inputs.to(subject.device)
         box = (0.0, 0.0, float(width), float(height)) if whole else subject.spec.preprocessing.box(width, height)
-        return View(subject.network, photo, inputs, subject.answers(inputs), box)
+        answers = subject.answers(inputs) if self.heard is None else self.heard
+        return View(subject.network, photo, inputs, answers, box)
 
     def labels(self, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
         """The categories of a sample that the network knows, with what to explain for each.
@@ -209,6 +213,20 @@ class Protocol(ABC):
         Raises:
             ImageError: If an image cannot be read.
         """
+
+    def shown(self, prepared: Any, bench: Bench) -> torch.Tensor | None:  # noqa: ARG002  # for protocols that batch
+        """What the network is shown of a unit, ``(1, c, h, w)``, so that units of one shape are explained together.
+
+        `look` then has to give something with ``inputs`` and ``targets``, and `measure` asks for their heat maps.
+
+        Args:
+            prepared: The preparation.
+            bench: The network before the data set.
+
+        Returns:
+            ``None``: each unit is looked at and explained on its own.
+        """
+        return None
 
     def look(self, prepared: Any, bench: Bench) -> Any:  # noqa: ARG002  # for protocols that need the network's answer
         """What all methods share and needs the network: by default nothing, the preparation itself."""

@@ -63,6 +63,10 @@ class Gallery(Protocol):
         """See `Protocol.prepare`."""
         return prepare_alone(unit, bench)
 
+    def shown(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Tensor:  # noqa: ARG002  # one signature
+        """See `Protocol.shown`."""
+        return prepared[2]
+
     def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Question:
         """See `Protocol.look`."""
         question = look_at(prepared, bench, self.explain)

@@ -120,6 +120,10 @@ class Perturbation(Protocol):
         """See `Protocol.prepare`."""
         return prepare_pixels(unit, bench)
 
+    def shown(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Tensor:
+        """See `Protocol.shown`."""
+        return bench.subject.network.pictures.normalize(prepared[2])[None]
+
     def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
         categories = prepared[0].samples[0].categories

@@ -58,6 +58,10 @@ class Pointing(Protocol):
         masks = {one: torch.as_tensor(sample.mask(one)).bool() for one in known}
         return unit, photo, bench.subject.whole(photo.image)[None], masks
 
+    def shown(self, prepared: tuple[Unit, Photo, Tensor, dict[int, Tensor]], bench: Bench) -> Tensor:  # noqa: ARG002
+        """See `Protocol.shown`."""
+        return prepared[2]
+
     def look(self, prepared: tuple[Unit, Photo, Tensor, dict[int, Tensor]], bench: Bench) -> Located:
         """See `Protocol.look`."""
         unit, photo, inputs, masks = prepared

@@ -91,6 +91,10 @@ class Segmentation(Protocol):
         masks = [resized_mask(sample.mask(category), size) for category in wanted]
         return unit, photo, inputs, torch.stack(masks).any(0)
 
+    def shown(self, prepared: tuple[Unit, Photo, Tensor, Tensor], bench: Bench) -> Tensor:  # noqa: ARG002
+        """See `Protocol.shown`."""
+        return prepared[2]
+
     def look(self, prepared: tuple[Unit, Photo, Tensor, Tensor], bench: Bench) -> Outlined:
         """See `Protocol.look`."""
         unit, photo, inputs, mask = prepared

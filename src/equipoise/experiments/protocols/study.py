@@ -65,6 +65,10 @@ class PerturbationStudy(Protocol):
         """See `Protocol.prepare`."""
         return prepare_pixels(unit, bench)
 
+    def shown(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Tensor:
+        """See `Protocol.shown`."""
+        return bench.subject.network.pictures.normalize(prepared[2])[None]
+
     def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
         return Perturbable.of(prepared, bench, self.explain)

@@ -47,7 +47,7 @@ RANDOM = MethodRun("Random", "random")
 COMPARED: Final = (GRAD_CAM, LRP_COMP, C_EB, C_LRP, AGF, RELEVANCE_CAM, RSP, AE)
 """The columns of Fig. 4, in its order."""
 
-PR = Column("PR", "positive_ratio", higher_is_better=False)
+PR = Column("PR", "positive_ratio")
 
 RECIPES.add(
     "table1",
@@ -60,9 +60,9 @@ RECIPES.add(
         methods=(GRAD_CAM, GUIDED, C_EB, LRP_COMP, C_LRP, RELEVANCE_CAM, RSP, AGF, AE),
         columns=(
             Column("ALL PG", "pointing_game"),
-            Column("ALL PR", "positive_ratio", statistic="class_mean", higher_is_better=False),
+            Column("ALL PR", "positive_ratio", statistic="class_mean"),
             Column("DIF PG", "pointing_game", {"hard": True}),
-            Column("DIF PR", "positive_ratio", {"hard": True}, "class_mean", higher_is_better=False),
+            Column("DIF PR", "positive_ratio", {"hard": True}, "class_mean"),
             Column("ALL energy", "energy_pointing_game", statistic="class_mean"),
         ),
         settings=(Setting("L"), Setting("P", {"predicted": True})),
@@ -97,7 +97,7 @@ RECIPES.add(
         columns=(
             Column("ALL PG", "pointing_game"),
             Column("DIF PG", "pointing_game", {"hard": True}),
-            Column("ALL PR", "positive_ratio", statistic="class_mean", higher_is_better=False),
+            Column("ALL PR", "positive_ratio", statistic="class_mean"),
             Column("ALL energy", "energy_pointing_game", statistic="class_mean"),
         ),
         published=numbers.TABLE2,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import datasets, records
+from equipoise.attributions.memory import Memory
+from equipoise.attributions.sizing import Sizing
 from equipoise.errors import (
     DataError,
     EquipoiseError,
@@ -21,24 +23,32 @@ from equipoise.errors import (
     WeightsError,
 )
 from equipoise.experiments.model.rows import Result
+from equipoise.experiments.model.table import Rows
 from equipoise.experiments.protocols.base import Bench, Confidence, Unit
 from equipoise.experiments.recipes.recipe import Recipe, describe_protocol
+from equipoise.experiments.running.keys import Keys
+from equipoise.experiments.running.measuring import Measuring, Waiting
 from equipoise.experiments.running.store import Part, Store, digest
-from equipoise.experiments.subject import READOUTS, BoundRun, Lab, Subject, source_of
+from equipoise.experiments.subject import READOUTS, Lab, Subject, source_of
 from equipoise.images import one_line
 from equipoise.metrics.catalog import CATALOG
 from equipoise.models.description import Said
 from equipoise.models.own import is_numbered
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from equipoise.datasets import DataSet, Sample
     from equipoise.models.spec import ModelSpec
 
 FORMAT: Final = "rows and maps with their fields"
 """Part of every key: results of a folder that was written otherwise are measured again, not mixed in."""
 
-AHEAD: Final = 2
+AHEAD: Final = 8
 """How many units are read and resized while the network works."""
+
+TOGETHER: Final = 16
+"""Photos that a network is asked about at once before a run."""
 
 
 class Observer:
@@ -68,6 +78,8 @@ class Plan:
         device: Where the networks run.
         weights: A file for the network, if there is one alone; ``None``: its own.
         said: What is said of it in place of what is known.
+        batch: Photos of one shape that are explained at once; ``None``: as many as make it faster.
+        memory: The most bytes that it may take; ``None``: what is free.
     """
 
     recipe: Recipe
@@ -79,6 +91,8 @@ class Plan:
     device: str | None = None
     weights: str | None = None
     said: Said = field(default_factory=Said)
+    batch: int | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Block:
     model: str
     spec: ModelSpec
     units: tuple[Unit, ...] = field(repr=False)
-    keys: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    keys: Keys = field(default_factory=Keys, repr=False)
     left_out: dict[str, str] = field(default_factory=dict)
     whole: bool = False
 
@@ -119,7 +133,7 @@ class Run:
 
     plan: Plan
     blocks: list[Block]
-    rows: list[dict[str, Any]] = field(repr=False)
+    rows: Rows = field(repr=False)
     notes: list[str]
     problems: list[str]
     store: Store
@@ -165,14 +179,13 @@ class _Runner:
             }
             pairs = [pair for pair in pairs if pair in blocks]
             ordered = [blocks[pair] for pair in pairs]
-            order = [
+            rows = store.merge(
                 block.keys[unit.key, one.label]
                 for block in ordered
                 for unit in block.units
                 for one in recipe.methods
                 if (unit.key, one.label) in block.keys
-            ]
-            rows = store.merge(order)
+            )
             self._record(store, found, pairs, time.monotonic() - started)
         finally:
             store.close()
@@ -269,7 +282,13 @@ class _Runner:
         base = Bench(subject, data, subject.classes(data))
         self._note_classes(base)
         bench = replace(base, subject=self.recipe.protocol.subject(subject))
-        block = Block(data.name, model, subject.spec, units, whole=self.recipe.protocol.whole)
+        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.identity)
+        methods = {
+            one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
+            for one in self.recipe.methods
+        }
+        keys = Keys(common, methods)
+        block = Block(data.name, model, subject.spec, units, keys, whole=self.recipe.protocol.whole)
         bound = {}
         for one in self.recipe.methods:
             try:
@@ -279,26 +298,28 @@ class _Runner:
             except EquipoiseError as error:
                 self._leave_out(block, one.label, error)
         self.observer.begin(f"{data.name}, {model}", len(units))
-        common = (FORMAT, describe_protocol(self.recipe.protocol), self.recipe.name, data.name, subject.identity)
-        methods = {
-            one.label: digest(one.label, records.to_json(one.describe()), source_of(one.method))
-            for one in self.recipe.methods
-        }
+
+        def leave_out(label: str, error: EquipoiseError) -> None:
+            self._leave_out(block, label, error)
+
+        def keep(unit: Unit, label: str, key: str, result: Result, place: int) -> Part:
+            kept = self.recipe.keep_maps is None or place < self.recipe.keep_maps
+            return Part(key, self._rows(block, unit, label, result), result.maps if kept else [])
+
+        sizing = Sizing(Memory(subject.device, self.plan.memory), self.plan.batch)
+        measuring = Measuring(self.recipe.protocol, bench, store, bound, leave_out, keep, sizing)
         with ThreadPoolExecutor(1) as pool:
-            reader = _Reader(self.recipe, bench, store, common, methods, pool)
-            for kept, (unit, keys, prepared) in enumerate(reader.read(units)):
+            reader = _Reader(self.recipe, bench, store, block.keys, pool)
+            for place, (unit, made, prepared) in enumerate(reader.read(units)):
                 if isinstance(prepared, ImageError):
                     if self.plan.strict:
                         raise DataError(str(prepared)) from prepared
                     self._problem(str(prepared))
-                else:
-                    block.keys.update({(unit.key, label): key for label, key in keys.items()})
-                    if prepared is not None:
-                        keep = self.recipe.keep_maps is None or kept < self.recipe.keep_maps
-                        self._measure(
-                            block, unit, keys, prepared=prepared, bench=bench, bound=bound, store=store, keep=keep
-                        )
+                elif prepared is not None:
+                    self.observer.done(measuring.take(Waiting(place, unit, made, prepared)))
+                    continue
                 self.observer.done()
+            self.observer.done(measuring.rest())
         return block
 
     def _note_classes(self, bench: Bench) -> None:
@@ -317,32 +338,6 @@ class _Runner:
         recipe, place = self.recipe, self.recipe.references.get(data.name)
         if place is not None and recipe.published and not recipe.has(data.name, model):
             self._note(f"{model} on {data.name} is set beside the paper's {place[1]} on {place[0]}, for orientation.")
-
-    def _measure(
-        self,
-        block: Block,
-        unit: Unit,
-        keys: dict[str, str],
-        *,
-        prepared: Any,
-        bench: Bench,
-        bound: dict[str, BoundRun],
-        store: Store,
-        keep: bool,
-    ) -> None:
-        pending = [label for label in bound if keys[label] not in store]
-        question = self.recipe.protocol.look(prepared, bench)
-        parts = []
-        for label in pending:
-            try:
-                result = self.recipe.protocol.measure(question, bench, bound[label])
-            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
-                del bound[label]
-                self._leave_out(block, label, error)
-                continue
-            parts.append(Part(keys[label], self._rows(block, unit, label, result), result.maps if keep else []))
-        if parts:
-            store.add(parts)
 
     def _rows(self, block: Block, unit: Unit, label: str, result: Result) -> list[dict[str, Any]]:
         protocol = self.recipe.protocol
@@ -408,8 +403,7 @@ class _Reader:
     recipe: Recipe
     bench: Bench
     store: Store
-    common: tuple[str, ...]
-    methods: dict[str, str]
+    keys: Keys
     pool: ThreadPoolExecutor
 
     def read(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, dict[str, str], Any]]:
@@ -426,12 +420,13 @@ class _Reader:
     def _one(self, unit: Unit) -> tuple[dict[str, str], Any]:
         try:
             checksum = unit.checksum()
-            keys = {label: digest(*self.common, unit.key, checksum, method) for label, method in self.methods.items()}
-            if all(key in self.store for key in keys.values()):
-                return keys, None
-            return keys, self.recipe.protocol.prepare(unit, self.bench)
+            keys = self.keys.made(unit.key, checksum)
+            done = all(key in self.store for key in keys.values())
+            prepared = None if done else self.recipe.protocol.prepare(unit, self.bench)
+            self.keys.add(unit.key, checksum)
         except (ImageError, DataError, OSError) as error:
             return {}, error if isinstance(error, ImageError) else ImageError(f"{unit.key}: {one_line(error)}")
+        return keys, prepared
 
 
 class _Remembered(Confidence):
@@ -442,22 +437,35 @@ class _Remembered(Confidence):
         self._memo = store.memo()
 
     def of(self, subject: Subject, samples: Sequence[Sample]) -> list[tuple[int, float]]:
-        found = []
+        keys: list[str | None] = []
+        waiting: list[tuple[str, Tensor]] = []
         self._observer.begin(f"what {subject.name} is sure of", len(samples))
-        for count, sample in enumerate(samples, start=1):
+        for sample in samples:
             try:
                 key = digest("confidence", subject.identity, sample.sha256())
                 if key not in self._memo:
-                    inputs = subject.spec.preprocess(sample.image())[None]
-                    sure, top = subject.forward(inputs)[0].softmax(0).max(0)
-                    self._memo[key] = [int(top), float(sure)]
-                top_class, probability = self._memo[key]
+                    waiting.append((key, subject.spec.preprocess(sample.image())))
+                keys.append(key)
             except (ImageError, OSError) as error:
                 self._observer.line(one_line(error))
-                top_class, probability = -1, 0.0
-            found.append((top_class, probability))
-            self._observer.done()
-            if count % 100 == 0:
+                keys.append(None)
+            if len(waiting) >= TOGETHER:
+                self._ask(subject, waiting)
+            if len(keys) % 128 == 0:
                 self._store.remember(self._memo)
+            self._observer.done()
+        self._ask(subject, waiting)
         self._store.remember(self._memo)
-        return found
+        answers = [[-1, 0.0] if key is None else self._memo[key] for key in keys]
+        return [(int(top), float(sure)) for top, sure in answers]
+
+    def _ask(self, subject: Subject, waiting: list[tuple[str, Tensor]]) -> None:
+        """Let the network answer for photos that wait, those of one shape together."""
+        shapes = dict.fromkeys(tuple(inputs.shape) for _, inputs in waiting)
+        for shape in shapes:
+            these = [(key, inputs) for key, inputs in waiting if tuple(inputs.shape) == shape]
+            sure, top = subject.forward(torch.stack([inputs for _, inputs in these])).softmax(1).max(1)
+            self._memo.update(
+                {key: [int(index), float(one)] for (key, _), index, one in zip(these, top, sure, strict=True)}
+            )
+        waiting.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from equipoise import viz
 from equipoise._registry import Registry
-from equipoise.experiments.model.statistics import Estimate, estimate
+from equipoise.experiments.model.frame import Frame
+from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,22 +71,10 @@ def style(index: int) -> dict[str, Any]:
     return {"color": COLORS[index % len(COLORS)], "marker": MARKS[index % len(MARKS)], "markersize": 4}
 
 
-def curve(rows: Iterable[dict[str, Any]], steps: Sequence[float], *, statistic: str = "mean") -> list[Estimate]:
-    """An estimate per step of a curve."""
-    by_step: dict[float, list[dict[str, Any]]] = {step: [] for step in steps}
-    for row in rows:
-        if row["step"] in by_step:
-            by_step[row["step"]].append(row)
-    return [
-        estimate(
-            [row["value"] for row in some],
-            [row["category"] for row in some],
-            [row["unit"] for row in some],
-            statistic=statistic,
-            draws=300,
-        )
-        for some in by_step.values()
-    ]
+def frame_of(run: Run, block: Block, *metrics: str) -> Frame:
+    """The rows of a block as arrays; of some metrics, named as in the catalog, or of all."""
+    labels = {"metric": tuple(CATALOG[metric].label for metric in metrics)} if metrics else {}
+    return Frame(run.rows.where(dataset=block.dataset, model=block.model, **labels))
 
 
 def picture(one: Tensor, block: Block, unit: Unit, *, photos: bool) -> Image.Image:

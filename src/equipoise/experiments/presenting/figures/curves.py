@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
-from equipoise.experiments.presenting.figures.base import FIGURES, blank, curve, mean_map, png, style
+from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, mean_map, png, style
 from equipoise.experiments.presenting.figures.pictures import maps_of
-from equipoise.experiments.presenting.tables import summarize
+from equipoise.experiments.presenting.summary import summarize
 from equipoise.metrics import aggregate_attributions
 from equipoise.metrics.catalog import CATALOG
 
@@ -21,48 +21,35 @@ BASELINE: Final = ("AE", "Grad-CAM")
 """The third graph of Fig. 10 compares these over networks."""
 
 
-def _of(run: Run, block: Block, label: str, metric: str) -> list[dict[str, Any]]:
-    return [
-        row
-        for row in run.rows
-        if row["metric"] == CATALOG[metric].label
-        and row["method"] == label
-        and row["model"] == block.model
-        and row["dataset"] == block.dataset
-    ]
+_DRAWS: Final = 300
 
 
 @FIGURES.register("insertion")
 def insertion(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  # one signature for all figures
     """Accuracy over the share of pixels, a graph per network; and over networks, divided by their clean accuracy."""
     figure, axes = blank(1, len(run.blocks) + 1)
+    metric, last, count = CATALOG["accuracy"].label, axes[-1], 0
     for axis, block in zip(axes, run.blocks, strict=False):
+        frame = frame_of(run, block, "accuracy")
         for index, one in enumerate(run.plan.recipe.methods):
-            rows = _of(run, block, one.label, "accuracy")
-            steps = sorted({row["step"] for row in rows if row["step"] < 1})
-            if steps:
-                found = curve(rows, steps)
-                x = [100 * step for step in steps]
-                axis.plot(x, [point.value for point in found], label=one.label, **style(index))
-                axis.fill_between(
-                    x, [point.low for point in found], [point.high for point in found],
-                    color=style(index)["color"], alpha=0.08, linewidth=0,
-                )  # fmt: skip
+            steps = [step for step in frame.steps(metric, one.label) if step < 1]
+            if not steps:
+                continue
+            *found, clean = frame.curve(one.label, metric, [*steps, 1.0], draws=_DRAWS)
+            x, y = [100 * step for step in steps], [point.value for point in found]
+            axis.plot(x, y, label=one.label, **style(index))
+            axis.fill_between(
+                x, [point.low for point in found], [point.high for point in found],
+                color=style(index)["color"], alpha=0.08, linewidth=0,
+            )  # fmt: skip
+            if one.label in BASELINE:
+                shares = [value / clean.value if clean.value else math.nan for value in y]
+                last.plot(x, shares, label=f"{block.model}: {one.label}", **style(count))
+                count += 1
         axis.set_title(f"{block.model} ({block.dataset})", fontsize=10)
         axis.set_xlabel("pixels, %")
         axis.set_ylabel("accuracy")
         axis.legend(fontsize=7)
-    last = axes[-1]
-    count = 0
-    for block in run.blocks:
-        for label in BASELINE:
-            rows = _of(run, block, label, "accuracy")
-            steps = sorted({row["step"] for row in rows if row["step"] < 1})
-            if steps:
-                clean = curve(rows, [1.0])[0].value
-                values = [point.value / clean if clean else math.nan for point in curve(rows, steps)]
-                last.plot([100 * step for step in steps], values, label=f"{block.model}: {label}", **style(count))
-                count += 1
     last.set_title("divided by the clean accuracy", fontsize=10)
     last.set_xlabel("pixels, %")
     if last.get_legend_handles_labels()[0]:
@@ -97,12 +84,11 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
     files = {}
     for block in run.blocks:
         labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
+        frame = frame_of(run, block, "grid_pointing_game", "grid_pointing_game_top_k")
         figure, axes = blank(1, 2, width=5.6)
         for axis, metric in zip(axes, ("grid_pointing_game", "grid_pointing_game_top_k"), strict=True):
-            values = [
-                [row["value"] for row in _of(run, block, label, metric) if not math.isnan(row["value"])]
-                for label in labels
-            ]
+            values = [frame.values(label, CATALOG[metric].label) for label in labels]
+            values = [some[~np.isnan(some)] for some in values]
             axis.boxplot(values, showmeans=True, orientation="horizontal")
             axis.set_yticks(range(1, len(labels) + 1), labels)
             axis.set_xlim(0, 1)
@@ -118,7 +104,9 @@ def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
     edges = (0, 2, 5, 50, 95, 98, 100)
     figure, axes = blank(len(labels), len(edges) - 1, width=1.8, height=1.9)
     for row, label in enumerate(labels):
-        scores = {one["unit"]: one["value"] for one in _of(run, block, label, "grid_pointing_game") if one["cell"] == 0}
+        metric = CATALOG["grid_pointing_game"].label
+        first = run.rows.where(dataset=block.dataset, model=block.model, method=label, metric=metric, cell=0)
+        scores = dict(zip(first.column("unit"), first.column("value"), strict=True))
         maps, found = [], []
         for unit in block.units:
             some = maps_of(run, block, unit).get(label, [])

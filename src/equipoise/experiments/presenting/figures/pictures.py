@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from equipoise import records, viz
-from equipoise.experiments.model.statistics import estimate
-from equipoise.experiments.presenting.figures.base import FIGURES, blank, picture, png, style
+from equipoise.experiments.model.statistics import estimates, value
+from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, picture, png, style
 from equipoise.experiments.protocols.sanity import ORIGINAL
 from equipoise.experiments.protocols.study import PerturbationStudy
 from equipoise.metrics import top_mask
@@ -108,19 +108,12 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
 def _similarity(run: Run, block: Block) -> bytes:
     metrics = [CATALOG[name].label for name in ("rank_correlation", "rank_correlation_absolute", "ssim", "hog")]
     figure, axes = blank(1, len(metrics), width=3.9)
-    mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]
-    names = dict(sorted({row["step"]: row["detail"] for row in mine}.items()))
+    frame = frame_of(run, block)
+    stages = run.rows.where(dataset=block.dataset, model=block.model)
+    names = dict(sorted(dict(zip(stages.column("step"), stages.column("detail"), strict=True)).items()))
     for axis, metric in zip(axes, metrics, strict=True):
         for index, one in enumerate(run.plan.recipe.methods):
-            values = []
-            for step in names:
-                some = [
-                    row
-                    for row in mine
-                    if row["metric"] == metric and row["method"] == one.label and row["step"] == step
-                ]
-                numbers = [row["value"] for row in some]
-                values.append(estimate(numbers, [0] * len(some), [row["unit"] for row in some], draws=2).value)
+            values = [value(frame.design, frame.cell(one.label, metric, step=step)) for step in names]
             axis.plot(list(names), values, label=one.label, **style(index))
         axis.set_title(metric, fontsize=10)
         axis.set_xticks(list(names), [name if name == ORIGINAL else name[-14:] for name in names.values()])
@@ -172,12 +165,9 @@ def _flips(run: Run, block: Block) -> bytes:
     metrics = [CATALOG[name].label for name in ("flip", "kept", "clustering")]
     figure, axes = blank(1, len(metrics), width=4.2, height=3.4)
     labels = [one.label for one in run.plan.recipe.methods if one.label not in block.left_out]
-    mine = [row for row in run.rows if row["dataset"] == block.dataset and row["model"] == block.model]
+    frame = frame_of(run, block, "flip", "kept", "clustering")
     for axis, metric in zip(axes, metrics, strict=True):
-        found = []
-        for label in labels:
-            some = [row for row in mine if row["metric"] == metric and row["method"] == label]
-            found.append(estimate([row["value"] for row in some], [0] * len(some), [row["unit"] for row in some]))
+        found = estimates(frame.design, [frame.cell(label, metric) for label in labels])
         values = [one.value for one in found]
         spread = [[one.value - one.low for one in found], [one.high - one.value for one in found]]
         axis.barh(labels, values, xerr=spread, color=style(0)["color"], error_kw={"elinewidth": 1})

@@ -1,0 +1,121 @@
+"""How much memory there is, and how much a piece of work took."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ctypes.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+
+_CGROUPS: Final = (  # limit and use, of both versions
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+_KINDS: Final = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parsed(text: str) -> int:
+    """Bytes of ``"8G"``, ``"500M"`` or a number of bytes.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    text = text.strip().lower().removesuffix("b").removesuffix("i")
+    unit = _KINDS.get(text[-1:], 1)
+    value = float(text.rstrip("kmgt")) * unit
+    if not value > 0:
+        raise ValueError(text)
+    return int(value)
+
+
+class Memory:
+    """The memory of a device, as far as it can be known.
+
+    Args:
+        device: Where the network is.
+        bound: The most bytes that this process may have on a CPU, or allocate on the device; ``None``: what is free.
+    """
+
+    def __init__(self, device: torch.device, bound: int | None = None) -> None:
+        self._device, self._bound = device, bound
+
+    def free(self) -> int | None:
+        """Bytes that may be taken still; ``None`` if nothing says."""
+        if self._device.type == "cuda":
+            found = int(torch.cuda.mem_get_info(self._device)[0])
+            held = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+            taken = torch.cuda.memory_allocated(self._device)
+            return found + held if self._bound is None else min(found + held, self._bound - taken)
+        if self._device.type != "cpu":
+            return None if self._bound is None else self._bound
+        left = [found for found in (_available(), _left_in_group()) if found is not None]
+        if self._bound is not None:
+            left.append(self._bound - resident())
+        return max(0, min(left)) if left else None
+
+    def begin(self) -> int:
+        """Note the peak from here on; and say what is in use."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            return int(torch.cuda.memory_allocated(self._device))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return resident()
+
+    def peak(self) -> int:
+        """The most bytes in use since `begin`."""
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device))
+        return _status("VmHWM") or resident()
+
+    def give_back(self) -> None:
+        """Let the system have what the allocator keeps for later."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif sys.platform == "linux" and (trim := _trim()) is not None:
+            trim(0)
+
+
+def resident() -> int:
+    """Bytes of this process in memory; 0 where nothing says."""
+    return _status("VmRSS") or 0
+
+
+def _status(name: str) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _available() -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _left_in_group() -> int | None:
+    for limit, used in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):
+            most = int(Path(limit).read_text(encoding="ascii"))
+            if most < 2**60:
+                return most - int(Path(used).read_text(encoding="ascii"))
+    return None
+
+
+_FOUND: list[Callable[[int], int] | None] = []
+
+
+def _trim() -> Callable[[int], int] | None:
+    if not _FOUND:
+        name = ctypes.util.find_library("c")
+        _FOUND.append(getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None)
+    return _FOUND[0]

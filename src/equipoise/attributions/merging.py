@@ -1,0 +1,131 @@
+"""Joins the shards of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from equipoise import records
+from equipoise.attributions.folder import Folder
+from equipoise.attributions.parts import ROWS, Span, ordered, parts
+from equipoise.attributions.plan import digest
+from equipoise.attributions.reading import Attributions
+from equipoise.errors import OptionError
+
+_CHUNK = 2**22
+
+
+def merge(addresses: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> Attributions:
+    """Join shards of one run to the run that they are parts of.
+
+    Args:
+        addresses: The folders of shards, or folders that hold them.
+        output: Where the whole goes; what is there of an earlier, unfinished merge is overwritten.
+
+    Raises:
+        OptionError: If a shard is missing, not finished, there twice, or belongs to another run.
+    """
+    shards = sorted(_found(addresses), key=lambda one: one.record["photos"]["first"])
+    if not shards:
+        raise OptionError(f"no shards are below {', '.join(str(one) for one in addresses)}")
+    _check(shards)
+    target = Folder.at(output)
+    if target.has("run.json") and "shard" not in json.loads(target.read("run.json")):
+        raise OptionError(f"{target.address} holds another run; --output names another folder")
+    if any(target.root == one.folder.root for one in shards):
+        raise OptionError(f"{target.address} is one of the shards; --output names another folder")
+    target.make()
+    first = shards[0].record["photos"]["first"]
+    failures: list[dict[str, Any]] = []
+    with target.writing("rows.parquet") as file, pq.ParquetWriter(file, ROWS, compression="zstd") as writer:
+        count = 0
+        for shard in shards:
+            shift = shard.record["photos"]["first"] - first
+            spans = [part.span for part in parts(shard.folder)]
+            for span in spans:
+                _copy(shard.folder, target, span, shift)
+            for table in ordered(shard.folder, spans):
+                moved = _moved(table, shift)
+                writer.write_table(moved)
+                count += len(moved)
+            failures += [one | {"index": one["index"] + shift} for one in shard.record.get("failures", [])]
+    target.write("run.json", (records.to_json(_record(shards, count, failures)) + "\n").encode())
+    return Attributions(target.address)
+
+
+def _found(addresses: Sequence[str | os.PathLike[str]]) -> list[Attributions]:
+    found = []
+    for address in addresses:
+        folder = Folder.at(address)
+        places = [folder] if folder.has("run.json") else [folder.sub(name) for name in folder.folders()]
+        here = [Attributions(place.address) for place in places if place.has("run.json")]
+        if not here:
+            raise OptionError(f"{folder.address} holds no shards")
+        found += here
+    return found
+
+
+def _check(shards: Sequence[Attributions]) -> None:
+    one = shards[0]
+    for other in shards:
+        if other.record.get("shard") is None:
+            raise OptionError(f"{other.folder.address} is a whole run, not a shard of one")
+        if "rows" not in other.record:
+            raise OptionError(f"{other.folder.address} is not finished; run it again with --resume")
+        same = ("model", "methods", "target", "precision", "keep", "values")
+        if [key for key in same if other.record[key] != one.record[key]] or _photos(other) != _photos(one):
+            raise OptionError(f"{other.folder.address} and {one.folder.address} are shards of different runs")
+    of = one.record["shard"][1]
+    there = [tuple(other.record["shard"]) for other in shards]
+    if twice := sorted({part for part, _ in there if there.count((part, of)) > 1}):
+        raise OptionError(f"shard {twice[0]}/{of} is named twice")
+    missing = [f"{part}/{of}" for part in range(of) if (part, of) not in there]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise OptionError(f"shards are missing: {', '.join(missing[:5])}{more}")
+
+
+def _photos(shard: Attributions) -> list[str]:
+    return [shard.record["photos"]["name"], shard.record["photos"]["keys"]]
+
+
+def _copy(source: Folder, target: Folder, span: Span, shift: int) -> None:
+    """The maps of a part; its rows go to the table, and to a part of their own, which says what failed."""
+    name = Span(span.start + shift, span.stop + shift).name
+    if source.has(f"maps/{span.name}"):
+        with source.files.open(source.path(f"maps/{span.name}"), "rb") as found, target.writing(f"maps/{name}") as file:
+            while block := found.read(_CHUNK):
+                file.write(block)
+
+
+def _moved(table: pa.Table, shift: int) -> pa.Table:
+    """Rows whose items and files are counted from the first of the whole."""
+    index = pa.compute.add(table.column("index"), shift)
+    names = [None if name is None else _renamed(name, shift) for name in table.column("file").to_pylist()]
+    table = table.set_column(table.schema.get_field_index("index"), "index", index)
+    return table.set_column(table.schema.get_field_index("file"), "file", pa.array(names, pa.string())).cast(ROWS)
+
+
+def _renamed(name: str, shift: int) -> str:
+    span = Span.of(name)
+    return Span(span.start + shift, span.stop + shift).name
+
+
+def _record(shards: Sequence[Attributions], rows: int, failures: list[dict[str, Any]]) -> dict[str, Any]:
+    first = shards[0].record
+    record = {key: value for key, value in first.items() if key not in {"shard", "identity", "host", "finished"}}
+    photos = first["photos"] | {"count": sum(one.record["photos"]["count"] for one in shards)}
+    notes: dict[str, int] = {}
+    for shard in shards:
+        for text, count in shard.record.get("notes", {}).items():
+            notes[text] = notes.get(text, 0) + count
+    left_out = {name: why for one in shards for name, why in one.record.get("left_out", {}).items()}
+    return record | {
+        "photos": photos, "rows": rows, "failures": failures, "notes": notes, "left_out": left_out, "shard": None,
+        "identity": digest([one.record["identity"] for one in shards]), "shards": len(shards),
+    }  # fmt: skip

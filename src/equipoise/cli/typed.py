@@ -1,0 +1,47 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The network: a name (equipoise list models), package.module:build, a file mynet.toml, hf:FOLDER, a .pt2",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[,NAME...]", help="Networks, each as of equipoise explain"),
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Weights of your own: safetensors or a state dict, however wrapped.")
+]
+OutputOf = Annotated[
+    str | None,
+    typer.Option(metavar="INDEX|KEY", help="Which part of the network's result holds the class scores."),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Names of the network's classes: one a line, a JSON list or dict, id2label."),
+]
+Size = Annotated[str | None, typer.Option(metavar="N|H,W", help="What the network sees of a photo, in pixels.")]
+Mean = Annotated[str | None, typer.Option(metavar="A,B,C", help="Mean of each channel, for pixels between 0 and 1.")]
+Std = Annotated[str | None, typer.Option(metavar="A,B,C", help="Deviation of each channel, likewise.")]
+InChans = Annotated[int | None, typer.Option(metavar="N", help="How many channels the network takes.")]
+Activation = Annotated[
+    str | None,
+    typer.Option(metavar="softmax|sigmoid|none", help="What makes probabilities of the outputs; none: they are some."),
+]
+TaskOf = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="What the outputs are: classification, multi-label, binary, regression, embedding, segmentation, "
+        "detection",
+    ),
+]

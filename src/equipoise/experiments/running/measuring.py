@@ -1,0 +1,188 @@
+"""Measures the units of a block: those of one shape together, all targets and methods from one forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equipoise.attributions.sizing import Sizing
+from equipoise.batches import Batch, Maps
+from equipoise.engine.entrance import out_of_memory
+from equipoise.errors import EquipoiseError
+from equipoise.experiments.model.rows import Result
+from equipoise.experiments.protocols.base import Bench, Protocol, Unit
+from equipoise.experiments.running.parts import Part
+from equipoise.experiments.subject import BoundRun, Explained
+from equipoise.network import like_weights
+
+if TYPE_CHECKING:
+    from equipoise.answers import Answers, ScoreOf
+    from equipoise.experiments.running.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """A unit that is to be measured.
+
+    Attributes:
+        place: Among the units of the block.
+        unit: The unit.
+        keys: Of its results, by method label.
+        prepared: Its preparation.
+    """
+
+    place: int
+    unit: Unit
+    keys: dict[str, str]
+    prepared: Any
+
+
+class _LookError(Exception):
+    """What a protocol cannot ask of a photo, whatever the method."""
+
+    def __init__(self, reason: EquipoiseError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(eq=False)
+class Measuring:
+    """Takes units one by one, and measures them when there are as many of one shape as go together.
+
+    Args:
+        protocol: How.
+        bench: The network before the data set.
+        store: Where results go; what is there is not measured again.
+        bound: The methods by label; one that fails is taken out.
+        leave_out: Told of such a method.
+        part: From unit, label, key, result and place to what is kept.
+        sizing: How many go together.
+    """
+
+    protocol: Protocol
+    bench: Bench
+    store: Store
+    bound: dict[str, BoundRun]
+    leave_out: Callable[[str, EquipoiseError], None]
+    part: Callable[[Unit, str, str, Result, int], Part]
+    sizing: Sizing
+    _buckets: dict[tuple[int, ...], list[Waiting]] = field(default_factory=dict)
+
+    def take(self, one: Waiting) -> int:
+        """Another unit; how many were measured now."""
+        shown = self.protocol.shown(one.prepared, self.bench)
+        if shown is None or not self._together(shown):
+            self._alone(one)
+            return 1
+        bucket = self._buckets.setdefault(tuple(shown.shape), [])
+        bucket.append(one)
+        return self._measured(bucket) if len(bucket) >= self.sizing.next() else 0
+
+    def rest(self) -> int:
+        """Measure what waits still; how many that were."""
+        return sum(self._measured(bucket) for bucket in self._buckets.values() if bucket)
+
+    def _together(self, shown: torch.Tensor) -> bool:
+        return shown.shape[0] == 1 and Batch(self.bench.subject.network, shown, [[]]).together
+
+    def _measured(self, bucket: list[Waiting]) -> int:
+        count = len(bucket)
+        self._sized(list(bucket))
+        bucket.clear()
+        return count
+
+    def _sized(self, units: Sequence[Waiting]) -> None:
+        self.sizing.begin()
+        started = time.perf_counter()
+        try:
+            parts = self._at_once(units)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or len(units) == 1:
+                raise
+            error.__traceback__ = None  # whose frames hold what did not fit
+        else:
+            self.sizing.note(len(units), time.perf_counter() - started)
+            if parts:
+                self.store.add(parts)
+            return
+        self.sizing.too_large(len(units))
+        half = len(units) // 2
+        self._sized(units[:half])
+        self._sized(units[half:])
+
+    def _at_once(self, units: Sequence[Waiting]) -> list[Part]:
+        """Explain and measure units of one shape."""
+        network = self.bench.subject.network
+        shown = [self.protocol.shown(one.prepared, self.bench) for one in units]
+        inputs = like_weights(torch.cat([one for one in shown if one is not None]), network.module)
+        questions: dict[int, Any] = {}
+
+        def wish(place: int, answers: Answers) -> list[ScoreOf]:
+            bench = replace(self.bench, heard=answers)
+            try:
+                questions[place] = self.protocol.look(units[place].prepared, bench)
+            except EquipoiseError as error:
+                raise _LookError(error) from error
+            return list(questions[place].targets)
+
+        batch = Batch(network, inputs, [partial(wish, place) for place in range(len(units))])
+        parts: list[Part] = []
+        for label in list(self.bound):
+            pending = [place for place, one in enumerate(units) if one.keys[label] not in self.store]
+            if not pending:
+                continue
+            run = self.bound[label]
+            share = len(self.bound) > 1 and len(pending) == len(units)
+            try:
+                if len(pending) < len(units):
+                    batch.look()
+                of = batch if len(pending) == len(units) else batch.part(pending)
+                maps = of.explain(run.bound, share=share)
+            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
+                self._left_out(label, error)
+                continue
+            except _LookError as error:
+                raise error.reason from None
+            parts += self._parts(label, run, maps, [(units[place], questions[place]) for place in pending])
+        return parts
+
+    def _parts(self, label: str, run: BoundRun, maps: Maps, asked: Sequence[tuple[Waiting, Any]]) -> list[Part]:
+        """The results of one method, up to the first unit that it cannot explain."""
+        parts = []
+        for place, (one, question) in enumerate(asked):
+            if place in maps.failed:
+                self._left_out(label, maps.failed[place])
+                break
+            read = run.read(maps.each[place]) if len(maps.each[place]) else torch.zeros(0, *maps.each[place].shape[2:])
+            given = Explained(run.run, run.bound, question.inputs, question.targets, read)
+            try:
+                result = self.protocol.measure(question, self.bench, given)
+            except EquipoiseError as error:
+                self._left_out(label, error)
+                break
+            parts.append(self.part(one.unit, label, one.keys[label], result, one.place))
+        return parts
+
+    def _left_out(self, label: str, error: EquipoiseError) -> None:
+        if self.bound.pop(label, None) is not None:
+            self.leave_out(label, error)
+
+    def _alone(self, one: Waiting) -> None:
+        """A unit of a protocol that asks the network itself, or of a network that gives no class scores."""
+        pending = [label for label in self.bound if one.keys[label] not in self.store]
+        question = self.protocol.look(one.prepared, self.bench)
+        parts = []
+        for label in pending:
+            try:
+                result = self.protocol.measure(question, self.bench, self.bound[label])
+            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
+                self._left_out(label, error)
+                continue
+            parts.append(self.part(one.unit, label, one.keys[label], result, one.place))
+        if parts:
+            self.store.add(parts)
