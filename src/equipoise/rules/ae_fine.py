@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.engine.kernels.equilibrium import TERMS, Term, balance
+from equipoise.engine.kernels.equilibrium import TERMS, Term
 from equipoise.engine.layout import laid_out
 from equipoise.engine.linear_map import LinearMap
 from equipoise.engine.numerics import over_samples, safe_divide, sums
@@ -73,9 +73,7 @@ class SharpEquilibrium:
             share: The layer's share of tau, ``(k, n)``, for each of ``n`` images.
         """
         gamma = 1.0 if layer.pointwise else self.gamma
-        positive, negative = R.clamp(min=0), R.clamp(max=0)
-        first, second = balance(positive, negative, share)
-        P, N = positive * over_samples(first, positive), negative * over_samples(second, negative)
+        P, N = (_balanced(part, share) for part in (R.clamp(min=0), R.clamp(max=0)))
         active = (x > 0).to(x.dtype)
         excited = _near_one(x.clamp(min=0)).square()
         weight = laid_out(_near_one(layer.weight.flatten().unsqueeze(0)).reshape(layer.weight.shape))
@@ -88,6 +86,11 @@ class SharpEquilibrium:
         if "shift" in self.terms and not layer.pointwise:
             result = result - over_samples(safe_divide(share, sums(active[None], share.shape[1])), R) * active
         return result
+
+
+def _balanced(part: Tensor, share: Float[Tensor, "k n"]) -> Tensor:
+    """Eq. 6: one part of relevance, scaled so that each image's sum has the size of its share."""
+    return part * over_samples(safe_divide(share, sums(part, share.shape[1]).abs()), part)
 
 
 def _shared(x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:
