@@ -13,7 +13,7 @@ from colors import PERFECT, UNIFORM
 from equipoise.datasets import open_dataset
 from equipoise.errors import DataError, OptionError, UnsupportedModelError
 from equipoise.experiments import RECIPES, MethodRun, Plan, run
-from equipoise.experiments.protocols.base import Bench
+from equipoise.experiments.protocols.base import Bench, Confidence
 from equipoise.experiments.protocols.disconnected import DiFull, DiPart, on_the_grid, outside_share, repeated
 from equipoise.experiments.protocols.pasting import cut_out, lettering, net_relevance, paste
 from equipoise.experiments.protocols.planted import Planted, as_it_is
@@ -157,6 +157,28 @@ def test_what_is_planted_turns_the_answer(measured, bench):
     tried = Planted(scale=0.2).candidates(bench.data, bench.classes)
     small, _ = measured(Planted(scale=0.2), name="small")
     assert len(small.blocks[0].units) < len(tried)
+
+
+class Says(Confidence):
+    """Answers in place of a network's: one list before, one after."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def of(self, subject, samples):
+        return [(top, 1.0) for top in self.answers.pop(0)[: len(samples)]]
+
+
+def test_a_photo_that_was_taken_for_the_object_before_is_not_kept(bench):
+    """The first is turned; the second was the class before; the third is not after; the fourth cannot be read."""
+    protocol = Planted(hosts=1)
+    tried = protocol.candidates(bench.data, bench.classes)[:4]
+    own = [bench.classes.members(unit.category)[0] for unit in tried]
+    others = [(index + 1) % 4 for index in own]
+    before, after = [others[0], own[1], others[2], -1], [own[0], own[1], others[2], own[3]]
+    told = Says([*before, *[-1] * 4], [*after, *[-1] * 4])
+    kept = protocol.units(bench.data, Lab(), ["colors:build"], told)
+    assert kept == tried[:1]
 
 
 @pytest.mark.parametrize("protocol", [Planted(), Watermark(text="red", among=3)])
