@@ -24,7 +24,7 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 bench: $(STAMP)
-	for script in ae_cost authors_loop whole_runs method_cost start_up rows precision gpu; do \
+	for script in ae_cost authors_loop whole_runs method_cost start_up rows attribute_runs map_formats precision gpu; do \
 	  $(VENV)/bin/python benchmarks/$$script.py || exit 1; done
 	$(VENV)/bin/python benchmarks/render.py
 

@@ -103,7 +103,7 @@ def table(results: Results) -> list[str]:
 
 def aims(results: Results) -> list[Aim]:
     """Every row; the results say only which GPUs there are rows for."""
-    return [*_ae(), *_others(), *_rows(), *_gpu(results.get("gpu") or [])]
+    return [*_ae(), *_others(), *_rows(), *_runs(), *_gpu(results.get("gpu") or [])]
 
 
 def at(*path: str) -> Callable[[Results], Any]:
@@ -172,6 +172,26 @@ def _rows() -> Iterator[Aim]:
     for name, step in (("table", "the table"), ("merge", "bringing them into order")):
         place = at("rows", "steps", name, "CPU seconds per row, to a tenth of the rows")
         yield Aim(f"CPU seconds per row at 10 times the rows: {step}", "", 1.05, place)
+
+
+def _runs() -> Iterator[Aim]:
+    for name in ("efficientnet_lite0", "torchvision/resnet50"):
+        place = at("attribute_runs", "beside", name, "ratio to the bare method")
+        yield Aim(f"images per second of attribute / of the bare method: {name}", "", 0.95, place, at_most=False)
+        place = at("attribute_runs", "beside", name, "size / raw float32")
+        yield Aim(f"size on disk of a map of 224 px / raw float32: {name}", "", 0.35, place)
+    for key, what, limit in (
+        ("two Ray workers / one process", "two Ray workers of one thread / one process of two threads", 1.0),
+        ("one Ray worker / in process", "one Ray worker / in process, one thread", 0.93),
+    ):
+        place = at("attribute_runs", "workers", key)
+        yield Aim(f"images per second of attribute: {what}", "", limit, place, at_most=False)
+    for key, what, limit in (
+        ("ms per image", "overhead of attribute per image of 32 px, 10,000 images, ms", 1.0),
+        ("time per image at 10 times the images", "time per image of attribute at 10 times the images", 1.05),
+        ("memory at 100 times the images", "memory of attribute at 100 times the images", 1.05),
+    ):
+        yield Aim(what, "", limit, at("attribute_runs", "growth", key))
 
 
 def _gpu(devices: Sequence[Mapping[str, Any]]) -> Iterable[Aim]:

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import zarr
+from measuring import commit, machine
 from zarr.codecs import BloscCodec
 
 import equipoise
@@ -180,9 +181,8 @@ def main() -> None:
             sys.stdout.write(json.dumps(row) + "\n")
             sys.stdout.flush()
     if not asked.quick:
-        asked.output.write_text(
-            json.dumps({"maps": count, "shape": list(base.shape[1:]), "rows": rows}, indent=1) + "\n"
-        )
+        told = {"machine": machine(), "commit": commit(), "maps": count, "shape": list(base.shape[1:]), "rows": rows}
+        asked.output.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def photos() -> np.ndarray:

@@ -45,7 +45,8 @@ def page(results: Results) -> str:
     """The page as Markdown."""
     lines = [_HEAD, *table(results)]
     sections = {"ae_cost": _ae_cost, "authors_loop": _authors_loop, "whole_runs": _whole_runs, "start_up": _start_up}
-    sections |= {"rows": _rows, "against_commit": _against_commit}
+    sections |= {"rows": _rows, "attribute_runs": _attribute_runs, "map_formats": _map_formats}
+    sections |= {"against_commit": _against_commit}
     for name, section in sections.items():
         if name in results:
             lines += ["", *section(results[name])]
@@ -200,6 +201,51 @@ def _rows(data: Result) -> Iterator[str]:
             f"| {name} | {one['rows']} | {written(one['seconds'], 1)} | {written(one['CPU seconds'], 1)} "
             f"| {written(one['MiB'], 0)} | {written(one['CPU seconds per row, to a tenth of the rows'])} |"
             for name, one in data["steps"].items()
+        ),
+    )
+
+
+def _pairs(found: Result) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in found.items())
+
+
+def _attribute_runs(data: Result) -> Iterator[str]:
+    yield from ["## A whole data set", ""]
+    yield "`equipoise attribute` on drawn JPEG files of 500x375 pixels, beside the bare method on tensors in memory at"
+    yield "its best batch; each run a process of its own, in turns; rates count from the first task on."
+    yield from ["", taken(data), ""]
+    yield from _table(
+        "| network | bare, images/s by batch | attribute, images/s | batch chosen | ratio | size / raw float32 |",
+        (
+            f"| {name} | {_pairs(one['bare, images per second by batch'])} "
+            f"| {written(one['images per second'])} | {one['batch chosen']} "
+            f"| {written(one['ratio to the bare method'])} | {one['size / raw float32']:.3f} |"
+            for name, one in data.get("beside", {}).items()
+        ),
+    )
+    if "workers" in data:
+        rates = data["workers"]["images per second"]
+        yield from ["", *_table("| EfficientNet-Lite0, batch auto | images per second |",
+                                (f"| {name} | {written(rate)} |" for name, rate in rates.items()))]  # fmt: skip
+    if "growth" in data:
+        found = data["growth"]
+        yield from ["", f"A method that does nothing, on a tiny network, {found['photos']} photos of 32 pixels: "]
+        yield f"{written(found['ms per image'])} ms per image, reading, rows and maps included."
+
+
+def _map_formats(data: Result) -> Iterator[str]:
+    shape = "x".join(map(str, data["shape"]))
+    yield from ["## How maps are kept", ""]
+    yield f"{data['maps']} maps of {shape} (AE of photos, rolled), float16 with a scale each: size beside raw float32,"
+    yield "seconds to write all, milliseconds to read one at random from closed files. `attribute` keeps Parquet in row"
+    yield "groups of one map, in steps of 2^-14 of its largest value."
+    yield from ["", f"{data['machine']['cpu']}, {data['machine']['cores']} cores; commit {data['commit']}.", ""]
+    yield from _table(
+        "| format | values | size | write, s | random read, ms | 95 % |",
+        (
+            f"| {row['format']} | {row['values']} | {row['size / raw float32']:.3f} | {row['write, seconds']:.0f} "
+            f"| {row['random read, median ms']:.2f} | {row['random read, 95 % ms']:.2f} |"
+            for row in data["rows"]
         ),
     )
 

@@ -95,7 +95,7 @@ class Batch:
     boxes: Sequence[tuple[float, float, float, float]] | None = None
     answers: list[Answers] = field(default_factory=list)
     scores: list[list[ScoreOf]] = field(default_factory=list)
-    _traces: dict[Any, Trace] = field(default_factory=dict)
+    _trace: Trace | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -122,18 +122,18 @@ class Batch:
         """What the network says of each target of a photo."""
         return [self.answers[photo].score(of) for of in self.scores[photo]]
 
-    def explain(self, bound: BoundMethod, *, share: bool = False) -> Maps:
+    def explain(self, bound: BoundMethod, others: Sequence[BoundMethod] = ()) -> Maps:
         """Explain every photo by a method; where that fails, one by one.
 
         Args:
             bound: The method.
-            share: Whether other methods follow that read the same forward pass.
+            others: All methods that explain this batch: those that follow the tape then share one forward pass.
 
         Raises:
             EquipoiseError: If the batch is one photo, and the method cannot explain it.
         """
         try:
-            return self._explained(bound, share=share)
+            return self._explained(bound, others)
         except EquipoiseError:
             if len(self) == 1:
                 raise
@@ -167,7 +167,7 @@ class Batch:
         except EquipoiseError as error:
             return error
 
-    def _explained(self, bound: BoundMethod, *, share: bool) -> Maps:
+    def _explained(self, bound: BoundMethod, others: Sequence[BoundMethod]) -> Maps:
         if not (bound.together and self.together and _asks_late(bound)):
             self.look()
         if self.scores:
@@ -176,9 +176,9 @@ class Batch:
             target = as_target(self.scores, self.inputs.device) if bound.together and self.together else None
             if target is None:
                 return self._one_by_one(bound)
-            return self._read(bound, self._attributed(bound, target, share=share))
+            return self._read(bound, self._attributed(bound, target, others))
         asked = Deferred(self._chosen)
-        found = self._attributed(bound, asked, share=share)
+        found = self._attributed(bound, asked, others)
         return self._read(bound, found)
 
     def _chosen(self, logits: Tensor) -> Any:
@@ -188,14 +188,14 @@ class Batch:
             raise _UnevenError("not one target for all")
         return target
 
-    def _attributed(self, bound: BoundMethod, target: Any, *, share: bool) -> Any:
+    def _attributed(self, bound: BoundMethod, target: Any, others: Sequence[BoundMethod]) -> Any:
         method = bound.attributor
         try:
-            if share and isinstance(method, Propagation) and not _functions(target):
-                key = method.keep
-                if key not in self._traces:
-                    self._traces[key] = method.trace(self.inputs)
-                return method.attribute_trace(self._traces[key], target)
+            tapes = [one.attributor for one in others if isinstance(one.attributor, Propagation)]
+            if len(tapes) > 1 and isinstance(method, Propagation) and not _functions(target):
+                if self._trace is None:
+                    self._trace = method.trace(self.inputs, others=tapes)
+                return method.attribute_trace(self._trace, target)
             return method.attribute(self.inputs, target)
         except _UnevenError:
             return None

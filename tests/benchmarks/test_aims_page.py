@@ -64,13 +64,32 @@ def rows(seconds, memory, growth):
     return TAKEN | {"units": 5, "steps": {"merge": step, "table": step}}
 
 
+def runs(ratio, cost, share):
+    beside = {
+        "bare, images per second by batch": {"1": 3.0}, "images per second": spread(3.0), "batch chosen": 4,
+        "ratio to the bare method": spread(ratio), "size / raw float32": share,
+    }  # fmt: skip
+    keys = ("two Ray workers / one process", "one Ray worker / in process")
+    workers = {"images per second": {"one": spread(2.0)}} | {key: spread(ratio + 0.05) for key in keys}
+    growth = {key: spread(cost) for key in ("time per image at 10 times the images", "memory at 100 times the images")}
+    growth |= {"photos": 100, "ms per image": spread(cost - 0.05)}
+    return TAKEN | {"beside": {"efficientnet_lite0": beside}, "workers": workers, "growth": growth}
+
+
+FORMATS = {
+    "machine": MACHINE, "commit": "abc", "maps": 4, "shape": [3, 2, 2],
+    "rows": [{
+        "format": "Parquet", "values": "float16", "size / raw float32": 0.312, "write, seconds": 9.0,
+        "random read, median ms": 0.8, "random read, 95 % ms": 0.9,
+    }],
+}  # fmt: skip
 GOOD = {
     "ae_cost": cost(3.3, 3.4, 0.55, 160), "authors_loop": loop(2.5), "whole_runs": whole(0.7, 0.1, 0.6, 4.2),
-    "gpu": [device(3.5)], "rows": rows(90, 1430, 1.05),
+    "gpu": [device(3.5)], "rows": rows(90, 1430, 1.05), "attribute_runs": runs(0.95, 1.05, 0.35),
 }  # fmt: skip
 BAD = {
     "ae_cost": cost(3.41, 3.5, 0.56, 161), "authors_loop": loop(2.49), "whole_runs": whole(0.71, 0.101, 1.06, 4.21),
-    "gpu": [device(3.51)], "rows": rows(90.1, 1431, 1.06),
+    "gpu": [device(3.51)], "rows": rows(90.1, 1431, 1.06), "attribute_runs": runs(0.87, 1.06, 0.36),
 }  # fmt: skip
 PRECISIONS = TAKEN | {
     "device": {"name": "A GPU", "memory, GiB": 80.0, "cuda": "13", "cudnn": 9}, "network": "a_net", "images": 32,
@@ -94,6 +113,13 @@ MEASURED = (
     "11 million rows to a table with intervals: peak memory",
     "CPU seconds per row at 10 times the rows: the table",
     "CPU seconds per row at 10 times the rows: bringing them into order",
+    "images per second of attribute / of the bare method: efficientnet_lite0",
+    "size on disk of a map of 224 px / raw float32: efficientnet_lite0",
+    "images per second of attribute: two Ray workers of one thread / one process of two threads",
+    "images per second of attribute: one Ray worker / in process, one thread",
+    "overhead of attribute per image of 32 px, 10,000 images, ms",
+    "time per image of attribute at 10 times the images",
+    "memory of attribute at 100 times the images",
     "AE / forward + backward at the same precision: A GPU, vgg16, tf32, batch 1",
 )
 
@@ -113,7 +139,7 @@ def test_each_aim_is_judged_by_its_median(what):
 def test_the_verdicts_are_counted():
     total = len(aims.aims(BAD))
     rest = total - len(MEASURED) - 1
-    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 16 are not, and {rest} are not measured."
+    assert aims.table(BAD)[0] == f"Of {total} aims 0 are reached, 23 are not, and {rest} are not measured."
 
 
 def test_a_row_shows_the_median_the_quartiles_and_the_aim():
@@ -188,6 +214,13 @@ def test_quick_results_are_not_shown(tmp_path):
     assert render.load(tmp_path) == {"ae_cost": {"name": "ae_cost"}, "gpu": [{"name": "gpu_a"}]}
 
 
+def test_whole_runs_and_formats_are_told():
+    text = render.page(BAD | {"map_formats": FORMATS})
+    assert "| efficientnet_lite0 | 1: 3.0 | 3.00 [2.90, 3.10] | 4 | 0.87 [0.77, 0.97] | 0.360 |" in text
+    assert "| one | 2.00 [1.90, 2.10] |" in text
+    assert "| Parquet | float16 | 0.312 | 9 | 0.80 | 0.90 |" in text
+
+
 def test_make_bench_runs_every_script_and_the_readme_describes_each():
     recipe = (render.HERE.parent / "Makefile").read_text().partition("\nbench:")[2].partition("\n\n")[0]
     readme = (render.HERE / "README.md").read_text()
@@ -195,7 +228,10 @@ def test_make_bench_runs_every_script_and_the_readme_describes_each():
         "branches",
         "against_commit",
     }
-    assert scripts == {"ae_cost", "authors_loop", "whole_runs", "gpu", "method_cost", "start_up", "rows", "precision"}
+    assert scripts == {
+        "ae_cost", "attribute_runs", "authors_loop", "gpu", "map_formats", "method_cost", "precision", "rows",
+        "start_up", "whole_runs",
+    }  # fmt: skip
     for name in scripts:
         assert name in recipe
         assert f"## `{name}.py`" in readme

@@ -165,7 +165,7 @@ class Says(Confidence):
     def __init__(self, *answers):
         self.answers = list(answers)
 
-    def of(self, subject, samples):
+    def of(self, _subject, samples):
         return [(top, 1.0) for top in self.answers.pop(0)[: len(samples)]]
 
 

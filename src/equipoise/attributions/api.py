@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.attributions.crews import Workers, shard_of
 from equipoise.attributions.folder import Folder
-from equipoise.attributions.memory import parsed
+from equipoise.attributions.memory import memory_of
 from equipoise.attributions.parts import Values
 from equipoise.attributions.plan import Keep, Plan
 from equipoise.attributions.reading import Attributions
@@ -174,17 +174,3 @@ def _size(batch: int | str) -> int | None:
     if isinstance(batch, bool) or not isinstance(batch, int):
         raise OptionError(f'batch is {batch!r}; it has to be a whole number or "auto"')
     return batch
-
-
-def memory_of(memory: int | str | None) -> int | None:
-    """Bytes.
-
-    Raises:
-        OptionError: If it is none.
-    """
-    if memory is None or (isinstance(memory, int) and memory > 0):
-        return memory
-    try:
-        return parsed(str(memory))
-    except ValueError as error:
-        raise OptionError(f"memory is {memory!r}; give bytes, or such as 8G or 500M") from error

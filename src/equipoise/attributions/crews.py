@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from equipoise.errors import OptionError
-from equipoise.executors import Crew, Here, Place
-
-if TYPE_CHECKING:
-    from equipoise.attributions.worker import Attributing
+from equipoise.executors import Blueprint, Crew, Here, Place
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Workers:
         """Whether this process alone works."""
         return self.ray is None and self.count in {None, 1}
 
-    def crew(self) -> Callable[[Attributing], Crew]:
+    def crew(self) -> Callable[[Blueprint], Crew]:
         """From the blueprint of workers to the crew."""
         if self.here:
             return lambda job: Here(job, Place(device=self.device, threads=self.threads))
@@ -53,14 +50,14 @@ class Workers:
             return self._of_ray
         return self._processes
 
-    def _processes(self, job: Attributing) -> Crew:
+    def _processes(self, job: Blueprint) -> Crew:
         from equipoise.executors.processes import Processes  # noqa: PLC0415  # another crew needs it not
 
         count = self.count or 1
         threads = self.threads or max(1, (os.cpu_count() or 1) // count)
         return Processes(job, [Place(index, count, self._device(index), threads) for index in range(count)])
 
-    def _of_ray(self, job: Attributing) -> Crew:
+    def _of_ray(self, job: Blueprint) -> Crew:
         from equipoise.executors.on_ray import Actors  # noqa: PLC0415  # Ray is an extra
 
         threads = self.threads or 1

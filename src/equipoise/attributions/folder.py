@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from equipoise.errors import OptionError
+from equipoise.errors import EquipoiseError, OptionError
 from equipoise.images import one_line
+
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -70,33 +74,41 @@ class Folder:
 
     def names(self, below: str = "") -> list[str]:
         """The files of a folder in it, sorted; none if there is no such folder."""
-        place = self.path(below) if below else self.root
-        try:
-            found = self.files.ls(place, detail=True, refresh=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        found = self._listed(self.path(below) if below else self.root)
         names = [one["name"].rstrip("/").rpartition("/")[2] for one in found if one["type"] == "file"]
         return sorted(name for name in names if not name.startswith("."))
 
     def folders(self) -> list[str]:
         """The folders in it, sorted."""
-        try:
-            found = self.files.ls(self.root, detail=True, refresh=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        found = self._listed(self.root)
         return sorted(one["name"].rstrip("/").rpartition("/")[2] for one in found if one["type"] == "directory")
 
+    def _listed(self, place: str) -> list[Any]:
+        with told(self, "read"):
+            try:
+                found: list[Any] = self.files.ls(place, detail=True, refresh=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        return found
+
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return bool(self.files.exists(self.path(name)))
+        """Whether there is such a file.
+
+        Raises:
+            OptionError: If that cannot be found out.
+        """
+        with told(self, "read"):
+            return bool(self.files.exists(self.path(name)))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 
         Raises:
             FileNotFoundError: If it is not there.
+            OptionError: If it cannot be read.
         """
-        data: bytes = self.files.cat_file(self.path(name))
+        with told(self, "read", FileNotFoundError):
+            data: bytes = self.files.cat_file(self.path(name))
         return data
 
     def write(self, name: str, data: bytes) -> None:
@@ -109,12 +121,22 @@ class Folder:
             file.write(data)
 
     @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[Any]:
+    def writing(self, name: str, *, large: bool = False) -> Iterator[Any]:
         """A file to be written, which appears when it is closed without an error.
+
+        Args:
+            name: Of the file.
+            large: Whether it is sent on as it grows; else it is held until it is whole. On a disk neither matters.
 
         Raises:
             OptionError: If it cannot be written; the text says why.
         """
+        if self.local is None and not large:
+            whole = io.BytesIO()
+            yield whole
+            with told(self):
+                self.files.pipe_file(self.path(name), whole.getvalue())
+            return
         if self.local is None:  # object stores show what is whole alone
             temporary = path = self.path(name)
         else:
@@ -127,11 +149,7 @@ class Folder:
             try:
                 yield file
             except BaseException:
-                if hasattr(file, "discard"):
-                    with contextlib.suppress(Exception):
-                        file.discard()
-                else:
-                    file.close()
+                _dropped(file)
                 with contextlib.suppress(OSError):
                     Path(temporary).unlink() if self.local is not None else None
                 raise
@@ -141,45 +159,57 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
+        with told(self), contextlib.suppress(FileNotFoundError):
             self.files.rm_file(self.path(name))
 
-    def locked(self) -> Any:
-        """What holds the folder for this run alone, to be closed; where nothing does, ``None``.
-
-        Raises:
-            OptionError: If another run holds it.
-        """
+    def tidy(self, below: Iterable[str]) -> None:
+        """Remove what a kill has left of files that were being written, in this folder and in some below it."""
         if self.local is None:
-            return None
-        with told(self):
-            file = (self.local / ".lock").open("w", encoding="utf-8")
-        with contextlib.suppress(ImportError):
-            import fcntl  # noqa: PLC0415  # not on Windows
+            return
+        for place in (self.local, *(self.local / name for name in below)):
+            for path in place.glob(".*") if place.is_dir() else ():
+                if _TEMPORARY.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.close()
-                raise OptionError(f"another run is writing to {self.address}") from error
-        return file
+
+def _dropped(file: Any) -> None:
+    """Let go of a file that is not to appear."""
+    if hasattr(file, "discard"):
+        with contextlib.suppress(Exception):
+            file.discard()
+        with contextlib.suppress(AttributeError):
+            file.closed = True  # else it would be closed, and so appear, when nobody refers to it
+        return
+    with contextlib.suppress(OSError):  # a full disk is full for the rest of it, too
+        file.close()
 
 
 @contextlib.contextmanager
-def told(folder: Folder) -> Iterator[None]:
+def told(folder: Folder, what: str = "written", *passed: type[Exception]) -> Iterator[None]:
     """What goes wrong with files, in one sentence.
 
+    Args:
+        folder: Of the files.
+        what: Is done to them.
+        passed: Errors that are left as they are.
+
     Raises:
-        OptionError: In place of an `OSError`.
+        OptionError: In place of an `OSError`, or of an error of the library that an address is reached by.
     """
+    known: tuple[type[Exception], ...] = (EquipoiseError, *passed)
     try:
         yield
-    except OSError as error:
-        if isinstance(error, OptionError):
+    except known:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        foreign = folder.local is None and type(error).__module__.split(".")[0] not in {"builtins", "pyarrow"}
+        if not (isinstance(error, OSError) or foreign):
             raise
         where = one_line(folder.address)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if number in {errno.ENOSPC, errno.EDQUOT}:
             raise OptionError(
                 f"{where}: the disk is full; what was written before is kept, and --resume goes on from there"
             ) from error
-        raise OptionError(f"{where} cannot be written ({one_line(error.strerror or error)})") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise OptionError(f"{where} cannot be {what} ({one_line(why) or type(error).__name__})") from error

@@ -12,6 +12,8 @@ from typing import Final
 
 import torch
 
+from equipoise.errors import OptionError
+
 _CGROUPS: Final = (  # limit and use, of both versions
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -31,6 +33,33 @@ def parsed(text: str) -> int:
     if not value > 0:
         raise ValueError(text)
     return int(value)
+
+
+def memory_of(memory: int | str | None) -> int | None:
+    """Bytes.
+
+    Raises:
+        OptionError: If it is none.
+    """
+    if memory is None or (isinstance(memory, int) and memory > 0):
+        return memory
+    try:
+        return parsed(str(memory))
+    except ValueError as error:
+        raise OptionError(f"memory is {memory!r}; give bytes, or such as 8G or 500M") from error
+
+
+def read_batch(text: str) -> int | None:
+    """How many photos at once; ``None``: ``"auto"``.
+
+    Raises:
+        OptionError: If it is neither.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    if not text.strip().isdecimal() or not int(text):
+        raise OptionError(f"--batch is {text!r}; give a number of photos from 1 on, or auto")
+    return int(text)
 
 
 class Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equipoise import records
-from equipoise.attributions.folder import Folder
-from equipoise.attributions.parts import ROWS, Span, ordered, parts
+from equipoise.attributions.folder import Folder, told
+from equipoise.attributions.joining import ordered
+from equipoise.attributions.leases import Owner
+from equipoise.attributions.parts import ROWS, Part, Span, parts
 from equipoise.attributions.plan import digest
 from equipoise.attributions.reading import Attributions
 from equipoise.errors import OptionError
@@ -35,27 +38,32 @@ def merge(addresses: Sequence[str | os.PathLike[str]], output: str | os.PathLike
         raise OptionError(f"no shards are below {', '.join(str(one) for one in addresses)}")
     _check(shards)
     target = Folder.at(output)
-    if target.has("run.json") and "shard" not in json.loads(target.read("run.json")):
-        raise OptionError(f"{target.address} holds another run; --output names another folder")
     if any(target.root == one.folder.root for one in shards):
         raise OptionError(f"{target.address} is one of the shards; --output names another folder")
+    if target.has("run.json") and json.loads(target.read("run.json")).get("identity") != _identity(shards):
+        raise OptionError(f"{target.address} holds another run; --output names another folder")
     target.make()
+    with contextlib.closing(Owner(target)):
+        _join(shards, target)
+    return Attributions(target.address)
+
+
+def _join(shards: Sequence[Attributions], target: Folder) -> None:
     first = shards[0].record["photos"]["first"]
     failures: list[dict[str, Any]] = []
-    with target.writing("rows.parquet") as file, pq.ParquetWriter(file, ROWS, compression="zstd") as writer:
+    with target.writing("rows.parquet", large=True) as file, pq.ParquetWriter(file, ROWS, compression="zstd") as writer:
         count = 0
         for shard in shards:
             shift = shard.record["photos"]["first"] - first
-            spans = [part.span for part in parts(shard.folder)]
-            for span in spans:
-                _copy(shard.folder, target, span, shift)
-            for table in ordered(shard.folder, spans):
+            found = parts(shard.folder)
+            for part in found:
+                _copy(shard.folder, target, part, shift)
+            for table in ordered(shard.folder, found):
                 moved = _moved(table, shift)
                 writer.write_table(moved)
                 count += len(moved)
             failures += [one | {"index": one["index"] + shift} for one in shard.record.get("failures", [])]
     target.write("run.json", (records.to_json(_record(shards, count, failures)) + "\n").encode())
-    return Attributions(target.address)
 
 
 def _found(addresses: Sequence[str | os.PathLike[str]]) -> list[Attributions]:
@@ -94,11 +102,15 @@ def _photos(shard: Attributions) -> list[str]:
     return [shard.record["photos"]["name"], shard.record["photos"]["keys"]]
 
 
-def _copy(source: Folder, target: Folder, span: Span, shift: int) -> None:
-    """The maps of a part; its rows go to the table, and to a part of their own, which says what failed."""
-    name = Span(span.start + shift, span.stop + shift).name
-    if source.has(f"maps/{span.name}"):
-        with source.files.open(source.path(f"maps/{span.name}"), "rb") as found, target.writing(f"maps/{name}") as file:
+def _copy(source: Folder, target: Folder, part: Part, shift: int) -> None:
+    """The maps of a part; its rows go to the table."""
+    if part.maps:
+        name = f"maps/{_renamed(part.maps, shift)}"
+        with (
+            told(source, "read"),
+            source.files.open(source.path(f"maps/{part.maps}"), "rb") as found,
+            target.writing(name, large=True) as file,
+        ):
             while block := found.read(_CHUNK):
                 file.write(block)
 
@@ -112,8 +124,12 @@ def _moved(table: pa.Table, shift: int) -> pa.Table:
 
 
 def _renamed(name: str, shift: int) -> str:
-    span = Span.of(name)
-    return Span(span.start + shift, span.stop + shift).name
+    span, whose = Span.of(name), name.removesuffix(".parquet").split("-")[2:]
+    return "-".join([Span(span.start + shift, span.stop + shift).name.removesuffix(".parquet"), *whose]) + ".parquet"
+
+
+def _identity(shards: Sequence[Attributions]) -> str:
+    return digest([one.record["identity"] for one in shards])
 
 
 def _record(shards: Sequence[Attributions], rows: int, failures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -127,5 +143,5 @@ def _record(shards: Sequence[Attributions], rows: int, failures: list[dict[str, 
     left_out = {name: why for one in shards for name, why in one.record.get("left_out", {}).items()}
     return record | {
         "photos": photos, "rows": rows, "failures": failures, "notes": notes, "left_out": left_out, "shard": None,
-        "identity": digest([one.record["identity"] for one in shards]), "shards": len(shards),
+        "identity": _identity(shards), "shards": len(shards),
     }  # fmt: skip

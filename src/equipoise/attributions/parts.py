@@ -1,17 +1,19 @@
 """Rows and maps of one task, each one Parquet file: the maps first, then the rows, which make both count.
 
-A map is a list of float16 times a scale of its own: values are rounded to multiples of 2^-14 of the map's largest,
-which is finer than float16 is at its largest values, and so small ones are short. Parquet was chosen over Zarr 3 by
-measuring (docs/benchmarks.md): smaller, as fast, and its files are read by what reads the rows.
+The file of maps has a name that is never used again, and the rows say it, so that rows and maps are of one writer
+always. A map is a list of float16 times a scale of its own: values are rounded to multiples of 2^-14 of the map's
+largest, which is finer than float16 is at its largest values, and so small ones are short. Parquet was chosen over
+Zarr 3 by measuring (docs/benchmarks.md): smaller, as fast, and its files are read by what reads the rows.
 """
 
 from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -19,8 +21,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from equipoise.attributions.folder import Folder
+from equipoise.attributions.folder import Folder, told
 from equipoise.errors import DataError
+from equipoise.images import one_line
 
 Values: TypeAlias = Literal["float16", "float32"]
 """How the values of a map are kept."""
@@ -56,6 +59,8 @@ ROWS: Final = pa.schema(
 
 _FAILED: Final = b"equipoise.failed"
 _NOTES: Final = b"equipoise.notes"
+_LEFT_OUT: Final = b"equipoise.left_out"
+_FILE: Final = b"equipoise.maps"
 _ROWS, _MAPS = "rows", "maps"
 _ENCODINGS: Final = {"map.list.element": "BYTE_STREAM_SPLIT", "scale": "PLAIN", "shape.list.element": "PLAIN"}
 
@@ -80,7 +85,7 @@ class Span:
             DataError: If it is none.
         """
         try:
-            start, stop = (int(part) for part in name.removesuffix(".parquet").split("-"))
+            start, stop = (int(part) for part in name.removesuffix(".parquet").split("-")[:2])
         except ValueError as error:
             raise DataError(f"{name} is no part of a run") from error
         return cls(start, stop)
@@ -132,6 +137,7 @@ class PartWriter:
         self._rows: list[dict[str, Any]] = []
         self._failed: list[Failure] = []
         self._notes: dict[str, int] = {}
+        self._maps = f"{span.name.removesuffix('.parquet')}-{uuid.uuid4().hex[:12]}.parquet"
         self._stack = ExitStack()
         self._writer: Any = None
         self._written = 0
@@ -163,7 +169,7 @@ class PartWriter:
         assert self._values is not None  # noqa: S101  # maps are kept only then
         schema = map_schema(self._values)
         if self._writer is None:
-            file = self._stack.enter_context(self._folder.writing(f"{_MAPS}/{self._span.name}"))
+            file = self._stack.enter_context(self._folder.writing(f"{_MAPS}/{self._maps}", large=True))
             self._writer = pq.ParquetWriter(
                 file, schema, compression="zstd", compression_level=3, use_dictionary=False, write_statistics=False,
                 column_encoding=_ENCODINGS,
@@ -177,30 +183,30 @@ class PartWriter:
             ],
             schema=schema,
         )
-        self._writer.write_table(table, row_group_size=len(table))
+        with told(self._folder):
+            self._writer.write_table(table, row_group_size=len(table))
         self._written += len(self._waiting)
         self._waiting, self._bytes = [], 0
 
-    def close(self, stop: int) -> Span:
-        """Make it count, up to item ``stop``.
+    def close(self, stop: int, left_out: Mapping[str, str] | None = None) -> Span:
+        """Make it count, up to item ``stop``; methods that were left out, and why, are noted with it.
 
         Raises:
             OptionError: If it cannot be written.
         """
         self._flush()
         if self._writer is not None:
-            self._writer.close()
+            with told(self._folder):
+                self._writer.close()
             self._stack.close()
         span = Span(self._span.start, stop)
-        if span != self._span and self._written:  # it was ended early
-            self._folder.files.mv(
-                self._folder.path(f"{_MAPS}/{self._span.name}"), self._folder.path(f"{_MAPS}/{span.name}")
-            )
         for row in self._rows:
-            row["file"] = span.name if row["row"] is not None else None
+            row["file"] = self._maps if row["row"] is not None else None
         meta = {
             _FAILED: json.dumps([vars(one) for one in self._failed]).encode(),
             _NOTES: json.dumps(self._notes).encode(),
+            _LEFT_OUT: json.dumps(dict(left_out or {})).encode(),
+            _FILE: (self._maps if self._written else "").encode(),
         }
         table = pa.Table.from_pylist(self._rows, schema=ROWS.with_metadata(meta))
         with self._folder.writing(f"{_ROWS}/{span.name}") as file:
@@ -213,7 +219,7 @@ class PartWriter:
             with suppress(Exception):  # a full disk is full for the footer, too
                 self._writer.close()
         error = RuntimeError("abandoned")
-        with suppress(RuntimeError):
+        with suppress(Exception):
             self._stack.__exit__(type(error), error, None)
 
 
@@ -234,11 +240,15 @@ class Part:
         span: Its items.
         failed: What could not be done.
         notes: What methods said, and how often.
+        left_out: Methods that could not explain the network, and why.
+        maps: The file of its maps; empty: it has none.
     """
 
     span: Span
-    failed: tuple[Failure, ...]
-    notes: Mapping[str, int]
+    failed: tuple[Failure, ...] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    maps: str = ""
 
 
 def opened(folder: Folder, name: str) -> Any:
@@ -253,79 +263,67 @@ def opened(folder: Folder, name: str) -> Any:
 
 
 def parts(folder: Folder) -> list[Part]:
-    """Every part that is done, in order."""
-    found = []
-    for name in folder.names(_ROWS):
-        meta = read_schema(folder, name).metadata or {}
-        failed = tuple(Failure(**one) for one in json.loads(meta.get(_FAILED, b"[]")))
-        found.append(Part(Span.of(name), failed, json.loads(meta.get(_NOTES, b"{}"))))
+    """Every part that is done, in order.
+
+    Raises:
+        OptionError: If they cannot be read.
+        DataError: If one is damaged.
+    """
+    found = [part for name in folder.names(_ROWS) if (part := part_of(folder, Span.of(name))) is not None]
     return sorted(found, key=lambda part: (part.span.start, -part.span.stop))
 
 
-def read_schema(folder: Folder, name: str) -> pa.Schema:
-    """The schema of a part's rows."""
-    with opened(folder, f"{_ROWS}/{name}") as file:
-        return pq.read_schema(file)
+def part_of(folder: Folder, span: Span) -> Part | None:
+    """What is known of a part; ``None`` if it is not there.
+
+    Raises:
+        OptionError: If it cannot be read.
+        DataError: If it is damaged.
+    """
+    try:
+        with _reading(folder, span) as file:
+            meta = pq.read_schema(file).metadata or {}
+    except FileNotFoundError:
+        return None
+    failed = tuple(Failure(**one) for one in json.loads(meta.get(_FAILED, b"[]")))
+    notes, left_out = (json.loads(meta.get(name, b"{}")) for name in (_NOTES, _LEFT_OUT))
+    return Part(span, failed, notes, left_out, meta.get(_FILE, b"").decode())
 
 
 def rows_of(folder: Folder, span: Span) -> pa.Table:
-    """The rows of a part, in their order."""
-    with opened(folder, f"{_ROWS}/{span.name}") as file:
+    """The rows of a part, in their order.
+
+    Raises:
+        OptionError: If they cannot be read.
+        DataError: If they are damaged.
+    """
+    with _reading(folder, span) as file:
         return pq.read_table(file, use_threads=False).replace_schema_metadata(None)
 
 
-def ordered(folder: Folder, spans: Iterable[Span]) -> Iterable[pa.Table]:
-    """The rows of all parts in the order of the items, a table at a time; an item that is in two parts counts once."""
-    group: list[Span] = []
-    end = 0
-    for span in sorted(spans, key=lambda one: (one.start, -one.stop)):
-        if group and span.start >= end:
-            yield _merged(folder, group)
-            group = []
-        group.append(span)
-        end = max(end, span.stop)
-    if group:
-        yield _merged(folder, group)
+@contextmanager
+def _reading(folder: Folder, span: Span) -> Iterator[Any]:
+    name = f"{_ROWS}/{span.name}"
+    try:
+        with told(folder, "read", FileNotFoundError), opened(folder, name) as file:
+            yield file
+    except pa.ArrowInvalid as error:
+        path = one_line(folder.path(name))
+        raise DataError(f"{path} is damaged; without it, --resume does these photos again") from error
 
 
-def _merged(folder: Folder, spans: list[Span]) -> pa.Table:
-    """Parts that overlap: an item done again after it had failed, or twice by runs that did not know each other.
+def tidy(folder: Folder) -> None:
+    """Remove what killed workers have left: half written files, and maps of which no rows tell.
 
-    What was done again is in a shorter part, whose rows count.
+    Only while nobody writes; behind an address, where that is not known, nothing is removed.
     """
-    tables = [rows_of(folder, span) for span in sorted(spans, key=lambda one: (one.stop - one.start, one.start))]
-    if len(tables) == 1:
-        return tables[0]
-    seen: set[int] = set()
-    kept = []
-    for table in tables:
-        own = set(table.column("index").to_pylist())
-        new = [index not in seen for index in table.column("index").to_pylist()]
-        seen |= own
-        kept.append(table.filter(pa.array(new, pa.bool_())))
-    together = pa.concat_tables(kept)
-    places = pa.array(range(len(together)))  # ties keep their order
-    order = pa.compute.sort_indices(
-        together.append_column("_place", places), [("index", "ascending"), ("_place", "ascending")]
-    )
-    return together.take(order)
-
-
-def write_rows(folder: Folder, spans: Iterable[Span]) -> int:
-    """Write ``rows.parquet``: the rows of all parts in order; and say how many there are."""
-    count = 0
-    with folder.writing("rows.parquet") as file, pq.ParquetWriter(file, ROWS, compression="zstd") as writer:
-        waiting: list[pa.Table] = []
-        held = 0
-        for table in ordered(folder, spans):
-            waiting.append(table)
-            held += len(table)
-            if held >= 100_000:
-                writer.write_table(pa.concat_tables(waiting).combine_chunks())
-                count, waiting, held = count + held, [], 0
-        if held:
-            writer.write_table(pa.concat_tables(waiting).combine_chunks())
-    return count + held
+    if folder.local is None:
+        return
+    folder.tidy((_ROWS, _MAPS))
+    known = {part.maps for part in parts(folder)}
+    for name in folder.names(_MAPS):
+        if name not in known:
+            folder.remove(f"{_MAPS}/{name}")
 
 
 class MapFile:

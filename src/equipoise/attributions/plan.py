@@ -69,9 +69,13 @@ class Plan:
             raise OptionError(f"values is {self.values!r}; choose from float16, float32")
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"batch is {self.batch}; it has to be at least 1")
+        if self.readers is not None and self.readers < 0:
+            raise OptionError(f"readers is {self.readers}; it has to be at least 0")
         object.__setattr__(self, "precision", PRECISIONS.canonical(self.precision))
         if not self.methods:
             raise OptionError("no method is named")
+        if not self.targets:
+            raise OptionError("no target is named")
 
     @property
     def kept(self) -> Values | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from equipoise.arrays import as_tensor
+from equipoise.attributions.leases import let_go
 from equipoise.attributions.sources import Label, Source
 from equipoise.errors import EquipoiseError, ImageError
 from equipoise.images import one_line
@@ -215,7 +216,11 @@ class _Stream(Sampler[list[int]]):
 
 
 def _deaf(_worker: int) -> None:
-    """Leave it to the process that reads for whom when to stop: a scheduler's signals reach every process of a job."""
+    """Leave it to the process that reads for whom when to stop: a scheduler's signals reach every process of a job.
+
+    What that process holds, it holds alone: a reader that outlives it must not keep the next run out.
+    """
+    let_go()
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

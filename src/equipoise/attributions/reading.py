@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from equipoise.attributions.folder import Folder
-from equipoise.attributions.parts import ROWS, MapFile, Part, opened, ordered, parts
+from equipoise.attributions.joining import ordered
+from equipoise.attributions.parts import ROWS, MapFile, Part, opened, parts
 from equipoise.errors import DataError, OptionError
 from equipoise.images import one_line
 from equipoise.methods import heatmap
@@ -133,7 +134,7 @@ class Attributions(Sequence[Entry]):
                 with opened(self.folder, "rows.parquet") as file:
                     self._table = pq.read_table(file)
             else:
-                tables = list(ordered(self.folder, [part.span for part in self.parts()]))
+                tables = list(ordered(self.folder, self.parts()))
                 self._table = pa.concat_tables(tables) if tables else ROWS.empty_table()
         return self._table
 

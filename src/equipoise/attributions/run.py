@@ -15,16 +15,19 @@ from typing import Any, Final
 
 from equipoise import records
 from equipoise.attributions.folder import Folder
-from equipoise.attributions.parts import Failure, Part, PartWriter, Span, parts, write_rows
-from equipoise.attributions.plan import FORMAT, Answer, Plan, Task, digest
+from equipoise.attributions.joining import failures, write_rows
+from equipoise.attributions.leases import Owner
+from equipoise.attributions.parts import Failure, Part, PartWriter, Span, part_of, parts, tidy
+from equipoise.attributions.plan import FORMAT, LABEL, Answer, Plan, Task, digest
 from equipoise.attributions.reading import Attributions
 from equipoise.attributions.sources import Source
 from equipoise.attributions.status import Silent, Status, Watcher
 from equipoise.attributions.worker import Attributing
 from equipoise.errors import EquipoiseError, OptionError
-from equipoise.executors import Crew, Dispatch
+from equipoise.executors import Blueprint, Crew, Dispatch
 from equipoise.loading import load
 from equipoise.models.checkpoints import state_checksum
+from equipoise.wanted import parse_target
 
 SECONDS: Final = 8.0
 """How long a task should take: what a kill loses at most, of each worker."""
@@ -80,7 +83,7 @@ def run(
     plan: Plan,
     source: Source,
     where: Where,
-    crew: Callable[[Attributing], Crew],
+    crew: Callable[[Blueprint], Crew],
     watcher: Watcher | None = None,
 ) -> Attributions:
     """Attribute the items that are not done yet.
@@ -99,30 +102,30 @@ def run(
     state = _Run(plan, source, where, watcher or Silent())
     folder = where.folder
     folder.make()
-    lock = folder.locked()
-    try:
-        return _locked(state, crew)
-    finally:
-        if lock is not None:
-            lock.close()
+    with contextlib.closing(Owner(folder)) as owner:
+        return _owned(state, crew, owner.token)
 
 
-def _locked(state: _Run, crew: Callable[[Attributing], Crew]) -> Attributions:
+def _owned(state: _Run, crew: Callable[[Blueprint], Crew], token: str) -> Attributions:
     where, folder, source = state.where, state.where.folder, state.source
     items = where.items(source)
     record = _record(state, items)
-    _check_same(folder, record, resume=where.resume)
-    before = parts(folder) if where.resume else []
+    begun = _check_same(folder, record, resume=where.resume)
+    tidy(folder)
+    before = parts(folder) if begun else []
     covered = _note_before(state, before)
     state.todo = list(_missing(covered, len(items)))
     done = len(items) - sum(span.stop - span.start for span in state.todo)
     status = Status(len(items), done, done)
-    if not folder.has("run.json"):
-        folder.write("run.json", _json(record))
     for text in source.problems:
         state.watcher.line(text)
     if state.todo:
-        _work(state, crew(Attributing(state.plan, source, folder.address, items.start)), status)
+        made = crew(Attributing(state.plan, source, folder.address, items.start, token))
+        with contextlib.closing(made):
+            if not begun:
+                folder.write("run.json", _json(record))
+            _work(state, made, status)
+    tidy(folder)
     if state.stopping and status.done < status.total:
         status.state = "stopped"
         status.write(folder, now=True)
@@ -163,7 +166,12 @@ def _work(state: _Run, crew: Crew, status: Status) -> None:
         failure = Failure(task.start, key, "", f"its worker died of it twice ({reason})")
         if state.plan.strict:
             raise OptionError(_told(failure))
-        writer = PartWriter(folder, Span(task.start, task.stop), None)
+        span = Span(task.start, task.stop)
+        before = part_of(folder, span)
+        if before is not None and not before.failed:  # it died when it had done it, before it could say so
+            done(Answer(task, 0, batch=state.batch))
+            return
+        writer = PartWriter(folder, span, None)
         writer.fail(failure)
         writer.close(task.stop)
         done(Answer(task, 0, (failure,), batch=state.batch))
@@ -240,6 +248,9 @@ def _record(state: _Run, items: range) -> dict[str, Any]:
         plan.model, weights=plan.weights, device="cpu" if isinstance(plan.model, str) else None, said=plan.said
     )
     spec = network.spec
+    for one in plan.targets:
+        if one != LABEL:
+            parse_target(one, spec)
     methods = [records.method_record(method, options) for method, options in plan.methods]
     identity = {
         "format": FORMAT,
@@ -277,18 +288,20 @@ _WORDS: Final = {
 }  # fmt: skip
 
 
-def _check_same(folder: Folder, record: dict[str, Any], *, resume: bool) -> None:
-    """Refuse a folder that holds something else.
+def _check_same(folder: Folder, record: dict[str, Any], *, resume: bool) -> bool:
+    """Refuse a folder that holds something else; say whether it holds this run already.
 
     Raises:
         OptionError: If it holds another run, or this one and it is not to be resumed.
     """
     if not folder.has("run.json"):
-        return
+        return False
     try:
         other = json.loads(folder.read("run.json"))
     except ValueError:
         other = {}
+    if other.get("format") == FORMAT and "rows" not in other and not folder.names("rows"):
+        return False  # it ended before it had done anything
     if other.get("identity") != record["identity"]:
         differs = [word for key, word in _WORDS.items() if other.get(key) != record[key]]
         raise OptionError(
@@ -298,23 +311,19 @@ def _check_same(folder: Folder, record: dict[str, Any], *, resume: bool) -> None
         raise OptionError(
             f"{folder.address} holds results of this run; --resume goes on with them, --output names another folder"
         )
+    return True
 
 
 def _finish(state: _Run, record: dict[str, Any], status: Status) -> Attributions:
     folder = state.where.folder
     found = parts(folder)
-    done = {index for part in found for index in _rows_cover(part)}
-    failures: dict[tuple[int, str], Failure] = {}
-    for part in found:
-        for one in part.failed:
-            if one.method or one.index not in done:
-                failures[one.index, one.method] = one
-    rows = write_rows(folder, [part.span for part in found])
-    status.state, status.failed = "done", len({one.index for one in failures.values()})
+    failed = failures(found)
+    rows = write_rows(folder, found)
+    status.state, status.failed = "done", len({one.index for one in failed})
     whole = record | {
         "rows": rows,
-        "failures": [vars(one) for _, one in sorted(failures.items())],
-        "left_out": state.left_out,
+        "failures": [vars(one) for one in failed],
+        "left_out": {name: why for part in found for name, why in part.left_out.items()} | state.left_out,
         "notes": state.notes,
         "host": socket.gethostname(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -323,12 +332,6 @@ def _finish(state: _Run, record: dict[str, Any], status: Status) -> Attributions
     status.write(folder, now=True)
     state.watcher.progress(status)
     return Attributions(folder.address)
-
-
-def _rows_cover(part: Part) -> Iterator[int]:
-    """The items of a part that did not fail as a whole."""
-    failed = {one.index for one in part.failed if not one.method}
-    return (index for index in range(part.span.start, part.span.stop) if index not in failed)
 
 
 def _add(notes: dict[str, int], more: Any) -> None:

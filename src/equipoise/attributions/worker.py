@@ -16,6 +16,7 @@ from torch import Tensor
 
 from equipoise import records
 from equipoise.attributions.folder import Folder
+from equipoise.attributions.leases import Share
 from equipoise.attributions.memory import Memory
 from equipoise.attributions.parts import Failure, PartWriter, Span, halved
 from equipoise.attributions.plan import LABEL, Answer, Plan, Task
@@ -55,12 +56,14 @@ class Attributing:
         source: The photos.
         folder: The address of the folder of results.
         first: Of the items of the run, the place of the first in the source.
+        token: Of the run that has the folder; empty: nobody has.
     """
 
     plan: Plan
     source: Source
     folder: str
     first: int = 0
+    token: str = ""
 
     def build(self, place: Place) -> Explainer:
         """A worker.
@@ -101,6 +104,7 @@ class Explainer:
             self.network: Network = replace(network, module=fast.model)
             self.bound = self._bound()
         self._sizing = Sizing(self._memory, plan.batch, 8 if network.device.type == "cuda" else 1)
+        self._share = Share(self._folder, job.token) if job.token else None
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="equipoise-writer")
         self._reader = self._read_by(place)
         self._expected: Task | None = None
@@ -109,6 +113,8 @@ class Explainer:
         """Let go of what reads ahead and writes behind."""
         self._reader.close()
         self.pool.shutdown()
+        if self._share is not None:
+            self._share.close()
 
     def do(self, task: Task, upcoming: Task | None, stopped: Callable[[], bool]) -> Answer:
         """See `equipoise.executors.base.Worker`."""
@@ -119,7 +125,9 @@ class Explainer:
             with precision(self._plan.precision, self.network.module) as fast:  # another thread may do another task
                 work = _Work(self, writer, task, fast)
                 stop = work.run(stopped)
-            span = writer.close(stop)
+            if self._share is not None:
+                self._share.check()
+            span = writer.close(stop, self.left_out)
         except BaseException:
             self.pool.submit(writer.abandon).result()  # after what waits to be written
             raise
@@ -280,10 +288,10 @@ class _Work:
         sizes, boxes = [read.size for read in reads], [read.box for read in reads]
         batch = Batch(network, inputs, [self._wishes(read) for read in reads], sizes, boxes)
         found: dict[str, Maps] = {}
-        several = len(self._owner.bound) > 1
+        every = list(self._owner.bound.values())
         for name, bound in self._owner.bound.items():
             try:
-                found[name] = batch.explain(bound, share=several)
+                found[name] = batch.explain(bound, every)
             except EquipoiseError as error:
                 for read in reads:
                     self._fail(read, name, one_line(error))

@@ -11,16 +11,22 @@ from equipoise.cli import MENDABLE, app_dataset
 from equipoise.cli.request import ExplainRequest, NetworkRequest
 from equipoise.cli.typed import (
     Activation,
+    Batch,
     Classes,
     InChans,
     Mean,
+    MemorySize,
     Model,
     Models,
     OutputOf,
+    Ray,
+    Shard,
     Size,
     Std,
     TaskOf,
+    Threads,
     Weights,
+    WorkerCount,
 )
 from equipoise.errors import OptionError
 
@@ -229,6 +235,12 @@ def reproduce(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first missing or broken file.")] = False,
+    batch: Batch = "auto",
+    memory: MemorySize = None,
+    workers: WorkerCount = None,
+    ray: Ray = None,
+    shard: Shard = None,
+    threads: Threads = None,
     photos: Annotated[bool, typer.Option(help="Show the photos in the figures.")] = True,
     device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
     output: Annotated[
@@ -257,6 +269,12 @@ def reproduce(
                 photos=photos,
                 device=device,
                 output=output,
+                batch=batch,
+                memory=memory,
+                workers=workers,
+                ray=ray,
+                shard=shard,
+                threads=threads,
             )
         )
 

@@ -8,15 +8,21 @@ import typer
 from equipoise.cli.request import NetworkRequest
 from equipoise.cli.typed import (
     Activation,
+    Batch,
     Classes,
     InChans,
     Mean,
+    MemorySize,
     Model,
     OutputOf,
+    Ray,
+    Shard,
     Size,
     Std,
     TaskOf,
+    Threads,
     Weights,
+    WorkerCount,
 )
 
 Job = Callable[[], int]
@@ -57,23 +63,10 @@ def attribute(
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any other option of the method; may be repeated")
     ] = None,
-    batch: Annotated[
-        str, typer.Option(metavar="auto|N", help="Photos at once; auto: as many as make it faster and memory holds.")
-    ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes of this machine, each with a GPU or its share of the cores."),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="[ADDRESS]", help="Let workers be actors of Ray, started here or of a cluster."),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[I/N]", help="One part of N, from 0; alone: as SLURM or torchrun says. Joined by: equipoise merge"
-        ),
-    ] = None,
+    batch: Batch = "auto",
+    workers: WorkerCount = None,
+    ray: Ray = None,
+    shard: Shard = None,
     precision: Annotated[
         str, typer.Option(metavar="float32|tf32|bfloat16", help="Of convolutions and matrix products.")
     ] = "float32",
@@ -81,17 +74,12 @@ def attribute(
         str, typer.Option(metavar="maps|sums|none", help="What is kept of a map: itself, its sums alone, nothing.")
     ] = "maps",
     values: Annotated[str, typer.Option(metavar="float16|float32", help="How a map's values are kept.")] = "float16",
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="The most that a worker may take, such as 8G  [default: what is free]"),
-    ] = None,
+    memory: MemorySize = None,
     readers: Annotated[
         int | None,
         typer.Option(metavar="N", help="Processes that read ahead for each worker  [default: as the device needs]"),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Of each worker  [default: the cores are shared]")
-    ] = None,
+    threads: Threads = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most N photos, the first.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results in the folder.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first photo that cannot be done.")] = False,
@@ -136,10 +124,11 @@ def merge(
     """Join the shards of a run to the run that they are parts of."""
 
     def run() -> int:
-        from equipoise.attributions import merge as join  # noqa: PLC0415  # loads torch
-        from equipoise.cli.attributing import need  # noqa: PLC0415
+        from equipoise.cli.attributing import need  # noqa: PLC0415  # loads rich
 
         need()
+        from equipoise.attributions import merge as join  # noqa: PLC0415  # loads torch and pyarrow
+
         found = join(shards, output)
         typer.echo(f"{len(found)} rows are in {output}")
         return 0

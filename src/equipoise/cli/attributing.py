@@ -73,9 +73,10 @@ def attribute_photos(request: AttributeRequest) -> int:
     """
     need()
     find_own_modules()
-    from equipoise.attributions.api import memory_of, started  # noqa: PLC0415  # pyarrow is an extra
+    from equipoise.attributions.api import started  # noqa: PLC0415  # pyarrow is an extra
     from equipoise.attributions.crews import Workers, shard_of  # noqa: PLC0415
     from equipoise.attributions.folder import Folder  # noqa: PLC0415
+    from equipoise.attributions.memory import memory_of, read_batch  # noqa: PLC0415
     from equipoise.attributions.plan import Plan  # noqa: PLC0415
     from equipoise.attributions.sources import open_source  # noqa: PLC0415
 
@@ -89,7 +90,7 @@ def attribute_photos(request: AttributeRequest) -> int:
         weights=request.network.weights,
         said=said,
         device=request.device,
-        batch=_batch(request.batch),
+        batch=read_batch(request.batch),
         memory=memory_of(request.memory),
         precision=request.precision,
         keep=_keep(request.keep),
@@ -106,14 +107,6 @@ def attribute_photos(request: AttributeRequest) -> int:
             shard=shard,
         )  # fmt: skip
     return _summed_up(found)
-
-
-def _batch(text: str) -> int | None:
-    if text.strip().lower() == "auto":
-        return None
-    if not text.strip().isdecimal() or not int(text):
-        raise OptionError(f"--batch is {text!r}; give a number of photos from 1 on, or auto")
-    return int(text)
 
 
 def _keep(text: str) -> Any:

@@ -15,6 +15,8 @@ from rich.text import Text
 
 from equipoise._references import is_reference, resolve
 from equipoise._registry import nearest
+from equipoise.attributions.crews import Workers, shard_of
+from equipoise.attributions.memory import memory_of, read_batch
 from equipoise.cli import MENDABLE
 from equipoise.cli.request import (
     NetworkRequest,
@@ -29,6 +31,7 @@ from equipoise.errors import OptionError, UnknownOptionError
 from equipoise.experiments import RECIPES, MethodRun, Observer, Plan, Recipe, run
 from equipoise.experiments.presenting import tables
 from equipoise.experiments.presenting.writing import write
+from equipoise.experiments.running.by_workers import run_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +59,12 @@ class ReproduceRequest:
     output: str | None
     said: NetworkRequest = field(default_factory=NetworkRequest)
     keep_maps: int | None = None
+    batch: str = "auto"
+    memory: str | None = None
+    workers: int | None = None
+    ray: str | None = None
+    shard: str | None = None
+    threads: int | None = None
 
 
 def reproduce(request: ReproduceRequest) -> int:
@@ -87,13 +96,27 @@ def reproduce(request: ReproduceRequest) -> int:
         device=check_device(request.device),
         weights=request.said.weights,
         said=request.said.said(),
+        batch=read_batch(request.batch),
+        memory=memory_of(request.memory),
+        shard=shard_of(request.shard),
     )
+    workers = Workers(request.workers, request.ray, plan.device, request.threads, str(Path.cwd()))
+    if plan.shard is not None and not workers.here:
+        raise OptionError("--shard is one part by one process; --workers and --ray share out the whole")
     if recipe.figure is not None:
         from equipoise.experiments.presenting.figures import FIGURES  # noqa: PLC0415  # matplotlib takes time to load
 
         FIGURES.canonical(recipe.figure)  # a wrong name ends the run before any work
     with _Progress() as progress:
-        finished = run(plan, progress)
+        finished = (
+            run(plan, progress) if workers.here else run_by(plan, workers.crew(), progress, folder=str(Path.cwd()))
+        )
+    if plan.shard is not None:
+        units = sum(len(block.units) for block in finished.blocks)
+        sys.stdout.write(
+            f"{units} images of part {request.shard} are measured; the table: the same with --resume alone\n"
+        )
+        return MENDABLE if finished.problems else 0
     lines, files = write(finished, photos=request.photos)
     _print(recipe, lines)
     for note in finished.notes:

@@ -164,9 +164,10 @@ class Together:
 
         batch = Batch(network, inputs, [partial(wish, place) for place in range(len(group))], sizes, boxes)
         found = {}
+        every = list(self.bound.values())
         for name in list(self.bound):
             try:
-                maps = batch.explain(self.bound[name], share=len(self.bound) > 1)
+                maps = batch.explain(self.bound[name], every)
             except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
                 del self.bound[name]
                 if not self.bound:

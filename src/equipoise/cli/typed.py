@@ -45,3 +45,27 @@ TaskOf = Annotated[
         "detection",
     ),
 ]
+Batch = Annotated[
+    str, typer.Option(metavar="auto|N", help="Photos at once; auto: as many as make it faster and memory holds.")
+]
+MemorySize = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="The most that a worker may take, such as 8G  [default: what is free]"
+    ),
+]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", help="Processes of this machine, each with a GPU or its share of the cores."
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="[ADDRESS]", help="Let workers be actors of Ray, started here or of a cluster."),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(metavar="[I/N]", help="One part of N, from 0; alone: as SLURM or torchrun says."),
+]
+Threads = Annotated[int | None, typer.Option(metavar="N", help="Of each worker  [default: the cores are shared]")]

@@ -92,6 +92,8 @@ class Crew(ABC):
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.asked: Callable[[], bool] = lambda: False
+        """Whether tasks are to end early, for who works where it is known at once."""
 
     @abstractmethod
     def start(self, member: int) -> None:

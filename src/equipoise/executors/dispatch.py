@@ -69,6 +69,7 @@ class Dispatch:
             BaseException: What a worker raised.
         """
         asked = False
+        self.crew.asked = self.stopped
         try:
             for member in range(self.crew.size):
                 self._start(member)

@@ -39,7 +39,7 @@ class Here(Crew):
             if self._given is None:
                 return []
             (task, upcoming), self._given = self._given, None
-            return [Done(0, self._worker.do(task, upcoming, lambda: self._stopped))]
+            return [Done(0, self._worker.do(task, upcoming, lambda: self._stopped or self.asked()))]
         except Exception as error:  # noqa: BLE001  # told to whoever waits, as of every other crew
             return [Raised(0, error)]
 

@@ -7,14 +7,15 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from equipoise.errors import EquipoiseError, OptionError
-from equipoise.executors.base import Blueprint, Crew, Died, Done, Event, Place, Raised, Ready
+from equipoise.errors import OptionError
+from equipoise.executors.base import Blueprint, Crew, Died, Done, Event, Place, Raised, Ready, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from multiprocessing.context import SpawnProcess
     from multiprocessing.synchronize import Event as Flag
 
@@ -44,7 +45,7 @@ class Processes(Crew):
         """See `Crew`."""
         self._end(member)
         ours, theirs = self._context.Pipe()
-        arguments = theirs, self._sent, self._places[member], self._stopped, os.getpid()
+        arguments = theirs, self._sent, self._places[member], self._stopped
         process = self._context.Process(target=_work, args=arguments, name=f"equipoise worker {member}", daemon=False)
         process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
@@ -120,32 +121,39 @@ def _why(status: int | None) -> str:
     return f"ended with status {status}"
 
 
-def _work(pipe: Connection, sent: bytes, place: Place, stopped: Flag, parent: int) -> None:
+def _work(pipe: Connection, sent: bytes, place: Place, stopped: Flag) -> None:
     """The life of a worker's process."""
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", None)):
         if number is not None:
             signal.signal(number, signal.SIG_IGN)  # whoever started it decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker: Worker | None = None
+    try:
+        blueprint: Blueprint = pickle.loads(sent)  # noqa: S301  # from the process that started this one
+        worker = blueprint.build(place)
+        said: tuple[str, Any] = "ready", None
+    except Exception as error:  # noqa: BLE001  # told to who started it
+        said = "raised", _portable(error)
+    with contextlib.suppress(EOFError, OSError):  # whoever started it lets it go
+        pipe.send(said)
+        while worker is not None:
+            task, upcoming = pipe.recv()
+            pipe.send(_done(worker, task, upcoming, stopped.is_set))
 
-    def ended() -> bool:
-        if os.getppid() != parent:  # nobody is left to tell: another run may do the same by now
-            os._exit(1)
-        return stopped.is_set()
 
-    with contextlib.suppress(EOFError, OSError):  # whoever started it is gone, or lets it go
-        try:
-            blueprint: Blueprint = pickle.loads(sent)  # noqa: S301  # from the process that started this one
-            worker = blueprint.build(place)
-            pipe.send(("ready", None))
-            while True:
-                task, upcoming = pipe.recv()
-                pipe.send(("done", worker.do(task, upcoming, ended)))
-        except (EOFError, OSError) as error:
-            if isinstance(error, EquipoiseError):
-                pipe.send(("raised", error))
-                return
-            raise
-        except Exception as error:  # noqa: BLE001  # told to who started it
-            pipe.send(("raised", _portable(error)))
+def _done(worker: Worker, task: Any, upcoming: Any, stopped: Callable[[], bool]) -> tuple[str, Any]:
+    try:
+        return "done", worker.do(task, upcoming, stopped)
+    except Exception as error:  # noqa: BLE001  # told to who started it
+        return "raised", _portable(error)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: nobody is left to tell, and another may go on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:

@@ -73,15 +73,23 @@ class Propagation(Method):
         """See `Method`."""
         return self._explained(self._record(images), target, release=self.carries_once)
 
-    def trace(self, inputs: Tensor) -> Trace:
-        """The forward pass alone, for `attribute_trace`: other targets or options then cost no second one."""
+    def trace(self, inputs: Tensor, *, others: Sequence[Propagation] = ()) -> Trace:
+        """The forward pass alone, for `attribute_trace`: other targets or options then cost no second one.
+
+        Args:
+            inputs: As of `attribute`.
+            others: Further methods that are to explain it.
+        """
         check_inputs(inputs)
         images = native(self.model, inputs)
+        keep = self.keep
+        for other in others:
+            keep = None if keep is None or other.keep is None else keep | other.keep
         with aside(inputs.device):
             try:
-                return self._record(images)
+                return record(self.model, images, keep=keep, output=self.output)
             except NoScoresError:
-                return record(self.model, images, keep=self.keep, output=Reading(self.output))
+                return record(self.model, images, keep=keep, output=Reading(self.output))
 
     def attribute_trace(self, trace: Trace, target: Target = None) -> Tensor | list[Tensor]:
         """As `attribute`, of a forward pass that `trace` recorded; it can be explained again."""

@@ -132,17 +132,17 @@ class Measuring:
 
         batch = Batch(network, inputs, [partial(wish, place) for place in range(len(units))])
         parts: list[Part] = []
+        every = [run.bound for run in self.bound.values()]
         for label in list(self.bound):
             pending = [place for place, one in enumerate(units) if one.keys[label] not in self.store]
             if not pending:
                 continue
             run = self.bound[label]
-            share = len(self.bound) > 1 and len(pending) == len(units)
             try:
                 if len(pending) < len(units):
                     batch.look()
                 of = batch if len(pending) == len(units) else batch.part(pending)
-                maps = of.explain(run.bound, share=share)
+                maps = of.explain(run.bound, every if of is batch else ())
             except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
                 self._left_out(label, error)
                 continue

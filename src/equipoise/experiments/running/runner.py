@@ -80,6 +80,8 @@ class Plan:
         said: What is said of it in place of what is known.
         batch: Photos of one shape that are explained at once; ``None``: as many as make it faster.
         memory: The most bytes that it may take; ``None``: what is free.
+        shard: Which part of the units, of how many, ``(0, 4)``: its results go to the folder, where a run of the whole
+            with ``resume`` finds them. ``None``: all of them.
     """
 
     recipe: Recipe
@@ -93,6 +95,12 @@ class Plan:
     said: Said = field(default_factory=Said)
     batch: int | None = None
     memory: int | None = None
+    shard: tuple[int, int] | None = None
+
+    @property
+    def writer(self) -> str:
+        """Who writes; see `Store`."""
+        return "" if self.shard is None else f"shard-{self.shard[0]}-of-{self.shard[1]}"
 
 
 @dataclass(frozen=True)
@@ -147,24 +155,33 @@ def run(plan: Plan, observer: Observer | None = None) -> Run:
             ``strict``, a file is missing or broken.
     """
     observer = observer or Observer()
-    return _Runner(plan, observer).run()
+    return Runner(plan, observer).run()
 
 
-class _Runner:
-    def __init__(self, plan: Plan, observer: Observer) -> None:
+class Runner:
+    """One run, in this process.
+
+    Args:
+        plan: What is run.
+        observer: Told how it goes.
+        lab: Holds the network last used; ``None``: a new one.
+    """
+
+    def __init__(self, plan: Plan, observer: Observer, lab: Lab | None = None) -> None:
         self.plan, self.recipe, self.observer = plan, plan.recipe, observer
-        self.lab = Lab(plan.device, plan.weights, plan.said)
+        self.lab = lab or Lab(plan.device, plan.weights, plan.said)
         self.notes: list[str] = list(plan.recipe.notes)
         self.problems: list[str] = []
 
     def run(self) -> Run:
+        """See `run`."""
         recipe = self.recipe
         for one in recipe.methods:  # a wrong name ends the run before any work
             source_of(one.method)
             READOUTS[one.readout]
         found, wanted = self._datasets()
         pairs = self._pairs(wanted)
-        store = Store(self.plan.output, resume=self.plan.resume)
+        store = Store(self.plan.output, resume=self.plan.resume, writer=self.plan.writer)
         try:
             confidence = _Remembered(store, self.observer)
             started = time.monotonic()
@@ -179,6 +196,8 @@ class _Runner:
             }
             pairs = [pair for pair in pairs if pair in blocks]
             ordered = [blocks[pair] for pair in pairs]
+            if self.plan.shard is not None:  # the table is of the whole
+                return Run(self.plan, ordered, Rows.of(()), self.notes, self.problems, store)
             rows = store.merge(
                 block.keys[unit.key, one.label]
                 for block in ordered
@@ -275,6 +294,9 @@ class _Runner:
             units = [unit for unit in units if unit.key in drawn]
         if not units:
             self._problem(f"{data.name}: no image has what {self.recipe.name} needs")
+        if self.plan.shard is not None:
+            part, of = self.plan.shard
+            units = units[part::of]
         return tuple(units)
 
     def _block(self, model: str, data: DataSet, units: tuple[Unit, ...], store: Store) -> Block:
@@ -303,7 +325,8 @@ class _Runner:
             self._leave_out(block, label, error)
 
         def keep(unit: Unit, label: str, key: str, result: Result, place: int) -> Part:
-            kept = self.recipe.keep_maps is None or place < self.recipe.keep_maps
+            part, of = self.plan.shard or (0, 1)
+            kept = self.recipe.keep_maps is None or place * of + part < self.recipe.keep_maps
             return Part(key, self._rows(block, unit, label, result), result.maps if kept else [])
 
         sizing = Sizing(Memory(subject.device, self.plan.memory), self.plan.batch)

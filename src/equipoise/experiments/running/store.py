@@ -76,7 +76,7 @@ class Store:
             raise OptionError(f"a writer is called {writer!r}; letters, digits, - and _ make a name")
         self.folder, self._writer, self._clock = folder, writer, clock
         self._parts, self._maps = folder / _PARTS, folder / _MAPS
-        if not resume and any(_writer_of(path) in {"", writer} for path in self._parts.glob("*.parquet")):
+        if not resume and any(not writer or _writer_of(path) in {"", writer} for path in self._parts.glob("*.parquet")):
             raise OptionError(
                 f"{folder} holds results of an earlier run; --resume goes on with them, --output names another folder"
             )
