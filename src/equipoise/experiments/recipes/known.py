@@ -92,7 +92,7 @@ RECIPES.add(
             "The class that the network names once the object is there is explained; the paste alone made it name it.",
             "energy: of the positive relevance, the share on the object; Random's is the share of the pixels.",
             "pointing: the map's maximum lies on the object, not a pixel beside it.",
-            "net: sum of the relevance on the object over the sum of its magnitude there; 1: all for the class.",
+            "net: sum of the relevance on the object over the sum of its magnitude there; a map without sign has 1.",
             "before: the map of the same class without the object, on the same pixels.",
         ),
     ),
@@ -111,7 +111,7 @@ RECIPES.add(
             Column(f"{label} {role}", metric, {"detail": f"{role} {AFTER}"}, higher_is_better=best)
             for label, metric, bests in (
                 ("energy", "energy_pointing_game", (True, None, False)),
-                ("net", "net_relevance", (True, False, None)),
+                ("net", "net_relevance", (None, None, None)),  # a map without sign has 1
             )
             for role, best in zip(ROLES, bests, strict=True)
         ),
@@ -120,7 +120,7 @@ RECIPES.add(
         notes=(
             "raised, lowered, unmoved: of the 20 highest classes, whose score the words raise or lower most, or least.",
             "energy: of the positive relevance, the share on the words; Random's is the share of the pixels.",
-            "net: sum of the relevance on the words over that of its magnitude; above 0 is right for raised.",
+            "net: sum of the relevance on the words over that of its magnitude; a map without sign has 1.",
         ),
     ),
 )
