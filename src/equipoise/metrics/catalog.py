@@ -128,6 +128,25 @@ describe(
         "nothing is positive (at most 1e-7 in sum), or the map is not finite",
     ),
 )
+describe(
+    "outside_share",
+    MetricFacts(
+        "outside share",
+        "Share of the map's magnitude, of either sign, outside the cell that the score sees",
+        "the map is zero everywhere, or not finite",
+        higher_is_better=False,
+    ),
+)
+describe(
+    "net_relevance",
+    MetricFacts(
+        "net relevance",
+        "Sum of the relevance on the pixels in question over the sum of its magnitude there",
+        "the map is zero there, or not finite",
+        (-1.0, 1.0),
+        higher_is_better=None,
+    ),
+)
 
 # The map as a segmentation.
 describe(
