@@ -285,9 +285,10 @@ def _gpu(data: Result) -> Iterator[str]:
     yield ""
     if "attribute" in data:
         found = data["attribute"]
-        yield f"`equipoise attribute` on JPEG files, {found['readers']} processes reading on {found['cores']} cores."
-        yield "It is far from the bare method above, whose images are in memory: what hands photos over bounds it, not the"
-        yield "device. Since then reading processes send one block for several photos; that was not measured on a device."
+        readers, cores = found["readers"], found["cores"]
+        yield f"`equipoise attribute` on JPEG files, {readers} processes reading on {cores} cores. It is far from the bare"
+        yield "method above, whose images are in memory: what hands photos over bounds it, not the device. Since then"
+        yield "reading processes send one block for several photos; that was not measured on a device."
         yield ""
         yield from _table(
             "| network, precision, kept | photos | images per second | of the second half | batch |",
