@@ -49,7 +49,7 @@ app.command()(app_dataset.merge)
 
 
 _VALUES: Final = {
-    "--ray": ("local", re.compile(r"auto|local|ray://.+|[\w.\-\[\]]+:\d+")),
+    "--ray": ("local", re.compile(r"auto|local|ray://.+|([\w.\-]+|\[[\da-fA-F:.]+\]):\d+")),
     "--shard": ("auto", re.compile(r"auto|\d+(/\d*)?")),
 }
 """Options whose value may be left out: what it is then, and what looks like one."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from equipoise.experiments.model.method_run import MethodRun as MethodRun
     from equipoise.experiments.model.statistics import STATISTICS as STATISTICS
     from equipoise.experiments.presenting.writing import write as write
-    from equipoise.experiments.recipes.paper import RECIPES as RECIPES
+    from equipoise.experiments.recipes.known import RECIPES as RECIPES
     from equipoise.experiments.recipes.recipe import Column as Column
     from equipoise.experiments.recipes.recipe import Recipe as Recipe
     from equipoise.experiments.recipes.recipe import Setting as Setting

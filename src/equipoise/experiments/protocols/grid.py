@@ -71,27 +71,17 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Grid(Protocol):
-    """The grid pointing game.
-
-    Photos that every network names right with at least ``confidence`` are tiled, each used once, classes
-    distinct within a grid; a network with a dense head slides it over the grid and averages the logits.
-    Rows: ``GridPG`` (of the positive relevance, the share in the right cell), ``GridPG top-k`` (the same of
-    the k highest positive pixels alone, k being those that Attribution Equilibrium leaves positive, so that
-    methods compare at equal area) and ``positive ratio``.
+class Tiles(Protocol):
+    """Photos that every network names right, tiled, each used once, classes distinct within a grid.
 
     Args:
         cells: Along a side: 2 or 3.
         confidence: Softmax probability, 0 to 1.
         count: At most so many grids; 0: as many as the photos give.
         seed: Which photos meet.
-
-    Source: Rao et al. 2022, section 3.1; Nam & Lee 2024, Fig. 9.
     """
 
-    name: ClassVar[str] = "grid"
     needs: ClassVar[str] = "labels"
-    metrics: ClassVar[tuple[str, ...]] = ("grid_pointing_game", "grid_pointing_game_top_k", "positive_ratio")
     cells: int = 2
     confidence: float = 0.99
     count: int = 500
@@ -114,18 +104,45 @@ class Grid(Protocol):
                 for sample, (top, sure) in zip(samples, answers, strict=True)
                 if sure >= self.confidence and top in classes.members(sample.categories[0])
             ]
-        grids = arranged(samples, self.cells**2, self.seed)
+        grids = self.arranged(samples)
         chosen = grids[: self.count or None]
         return [Unit("+".join(sample.key for sample in grid), tuple(grid)) for grid in chosen]
 
-    def subject(self, subject: Subject) -> Subject:
-        """See `Protocol.subject`."""
-        return subject.replaced(sliding(subject.module))
+    def arranged(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        """The photos of each grid."""
+        return arranged(samples, self.cells**2, self.seed)
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
         photos = torch.stack([bench.subject.spec.preprocess(sample.image()) for sample in unit.samples])
         return unit, metrics.tile(photos, self.cells)
+
+
+@dataclass(frozen=True)
+class Grid(Tiles):
+    """The grid pointing game.
+
+    Photos that every network names right with at least ``confidence`` are tiled, each used once, classes
+    distinct within a grid; a network with a dense head slides it over the grid and averages the logits.
+    Rows: ``GridPG`` (of the positive relevance, the share in the right cell), ``GridPG top-k`` (the same of
+    the k highest positive pixels alone, k being those that Attribution Equilibrium leaves positive, so that
+    methods compare at equal area) and ``positive ratio``.
+
+    Args:
+        cells: Along a side: 2 or 3.
+        confidence: Softmax probability, 0 to 1.
+        count: At most so many grids; 0: as many as the photos give.
+        seed: Which photos meet.
+
+    Source: Rao et al. 2022, section 3.1; Nam & Lee 2024, Fig. 9.
+    """
+
+    name: ClassVar[str] = "grid"
+    metrics: ClassVar[tuple[str, ...]] = ("grid_pointing_game", "grid_pointing_game_top_k", "positive_ratio")
+
+    def subject(self, subject: Subject) -> Subject:
+        """See `Protocol.subject`."""
+        return subject.replaced(sliding(subject.module))
 
     def shown(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Tensor:  # noqa: ARG002  # one signature
         """See `Protocol.shown`."""

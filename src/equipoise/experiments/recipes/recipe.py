@@ -181,4 +181,4 @@ def describe_protocol(protocol: Protocol) -> str:
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
-"""Every table and figure of the paper, filled by `equipoise.experiments.recipes.paper`."""
+"""Every table and figure of the paper, filled by `equipoise.experiments.recipes.paper`; and what `known` adds."""
