@@ -287,8 +287,8 @@ def _gpu(data: Result) -> Iterator[str]:
         found = data["attribute"]
         readers, cores = found["readers"], found["cores"]
         readers, cores = found["readers"], found["cores"]
-        yield f"`equipoise attribute` on JPEG files, {readers} processes reading on {cores} cores. It is far from the bare"
-        yield "method above, whose images are in memory: what hands photos over bounds it, not the device. Since then"
+        yield f"`equipoise attribute` on JPEG files, {readers} processes reading on {cores} cores. It is far from the"
+        yield "bare method above, whose images are in memory: what hands photos over bounds it, not the device. Since then"
         yield "reading processes send one block for several photos; that was not measured on a device."
         yield ""
         yield from _table(
