@@ -3,14 +3,21 @@ VENV := .venv
 # Threads that wait by spinning steal the cores from each other wherever more than one process runs.
 export OMP_WAIT_POLICY ?= PASSIVE
 STAMP := $(VENV)/.installed
+# What the demo needs is a part of what the tests need: who has these has that.
+DEMO := $(VENV)/.installed-demo
 
-.PHONY: demo test lint bench picture clean
+.PHONY: demo test lint bench picture dist clean
 $(STAMP): pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
-	touch $(STAMP)
+	touch $(STAMP) $(DEMO)
 
-demo: $(STAMP)
+$(DEMO): pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[demo]'
+	touch $(DEMO)
+
+demo: $(DEMO)
 	$(VENV)/bin/python -m equipoise.samples equipoise-out/photos
 	$(VENV)/bin/equipoise explain equipoise-out/photos --output equipoise-out
 
@@ -31,5 +38,15 @@ bench: $(STAMP)
 picture: $(STAMP)
 	$(VENV)/bin/python tools/picture.py
 
+# twine and check-wheel-contents look at the files where they can be installed; the clean environment always does.
+dist: $(STAMP)
+	rm -rf dist
+	$(VENV)/bin/python -m pip install --quiet build
+	$(VENV)/bin/python -m build --outdir dist
+	-$(VENV)/bin/python -m pip install --quiet twine check-wheel-contents
+	if test -x $(VENV)/bin/twine; then $(VENV)/bin/twine check --strict dist/*; fi
+	if test -x $(VENV)/bin/check-wheel-contents; then $(VENV)/bin/check-wheel-contents dist/*.whl; fi
+	$(VENV)/bin/python tools/check_wheel.py dist/*.whl
+
 clean:
-	rm -rf $(VENV) equipoise-out
+	rm -rf $(VENV) equipoise-out dist

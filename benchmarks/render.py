@@ -283,6 +283,21 @@ def _gpu(data: Result) -> Iterator[str]:
     head = "| network | precision | batch | images | images per second | minutes of 50,000 images |"
     yield from _table(head, _data_sets(data.get("data set", {})))
     yield ""
+    if "attribute" in data:
+        found = data["attribute"]
+        readers, cores = found["readers"], found["cores"]
+        yield f"`equipoise attribute` on JPEG files, {readers} processes reading on {cores} cores. It is far from the bare"
+        yield "method above, whose images are in memory: what hands photos over bounds it, not the device. Since then"
+        yield "reading processes send one block for several photos; that was not measured on a device."
+        yield ""
+        yield from _table(
+            "| network, precision, kept | photos | images per second | of the second half | batch |",
+            (
+                f"| {name} | {one['photos']} | {one['images_per_second']} | {one['second half']} | {one['batch']} |"
+                for name, one in found["runs"].items()
+            ),
+        )
+        yield ""
     head = "| network | precision | batch | method | images per second | units | peak memory, MiB | roofline |"
     yield from _table(
         head,

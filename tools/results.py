@@ -22,11 +22,11 @@ WIDEST, TALLEST = 1100, 1500  # pixels
 
 
 def small(picture: Path) -> bytes:
-    """The figure with at most 128 colors, shrunk to fit."""
+    """The figure in its own colors, shrunk to fit."""
     image = Image.open(picture).convert("RGB")
     image.thumbnail((WIDEST, TALLEST), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.quantize(128).save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -15,7 +15,9 @@ TEXTS = {
         equation=r"R \leftarrow C(R) + A(R^+) + U(R^-) - \Psi \quad\text{(Eq. 8 to 12)},\qquad \sum R = \gamma "
         r"- 2",
         differs='`profile="reference"` equals the authors\' code on seven networks; `"paper"` is the '
-        "equations for any architecture. [The method](../method.md) lists where they part.",
+        "equations for any architecture. [The method](../method.md) lists where they part. "
+        '`"fine"` is our own: the equations with a sharper rule near the pixels, for residual and bottleneck '
+        "networks, whose maps are smooth otherwise.",
         sources=(
             arxiv(
                 "Nam & Lee, Illuminating salient contributions in neuron activation with Attribution "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equipoise import datasets as datasets
     from equipoise import experiments as experiments
     from equipoise import metrics as metrics
+    from equipoise import plot as plot
     from equipoise import targets as targets
     from equipoise.attributions import attribute_dataset as attribute_dataset
     from equipoise.attributions import open_attributions as open_attributions

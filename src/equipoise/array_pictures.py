@@ -76,7 +76,7 @@ def overlay_of_signal(
         opacity: Of the strongest relevance, 0 to 1.
         percentile: As of `equipoise.viz.overlay`.
         smoothing: Sigma of a Gaussian as a share of the picture's width, 0 (none) to 0.5.
-        colors: A name in `equipoise.viz.PALETTES`.
+        colors: A name in `equipoise.palettes.PALETTES`.
 
     Returns:
         Mode ``RGB``, as large as ``picture``.

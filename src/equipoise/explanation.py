@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 import torch
 
-from equipoise import records, viz
+from equipoise import plot, records, viz
 from equipoise.answers import ClassScore
 from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_of_volume
 from equipoise.errors import OptionError, TargetError
 from equipoise.methods import heatmap
 from equipoise.methods.scores import Similarity
+from equipoise.naming import slug
+from equipoise.palettes import PALETTES
 from equipoise.view import View
 from equipoise.wanted import PhotoSimilarity
 
 if TYPE_CHECKING:
     import os
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from equipoise.answers import ScoreOf
     from equipoise.engine import Trace
     from equipoise.network import BoundMethod
+    from equipoise.plot import Drawing
 
 LISTED_SCORES: Final = 5
 """How many of the highest classes an explanation lists."""
@@ -69,6 +72,7 @@ class Explanation:
         value_range: What is black and white in that.
         others: For each target the explanation of the other photo, where the target is a similarity of two; else
             ``None``. Empty: none is.
+        colors: Default of its pictures: a name in `equipoise.palettes.PALETTES`; see `in_colors`.
     """
 
     attribution: Tensor = field(repr=False)
@@ -83,6 +87,7 @@ class Explanation:
     array: Tensor | None = field(default=None, repr=False)
     value_range: tuple[float, float] = (0.0, 1.0)
     others: tuple[Explanation | None, ...] = field(default=(), repr=False)
+    colors: str = "red_blue"
 
     @classmethod
     def of(cls, view: View, bound: BoundMethod, targets: Sequence[ScoreOf], trace: Trace | None = None) -> Explanation:
@@ -197,6 +202,18 @@ class Explanation:
         others = tuple(one and one.thumbnail(side) for one in self.others)
         return replace(self, image=self.image.resize(size), box=box, others=others)
 
+    def in_colors(self, name: str) -> Explanation:
+        """The same, with pictures in the colors of a palette.
+
+        Args:
+            name: In `equipoise.palettes.PALETTES`.
+
+        Raises:
+            UnknownNameError: If there is no such palette.
+        """
+        name = PALETTES.canonical(name)
+        return replace(self, colors=name, others=tuple(one and one.in_colors(name) for one in self.others))
+
     def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
         """The map over the photo, at the photo's own resolution, where the network looked.
 
@@ -215,6 +232,7 @@ class Explanation:
         """
         one = self.select(target_index)
         options.setdefault("smoothing", one.smoothing)
+        options.setdefault("colors", one.colors)
         return _OVERLAYS[one.heatmap.dim()](one, **options)
 
     def heatmap_image(self, target_index: int = 0, **options: Any) -> Image.Image:
@@ -227,13 +245,38 @@ class Explanation:
             values = np.repeat(values[None], STRIPE, 0)
         if values.ndim == 3:
             values = np.concatenate([values[index] for index in most_relevant(values)], 1)
+        options.setdefault("colors", self.colors)
         return viz.heatmap_image(values, **options)
 
+    @overload
+    def plot(self, ax: None = None, *, target_index: int | None = None, **options: Any) -> Drawing: ...
+    @overload
+    def plot(self, ax: Axes, *, target_index: int | None = None, **options: Any) -> Axes: ...
+    def plot(self, ax: Axes | None = None, *, target_index: int | None = None, **options: Any) -> Drawing | Axes:
+        """A figure for a paper: the map, its class, probability, method and network, and a color bar.
+
+        Args:
+            ax: Where to draw; default: a figure of its own, which pyplot does not know.
+            target_index: Which of several targets, from 0; default: all, in a grid as of `equipoise.plot.compare`.
+            **options: ``width``, ``cmap``, ``scale``, ``percentile`` and ``opacity`` of `equipoise.plot.compare`.
+
+        Returns:
+            ``ax``, or the new figure, whose ``save`` writes a caption beside it.
+
+        Raises:
+            TargetError: If there are fewer targets.
+            OptionError: If an option is outside its range.
+            UnknownNameError: If there is no such palette, width or scale.
+        """
+        one = self if target_index is None else self.select(target_index)
+        options.setdefault("cmap", one.colors)
+        if one._several:  # noqa: SLF001  # one of its own kind
+            return plot.compare([one], ax, **options)
+        return plot.single(one, ax, **options)
+
     def montage(self) -> Image.Image:
-        """The photo, and the overlay of each target below one another; of a similarity both photos and both maps."""
-        method, parts = str(self.record["method"]["name"]), self.thumbnail(CELL).parts()
-        rows = [[one.image, one.overlay()] for one in parts]
-        return viz.montage(rows, [label(one.targets[0]) for one in parts], [self.kind, method], cell=CELL)
+        """`plot` as a picture, with the photo: each target below the other; of a similarity both photos and maps."""
+        return plot.compare([self], cmap=self.colors).picture()
 
     def contents(self, target_index: int = 0) -> dict[str, bytes]:
         """The files of one target by their endings: two pictures, the raw float32 numbers, the record.
@@ -258,7 +301,8 @@ class Explanation:
 
         Args:
             path: ``.png``, ``.jpg`` or ``.webp`` for the overlay (all targets below one another if there are
-                several, and both photos of a similarity), ``.safetensors`` for the attribution as float32 (and
+                several, and both photos of a similarity), ``.pdf`` or ``.svg`` for the figure of `plot` with its
+                caption in a text file beside it, ``.safetensors`` for the attribution as float32 (and
                 ``other``, that of the other photo), ``.json`` for the record; without an ending, or an existing
                 folder: the folder for all files of every target.
 
@@ -278,6 +322,8 @@ class Explanation:
                 for index, target in enumerate(self.targets)
                 for kind, data in self.contents(index).items()
             ]
+        if ending in plot.VECTORS:
+            return self.plot().save(path)
         if ending in _PICTURES:
             picture = self.montage() if self._several else self.overlay()
             data = records.encoded(picture, _PICTURES[ending])
@@ -286,7 +332,7 @@ class Explanation:
         elif ending == ".json":
             data = (records.to_json(self.record) + "\n").encode()
         else:
-            known = ", ".join([*_PICTURES, ".safetensors", ".json"])
+            known = ", ".join([*_PICTURES, *plot.VECTORS, ".safetensors", ".json"])
             raise OptionError(f"{path.name} ends in {ending}; an explanation is saved as one of {known}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return [records.write_atomically(path, data)]
@@ -335,33 +381,6 @@ def _overlay_of_volume(one: Explanation, **options: Any) -> Image.Image:
 
 _OVERLAYS: Final = {1: _overlay_of_signal, 2: _overlay_of_photo, 3: _overlay_of_volume}
 """How a map of so many dimensions is shown over what it explains."""
-
-
-def label(score: ClassScore) -> str:
-    """A class for a person, in two lines: its name, and how sure the network is."""
-    return f"{score.name}\n{sureness(score)}"
-
-
-def sureness(score: ClassScore) -> str:
-    """How sure the network is, for a person: the probability, or the score where there is none."""
-    if score.probability is not None:
-        return f"{100 * score.probability:.1f} % {score.unit}".rstrip()
-    return f"{score.logit:.4g} {score.unit}" if score.unit else f"score {score.logit:.4g}"
-
-
-def named(score: ClassScore) -> str:
-    """A class for a person, in one line: its name and index."""
-    return score.name if score.index is None else f"{score.name} ({score.index})"
-
-
-def stem(score: ClassScore) -> str:
-    """A class as a part of a file name."""
-    return slug(score.name) if score.index is None else f"{score.index}-{slug(score.name)}"
-
-
-def slug(text: str, length: int = 40) -> str:
-    """``text`` as a part of a file name: at most ``length`` small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:length].strip("_") or "class"
 
 
 def _number(score: ClassScore) -> str:

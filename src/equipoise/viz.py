@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from equipoise._registry import Registry
 from equipoise.errors import OptionError, ShapeError
+from equipoise.palettes import PALETTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +32,9 @@ LEVELS: Final = 255
 SMOOTHING: Final = 0.012
 """How much `overlay` smooths by default: the Gaussian's sigma as a share of the map's longer side."""
 
-PALETTES: Registry[tuple[str, ...]] = Registry("palette")
-"""From full evidence against to full evidence for, evenly spaced colors with white in the middle."""
-
-PALETTES.add("red_blue", ("#00004c", "#0000ff", "#ffffff", "#ff0000", "#800000"))  # matplotlib's seismic
-PALETTES.add("orange_blue", ("#00305c", "#0072b2", "#ffffff", "#e69f00", "#a04000"))  # after Okabe and Ito
-
 _ZERO: Final = LEVELS // 2
 _DOTS: Final = 100  # pixels per inch of a montage; sets the size of its letters alone
-_UNSEEN_LIGHT: Final = 0.45  # the photo outside the network's view keeps this share of its brightness
+_FRAME: Final = (1 / 300, ("#000000", "#ffffff"))  # its lines' width as a share of the photo, the inner line first
 _GRAY_LIGHT: Final = (0.85, 20.0)  # brightness of the gray photo below the map: factor and offset
 _ALPHA_POWER: Final = 0.8  # below 1, so that medium relevance is seen too
 _PALEST: Final = 0.15  # where the overlay's colors begin on the scale: paler ones would only veil the photo
@@ -103,8 +96,8 @@ def overlay(
 ) -> Image.Image:
     """Lay a heat map over the part of the photo that the network saw.
 
-    The photo turns gray there, and darker where the network did not look. The more relevance, the
-    more opaque its color: a pixel without relevance shows the photo.
+    The photo turns gray there, and stays as it is where the network did not look; a line runs between the two, on the
+    side that was not seen. The more relevance, the more opaque its color: a pixel without relevance shows the photo.
 
     Args:
         photo: Mode ``RGB``, any size.
@@ -137,9 +130,10 @@ def overlay(
         raise ShapeError(f"the box {box} has no area")
 
     view = (max(left, 0), max(top, 0), min(right, photo.width), min(bottom, photo.height))
-    ground = photo.point(lambda value: value * _UNSEEN_LIGHT) if view != (0, 0, *photo.size) else photo.copy()
+    ground = photo.copy()
     if view[2] <= view[0] or view[3] <= view[1]:
         return ground
+    _frame(ground, view)
     seen = photo.crop(view).convert("L").point(lambda value: value * _GRAY_LIGHT[0] + _GRAY_LIGHT[1])
     # the share of the map that lies inside the photo, in units of the map's pixels
     rows, columns = values.shape
@@ -166,6 +160,8 @@ def montage(
     *,
     title: str = "",
     cell: int = 320,
+    bar: tuple[str, str] | None = None,
+    colors: str = "red_blue",
 ) -> Image.Image:
     """A labeled grid of pictures, such as targets by methods.
 
@@ -175,6 +171,8 @@ def montage(
         column_labels: One text per column, shown above it.
         title: Shown above all.
         cell: Longer side of a picture, in pixels.
+        bar: What stands at the ends of a color bar below all, negative and positive; ``None``: there is none.
+        colors: Of that bar: a name in `PALETTES`.
 
     Returns:
         Mode ``RGB``.
@@ -189,13 +187,14 @@ def montage(
     heights = [max(picture.height for picture in row) for row in shrunk]
     label, head, gap = 150, 55, 12  # pixels: of the row labels, of the column labels, between pictures
     first = head + (40 if title else 5)
-    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + gap * len(rows))
+    below = 0 if bar is None else 45
+    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + gap * len(rows) + below)
     figure = Figure(figsize=(size[0] / _DOTS, size[1] / _DOTS), dpi=_DOTS, facecolor="white")
     canvas = FigureCanvasAgg(figure)
 
-    def write(text: str, x: float, y: float, fontsize: int) -> None:
+    def write(text: str, x: float, y: float, fontsize: int, ha: str = "center") -> None:
         place = (x / size[0], 1 - y / size[1])
-        figure.text(*place, text, fontsize=fontsize, ha="center", va="center", parse_math=False)
+        figure.text(*place, text, fontsize=fontsize, ha=ha, va="center", parse_math=False)
 
     write(title, size[0] / 2, 25, 13)
     for column, text in enumerate(column_labels):
@@ -208,10 +207,27 @@ def montage(
             y = size[1] - top - (height - picture.height) // 2 - picture.height
             figure.figimage(np.asarray(picture), xo=x, yo=y)
         top += height + gap
+    if bar is not None:
+        middle, half, high = size[0] // 2, size[0] // 6, 12
+        scale = heatmap_image(np.linspace(-1.0, 1.0, 2 * half)[None], colors=colors).resize((2 * half, high))
+        figure.figimage(np.asarray(scale), xo=middle - half, yo=below // 2 - high // 2)
+        write(bar[0], middle - half - 10, size[1] - below / 2, 10, "right")
+        write(bar[1], middle + half + 10, size[1] - below / 2, 10, "left")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a label's letter that the font lacks is drawn as a box
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def _frame(photo: Image.Image, view: tuple[int, int, int, int]) -> None:
+    """Draw two lines around a part of a photo, outside of it: one can be seen on any ground."""
+    share, colors = _FRAME
+    width = max(1, round(share * max(photo.size)))
+    draw = ImageDraw.Draw(photo)
+    for place in range(len(colors), 0, -1):
+        out = width * place
+        left, top, right, bottom = view
+        draw.rectangle((left - out, top - out, right - 1 + out, bottom - 1 + out), fill=colors[place - 1])
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -265,8 +281,7 @@ def _palette(name: str, palest: float) -> bytes:
     """The scale's colors from against to for, 3 bytes each; those between -palest and palest are left out."""
     relative = np.linspace(-1.0, 1.0, LEVELS)
     lifted = np.sign(relative) * (palest + (1.0 - palest) * np.abs(relative))
-    scale = LinearSegmentedColormap.from_list(name, PALETTES[name]).resampled(LEVELS)
-    colors = scale((lifted + 1.0) / 2.0, bytes=True)
+    colors = PALETTES[name].colormap().resampled(LEVELS)((lifted + 1.0) / 2.0, bytes=True)
     return bytes(colors[:, :3].tobytes())
 
 

@@ -258,9 +258,9 @@ def typed(networks, monkeypatch, tmp_path, capsys):
     """Run lines of Python where the page's network is the one loaded; what they print."""
     network = networks["colors"]
     monkeypatch.setattr(models, "load_model", lambda *_, **__: (network.module, network.spec))
-    monkeypatch.setattr("equipoise.explanation.load_kept", lambda _: network)
+    monkeypatch.setattr("equipoise.explaining.load_kept", lambda _: network)
     monkeypatch.setattr("equipoise.loading.load", lambda given: network if isinstance(given, str) else given)
-    monkeypatch.setattr("equipoise.explanation.load", lambda given, **_: given)
+    monkeypatch.setattr("equipoise.explaining.load", lambda given, **_: given)
     monkeypatch.chdir(tmp_path)
 
     def run(code):

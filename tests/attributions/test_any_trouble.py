@@ -154,3 +154,14 @@ def test_resuming_after_any_trouble_gives_the_undisturbed_table(world, tmp_path_
     for one, other in zip(found, expected, strict=True):
         assert abs(one.row["sum"] - other.row["sum"]) < 1e-4
         assert float((one.attribution - other.attribution).abs().max()) < 1e-2
+
+
+def test_an_item_that_was_written_is_not_blamed_for_the_death_of_its_worker(world, tmp_path, monkeypatch):
+    _, network = world
+    plan = Plan(network, (("gradient", {}),), batch=3)
+    monkeypatch.setattr(running, "FIRST", 1)
+    monkeypatch.setattr(running, "SECONDS", 1e-9)
+    where, script = Where(Folder.at(tmp_path / "out")), ["after"] * 2 * ITEMS
+    found = run(plan, open_source(Photos()), where, lambda job: Mortal(job, 2, script, None))
+    assert found.failures == []
+    assert [entry.index for entry in found] == list(range(ITEMS))

@@ -131,7 +131,10 @@ def test_a_method_that_cannot_explain_the_network_is_left_out(photos, network, t
     refusing = resolve("tinynet_attributions:refusing")
     found = run(photos, network, tmp_path / "out", method=["ae", refusing])
     assert {entry.method for entry in found} == {"ae"}
-    assert found.record["left_out"] == {"tinynet_attributions.refusing": "not with this network"}
+    told = {"tinynet_attributions.refusing": "not with this network"}
+    assert found.record["left_out"] == told
+    again = run(photos, network, tmp_path / "out", method=["ae", refusing], resume=True)  # nothing is left to do
+    assert again.record["left_out"] == told
     with pytest.raises(LayerError, match="'head' returns"):
         run(photos, network, tmp_path / "other", method=["ae"], layer="head")
 

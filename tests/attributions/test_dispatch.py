@@ -135,6 +135,8 @@ class Counter:
             os.kill(os.getpid(), signal.SIGKILL)
         if task.start == 7:
             raise OptionError("seven")
+        if task.start == 8:
+            raise OSError(5, "a disk that fails")
         return task, self.place.index, os.getpid()
 
 
@@ -152,6 +154,26 @@ def test_processes_do_what_one_does_and_survive_a_killer():
 def test_an_error_in_a_process_arrives_as_it_was():
     with pytest.raises(OptionError, match="seven"):
         Dispatch(Processes(Counting(), [Place()]), iter([Part(7, 8)]), print, print).run()
+
+
+def test_an_error_of_a_disk_is_no_death_of_its_worker():
+    with pytest.raises(OSError, match="a disk that fails"):
+        Dispatch(Processes(Counting(), [Place()]), iter([Part(8, 9)]), print, print).run()
+
+
+def test_here_ends_early_while_it_works():
+    class Long:
+        def build(self, place):  # noqa: ARG002
+            return self
+
+        def do(self, task, upcoming, stopped):  # noqa: ARG002
+            asked.append(True)  # as a signal's handler does meanwhile
+            assert stopped()
+            return task
+
+    asked, done = [], []
+    Dispatch(Here(Long()), parts(9, 1), done.append, print, stopped=lambda: bool(asked)).run()
+    assert len(done) == 1
 
 
 def test_what_cannot_be_sent_is_said():

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,43 +23,140 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 PHOTOS = 300
 SEED = 14
 
+# What a run is. A run of processes is forked off one that has loaded everything, and so are its workers: each is
+# the process that it would be otherwise, seconds earlier.
 SCRIPT = """
+import multiprocessing
+import os
 import sys
+import traceback
+from multiprocessing import forkserver
 
 import equipoise
-from equipoise.attributions import run
+from equipoise.attributions import api, run
 from equipoise.errors import EquipoiseError
+from equipoise.executors import processes
 from tinynet_attributions import slow
 
-run.FIRST, run.SECONDS = 4, 0.5
+PHOTOS, CREW, ERRORS, PIDS = sys.argv[1:]
+run.FIRST, run.SECONDS = 4, 0.3
+context = multiprocessing.get_context("forkserver")
 
-if __name__ == "__main__":
+
+class Noted(processes.Processes):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._context = context
+
+    def start(self, member):
+        super().start(member)
+        with open(PIDS, "a") as file:
+            file.write(f"{os.getpid()} {self.pid(member)}\\n")
+
+
+def attribute(output):
     try:
         equipoise.attribute_dataset(
-            sys.argv[1], "tinynet_attributions:build", ["ae", slow], "top2", output=sys.argv[2], values="float32",
-            resume=True, batch=2, threads=1, workers=2, ray=sys.argv[3] == "ray",
+            PHOTOS, "tinynet_attributions:build", ["ae", slow], "top2", output=output, values="float32",
+            resume=True, batch=2, threads=1, workers=2, ray=CREW == "ray",
         )
     except EquipoiseError as error:
-        sys.exit(f"equipoise: {error}")
+        with open(ERRORS, "w") as file:
+            file.write(f"equipoise: {error}")
+        return 2
+    except BaseException:
+        with open(ERRORS, "w") as file:
+            traceback.print_exc(file=file)
+        return 1
+    return 0
+
+
+def serve():
+    processes.Processes = Noted
+    context.set_forkserver_preload(["equipoise.attributions.api", "equipoise.methods", "tinynet_attributions"])
+    forkserver.ensure_running()
+    forkserver._forkserver.ensure_running = lambda: None  # it is the child of this process, not of those forked
+    for line in sys.stdin:
+        what, value = line.rstrip("\\n").split(" ", 1)
+        if what == "start":
+            pid = os.fork()
+            if not pid:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Ray prints there, too
+                os._exit(attribute(value))
+            print(pid, flush=True)
+        else:
+            pid, status = os.waitpid(int(value), os.WNOHANG)
+            print(os.waitstatus_to_exitcode(status) if pid else "runs", flush=True)
+
+
+if __name__ == "__main__":
+    serve()
 """
 
 
-class Campaign:
-    """Runs that are killed until there were enough kills, each to its end.
+class Nursery:
+    """Starts runs.
 
     Args:
         photos: What is explained.
-        home: A folder.
+        home: A folder, for what they say.
         crew: ``"processes"`` or ``"ray"``.
-        workers: From a command line to whether it is a worker's.
     """
 
-    def __init__(self, photos, home, crew, workers):
-        self.photos, self.home, self.crew, self.is_worker = photos, home, crew, workers
+    def __init__(self, photos, home, crew):
+        self.errors, self.pids = home / "errors.txt", home / "pids.txt"
+        self.pids.write_text("")
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path.cwd()), *sys.path]), OMP_NUM_THREADS="1")
+        command = [sys.executable, "-c", SCRIPT, str(photos), crew, str(self.errors), str(self.pids)]
+        self.process = subprocess.Popen(  # noqa: S603  # our own
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        return self.process.stdout.readline().strip()
+
+    def start(self, output):
+        self.errors.write_text("")
+        return Run(self, int(self.ask(f"start {output}")))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(PATIENCE)
+
+
+class Run:
+    """A run as a process."""
+
+    def __init__(self, nursery, pid):
+        self.nursery, self.pid, self.returncode = nursery, pid, None
+
+    def poll(self):
+        if self.returncode is None and (status := self.nursery.ask(f"status {self.pid}")) != "runs":
+            self.returncode = int(status)
+        return self.returncode
+
+    def wait(self):
+        until(lambda: self.poll() is not None)
+
+    def workers(self):
+        """Its workers of now, and what was started for them."""
+        noted = [line.split() for line in self.nursery.pids.read_text().splitlines()]
+        found = [int(worker) for run, worker in noted if int(run) == self.pid]
+        found += [pid for pid, line in below(self.pid).items() if line.startswith("ray::_Actor")]
+        return [pid for pid in found if alive(pid)]
+
+
+class Campaign:
+    """Runs that are killed until there were enough kills, each to its end."""
+
+    def __init__(self, photos, home, crew):
+        self.home, self.nursery = home, Nursery(photos, home, crew)
         self.dice = random.Random(SEED)
         self.kills = {"worker": 0, "run": 0, "both": 0}
         self.starts = self.rounds = self.resumed_for_failures = 0
-        self.refused: list[str] = []
+        self.refused = []
 
     @property
     def total(self):
@@ -66,33 +164,16 @@ class Campaign:
 
     def start(self, output):
         self.starts += 1
-        environment = dict(
-            os.environ, PYTHONPATH=os.pathsep.join([str(Path.cwd()), *sys.path]), OMP_NUM_THREADS="1",
-            RAY_DEDUP_LOGS="0",
-        )  # fmt: skip
-        command = [sys.executable, "-c", SCRIPT, str(self.photos), str(output), self.crew]
-        log = (self.home / "errors.txt").open("w")
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603
-        log.close()
-        return process
-
-    def said(self):
-        return (self.home / "errors.txt").read_text()
-
-    def workers(self, process):
-        return [pid for pid, line in below(process.pid).items() if self.is_worker(line)]
+        return self.nursery.start(output)
 
     def moment(self, process, output):
         """A random moment: of any kind, or soon after something new was written."""
         if self.dice.random() < 0.6:
             before = len(list(output.glob("rows/0*")))
-            give_up = time.monotonic() + PATIENCE
-            while process.poll() is None and len(list(output.glob("rows/0*"))) <= before:
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+            until(lambda: process.poll() is not None or len(list(output.glob("rows/0*"))) > before)
             pause = self.dice.uniform(0, 0.7)
         else:
-            pause = self.dice.uniform(0, 6)
+            pause = self.dice.uniform(0, 3)
         until_then = time.monotonic() + pause
         while process.poll() is None and time.monotonic() < until_then:
             time.sleep(0.005)
@@ -100,12 +181,11 @@ class Campaign:
     def strike(self, process):
         """Kill somebody."""
         what = self.dice.choice(["worker", "worker", "worker", "run", "both"])
-        workers = self.workers(process)
+        workers = process.workers()
         if what == "worker":
             if workers and kill(self.dice.choice(workers)):
                 self.kills[what] += 1
             return
-        others = list(below(process.pid))
         victims = [process.pid, *(workers if what == "both" else [])]
         self.dice.shuffle(victims)
         for one in victims:
@@ -113,7 +193,7 @@ class Campaign:
         self.kills[what] += 1
         process.wait()
         if self.dice.random() < 0.5:  # else the next run comes while there may be leftovers
-            until(lambda: not any(alive(one) for one in others))
+            until(lambda: not any(alive(one) for one in workers))
 
     def round(self, output, most):
         """One run, killed and resumed until it is through."""
@@ -125,7 +205,7 @@ class Campaign:
                 if process.poll() is None:
                     self.strike(process)
             else:
-                process.wait(PATIENCE)
+                process.wait()
             if process.poll() is None:
                 continue
             if process.returncode == 0:
@@ -133,18 +213,19 @@ class Campaign:
                     return
                 self.resumed_for_failures += 1  # it was killed twice at one photo, which it took for a cause
             elif process.returncode > 0:
-                said = self.said()
-                assert "died before they did anything" in said or "another run is writing" in said, said
-                self.refused.append(said.strip().splitlines()[-1])
+                said = self.nursery.errors.read_text()
+                assert "died before they did anything" in said, said
+                self.refused.append(said)
             process = self.start(output)
 
     def run(self, kills, expected):
-        while self.total < kills:
-            output = self.home / f"out{self.rounds}"
-            self.round(output, kills)
-            check(output, expected)
-        print(f"kills {self.kills}, {self.starts} starts, {self.rounds} rounds, "
-              f"{self.resumed_for_failures} resumed for photos blamed, refused: {self.refused}")  # fmt: skip
+        with closing(self.nursery):
+            while self.total < kills:
+                output = self.home / f"out{self.rounds}"
+                self.round(output, kills)
+                check(output, expected)
+                told = f"{self.resumed_for_failures} resumed for photos blamed, given up: {self.refused}"
+                print(f"kills {self.kills}, {self.starts} starts, {self.rounds} rounds, {told}", flush=True)
 
 
 def check(output, expected):
@@ -172,12 +253,11 @@ def undisturbed(tmp_path, network):
 
 def test_a_hundred_kills_of_workers_and_of_runs(undisturbed, tmp_path):
     photos, expected = undisturbed
-    campaign = Campaign(photos, tmp_path, "processes", lambda line: "spawn_main" in line)
+    campaign = Campaign(photos, tmp_path, "processes")
     campaign.run(100, expected)
     assert min(campaign.kills.values()) >= 10
 
 
 def test_ten_kills_with_ray(undisturbed, tmp_path):
     photos, expected = undisturbed
-    campaign = Campaign(photos, tmp_path, "ray", lambda line: line.startswith("ray::_Actor"))
-    campaign.run(10, expected)
+    Campaign(photos, tmp_path, "ray").run(10, expected)

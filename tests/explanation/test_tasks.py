@@ -12,9 +12,9 @@ import equipoise
 from equipoise import targets
 from equipoise.cli import main
 from equipoise.errors import EquipoiseError, OptionError, TargetError
-from equipoise.explanation import sureness
 from equipoise.loading import load
 from equipoise.models import Preprocessing
+from equipoise.naming import sureness
 from equipoise.view import View
 
 PLAIN = Preprocessing((32, 32), (32, 32), "squash", mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -42,7 +42,7 @@ def test_algorithm_1_on_a_small_network(kernel, gamma):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("profile", ["paper", "reference"])
+@pytest.mark.parametrize("profile", ["paper", "reference", "fine"])
 def test_an_image_never_depends_on_its_batch(network, profile):
     model, x = make(network, n=3)
     whole = equipoise.attribute(model, x, profile=profile)
@@ -108,7 +108,7 @@ def test_gamma_outside_its_range(gamma):
     ({"terms": "CAU"}, OptionError, "C, A, U and shift"),
     ({"terms": ["shift"]}, OptionError, "at least one"),
     ({"terms": ["C", "B"]}, OptionError, "C, A, U and shift"),
-    ({"profile": "authors"}, OptionError, "paper, reference"),
+    ({"profile": "authors"}, OptionError, "paper, reference, fine"),
     ({"input_bounds": (1, 0)}, OptionError, "lowest, highest"),
     ({"input_bounds": 3}, OptionError, "lowest, highest"),
     ({"gama": 1}, UnknownOptionError, "did you mean 'gamma'"),

@@ -31,7 +31,7 @@ def batch(name):
     classes = torch.tensor([0, 1, 1, 0, 3])
     other = heat + torch.randn(N, 48, 48, generator=generator)
     curves = heat[:, 0, :20].sigmoid()
-    curves[0, 3] = math.nan
+    curves[0, 2] = curves[0, 3] = math.nan
     cases = {
         "pointing_game": ({"num_classes": 4}, (heat, masks, classes)),
         "positive_ratio": ({}, (heat,)),
@@ -41,6 +41,16 @@ def batch(name):
         "hog": ({}, (heat, other)),
         "insertion": ({}, (curves,)),
         "deletion": ({}, (curves,)),
+        "early_insertion": ({}, (curves[:, :3],)),
+        "road": ({}, (curves[:, :7],)),
+        "single_deletion": ({}, (curves[:, 3],)),
+        "salience_faithfulness": ({}, (curves[:, 3],)),
+        "max_sensitivity": ({}, (curves[:, 3],)),
+        "complexity_rise": ({}, (heat, other)),
+        "starting_detail": ({}, (heat,)),
+        "sparseness": ({}, (heat,)),
+        "complexity": ({}, (heat,)),
+        "stride_energy": ({"stride": 8}, (heat,)),
     }
     return cases.get(name, ({}, (heat, masks)))
 

@@ -118,8 +118,34 @@ def test_overlay_has_the_photos_size_and_lies_on_the_box():
     assert (rows.min(), rows.max()) == (10, 69)
     assert columns.min() == 30
     assert 56 <= columns.max() <= 63  # the map's edge is at 60, drawn over one of its pixels
-    outside = np.asarray(picture)[:, :30]
-    assert (outside == np.asarray(photo().point(lambda v: v * 0.45))[:, :30]).all()
+
+
+@pytest.mark.parametrize(
+    "box", [(30, 10, 90, 70), (0, 0, 60, 80), (40, 0, 120, 80), (-10, 20, 130, 60), (1, 1, 119, 79)]
+)
+def test_what_was_not_seen_stays_as_it_is_but_for_a_line(box):
+    """Two lines of a pixel each, all around what was seen and outside of it."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(1, 255, (80, 120, 3), dtype=np.uint8))
+    drawn, before = (np.asarray(one) for one in (viz.overlay(noise, np.ones((4, 4)), box), noise))
+    rows, columns = np.mgrid[:80, :120]
+    left, top, right, bottom = box
+    far = np.maximum.reduce([left - columns, columns - right + 1, top - rows, rows - bottom + 1])
+    assert (drawn[far > 2] == before[far > 2]).all()
+    assert (drawn[far == 1] == 0).all()
+    assert (drawn[far == 2] == 255).all()
+    assert (drawn[far <= 0] != before[far <= 0]).any(axis=-1).all()
+
+
+def test_the_line_is_as_wide_as_the_photo_is_large():
+    drawn = np.asarray(viz.overlay(photo(1200, 900), np.zeros((4, 4)), (100, 0, 1000, 900)))
+    assert (drawn[450, 92:100] == np.repeat([[255], [0]], 4, axis=0)).all()
+    assert drawn[450, 91].tolist() == [90, 160, 60]
+
+
+def test_a_photo_that_was_seen_whole_has_no_line():
+    drawn = np.asarray(viz.overlay(photo(), np.zeros((4, 4)), (0, 0, 120, 80)))
+    assert (drawn == np.asarray(viz.overlay(photo(), np.zeros((4, 4))))).all()
+    assert (drawn == drawn[:1, :1]).all()
 
 
 def test_without_relevance_the_gray_photo_shows():
@@ -151,7 +177,7 @@ def test_box_beyond_the_photo():
     assert picture.getpixel((90, 2))[0] > picture.getpixel((90, 2))[2] + 60
     assert np.ptp(picture.getpixel((10, 25))) == 0
     away = viz.overlay(photo(), values, (500, 500, 600, 600))
-    assert away.getpixel((5, 5)) == tuple(int(v * 0.45) for v in (90, 160, 60))
+    assert away.getpixel((5, 5)) == (90, 160, 60)
 
 
 def test_small_photo_and_large_map():
@@ -200,3 +226,14 @@ def test_montage_leaves_pyplot_alone():
     before = "matplotlib.pyplot" in sys.modules
     viz.montage([[photo()]], ["a"], ["b"])
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def test_a_montage_has_a_color_bar_below():
+    plain = viz.montage([[photo()]], ["a"], ["b"], cell=100)
+    grid = viz.montage([[photo()]], ["a"], ["b"], cell=100, bar=("against", "for"), colors="orange_blue")
+    assert grid.width == plain.width
+    assert grid.crop((0, 0, *plain.size)).tobytes() == plain.tobytes()
+    row = np.asarray(grid)[(plain.height + grid.height) // 2].astype(int)
+    scale = row[grid.width // 2 - grid.width // 6 + 2 : grid.width // 2 + grid.width // 6 - 2]
+    assert scale[0, 2] > scale[0, 0] + 20
+    assert scale[-1, 0] > scale[-1, 2] + 60

@@ -21,11 +21,11 @@ from equipoise.app.networks import CancelledError, Networks
 from equipoise.app.session import Explained, Session
 from equipoise.arrays import ARRAY_EXTENSIONS, is_array_file
 from equipoise.errors import EquipoiseError, OptionError
-from equipoise.explanation import sureness
 from equipoise.images import one_line, read_image
 from equipoise.methods.reading import Reading
 from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.own_preprocessing import OwnPreprocessing
+from equipoise.naming import sureness
 from equipoise.report import data_uri, thumbnail
 
 if TYPE_CHECKING:

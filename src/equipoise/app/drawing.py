@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw, ImageFilter
 
 from equipoise import viz
 from equipoise._registry import Registry
 from equipoise.errors import OptionError
+from equipoise.palettes import PALETTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +32,7 @@ class Style:
     Attributes:
         mode: A name in `MODES`.
         opacity: Of the strongest relevance, 0 to 1.
-        colors: A name in `equipoise.viz.PALETTES`.
+        colors: A name in `equipoise.palettes.PALETTES`.
         seen: Whether the picture that the network saw is shown beside the maps.
     """
 
@@ -93,7 +95,7 @@ def _contour(explanation: Explanation, style: Style) -> Image.Image:
     left, top, right, bottom = (round(edge) for edge in explanation.box)
     size = (max(1, right - left), max(1, bottom - top))
     smoothed = viz.smoothed(values(explanation).astype(np.float64), max(explanation.smoothing, viz.SMOOTHING))
-    line_for, line_against = viz.PALETTES[style.colors][3], viz.PALETTES[style.colors][1]
+    line_for, line_against = (to_hex(PALETTES[style.colors].colormap()(place)) for place in (0.75, 0.25))
     for signed, line in ((-smoothed, line_against), (smoothed, line_for)):
         region = enclosing(np.clip(signed, 0, None))
         mask = Image.fromarray(region.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)

@@ -12,7 +12,7 @@ from equipoise.app.drawing import Style, draw
 from equipoise.app.session import OWN, Explained
 from equipoise.app.views import covering, inserting, randomizing
 from equipoise.app.views.comparing import method_options
-from equipoise.explanation import slug
+from equipoise.naming import slug
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session

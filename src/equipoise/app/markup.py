@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equipoise.app.drawing import values
+from equipoise.palettes import PALETTES
 from equipoise.report import data_uri, encoded_for_screen
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def title(text: str) -> str:
 
 def legend(colors: str, words: Wording) -> str:
     """The color scale in colors and words."""
-    name = {"red_blue": ("Red", "blue"), "orange_blue": ("Orange", "blue")}[colors]
+    palette = PALETTES[colors]
     return (
         f'<div class="eq-legend"><span>{words.ends[0]}</span>'
         f'<span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
-        f"<span>{words.ends[1]}</span><span>{words.legend(*name)}; the stronger the color, the more. "
-        "The network did not look where the photo is dark.</span></div>"
+        f"<span>{words.ends[1]}</span><span>{words.legend(palette.positive, palette.negative)}; "
+        "the stronger the color, the more. "
+        "The network looked at what is framed, or at all of the photo.</span></div>"
     )
 
 

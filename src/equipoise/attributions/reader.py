@@ -51,9 +51,46 @@ class Read:
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     problem: str = ""
 
-    def pin_memory(self) -> Read:
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Items on their way from another process: one block of memory for all of one shape, not one for each.
+
+    Attributes:
+        reads: The items without what the network takes.
+        blocks: What it takes, ``(m, c, *space)`` of each shape.
+        places: For each item which block, and where in it; ``None`` where there is nothing.
+    """
+
+    reads: list[Read]
+    blocks: list[Tensor]
+    places: list[tuple[int, int] | None]
+
+    @classmethod
+    def of(cls, reads: list[Read]) -> Packed:
+        """Pack items."""
+        rows: dict[tuple[int, ...], list[Tensor]] = {}
+        places: list[tuple[int, int] | None] = []
+        for read in reads:
+            if read.inputs is None:
+                places.append(None)
+                continue
+            shape = tuple(read.inputs.shape)
+            block = rows.setdefault(shape, [])
+            places.append((list(rows).index(shape), len(block)))
+            block.append(read.inputs)
+        return cls([replace(read, inputs=None) for read in reads], [torch.stack(one) for one in rows.values()], places)
+
+    def pin_memory(self) -> Packed:
         """The same in pinned memory, for torch's DataLoader."""
-        return self if self.inputs is None else replace(self, inputs=self.inputs.pin_memory())
+        return replace(self, blocks=[block.pin_memory() for block in self.blocks])
+
+    def unpacked(self) -> list[Read]:
+        """The items."""
+        return [
+            read if place is None else replace(read, inputs=self.blocks[place[0]][place[1]])
+            for read, place in zip(self.reads, self.places, strict=True)
+        ]
 
 
 class Items(Dataset[Read]):
@@ -167,7 +204,7 @@ class LoaderReader(Reader):
     def __init__(self, items: Items, processes: int, *, pinned: bool) -> None:
         self._stream = _Stream()
         self._loader: DataLoader[Any] = DataLoader(
-            items, batch_sampler=self._stream, num_workers=processes, collate_fn=_list, prefetch_factor=AHEAD,
+            items, batch_sampler=self._stream, num_workers=processes, collate_fn=Packed.of, prefetch_factor=AHEAD,
             persistent_workers=True, pin_memory=pinned, worker_init_fn=_deaf,
         )  # fmt: skip
         self._iterator: Iterator[Any] | None = None
@@ -189,7 +226,7 @@ class LoaderReader(Reader):
                 self._iterator = None
                 continue
             self._ahead -= 1
-            return list(found)
+            return list(found.unpacked())
         return []
 
     def forget(self) -> None:
@@ -224,10 +261,6 @@ def _deaf(_worker: int) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-
-
-def _list(reads: list[Read]) -> list[Read]:
-    return reads
 
 
 def grouped(indices: Sequence[int]) -> list[list[int]]:

@@ -20,6 +20,21 @@ MENDABLE: Final = 2
 INTERRUPTED: Final = 130
 """Exit status after Ctrl-C."""
 
+_CLI: Final = (
+    "typer", "rich", "PIL", "numpy", "matplotlib", "safetensors", "torchvision", "timm", "huggingface_hub",
+)  # fmt: skip
+EXTRAS: Final = dict.fromkeys(_CLI, "cli") | {
+    "skimage": "evaluate",
+    "scipy": "evaluate",
+    "torchmetrics": "evaluate",
+    "jinja2": "evaluate",
+    "pyarrow": "evaluate",
+    "fsspec": "dataset",
+    "gradio": "app",
+}
+"""Packages that commands import, and the extra that brings them."""
+
+_OF_COMMANDS: Final = {("pyarrow", command): "dataset" for command in ("attribute", "merge")}
 _CLOSED: Final = 1  # exit status when nobody reads stdout any more
 
 
@@ -52,12 +67,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from equipoise.cli.app import parse  # noqa: PLC0415  # Ctrl-C is caught from here on
-    from equipoise.errors import EquipoiseError  # noqa: PLC0415
+    from equipoise.errors import EquipoiseError  # noqa: PLC0415  # Ctrl-C is caught from here on
 
     try:
+        from equipoise.cli.app import parse  # noqa: PLC0415  # as above
+
         job = parse(arguments)
         return job() if callable(job) else job
     except EquipoiseError as error:
-        sys.stderr.write(f"equipoise: {' '.join(str(error).split())}\n")
-        return MENDABLE
+        line = str(error)
+    except ModuleNotFoundError as error:
+        if (lacking := _lacking(error.name or "", sys.argv[1:] if arguments is None else arguments)) is None:
+            raise
+        line = lacking
+    sys.stderr.write(f"equipoise: {' '.join(line.split())}\n")
+    return MENDABLE
+
+
+def _lacking(module: str, arguments: Sequence[str]) -> str | None:
+    """How a module that is not there can be had; ``None`` for those that no extra brings."""
+    package = module.partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    command = arguments[0] if arguments else ""
+    extra = _OF_COMMANDS.get((package, command), EXTRAS[package])
+    return f"this command needs {package}: pip install 'equipoise[{extra}]'"

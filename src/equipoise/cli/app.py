@@ -13,6 +13,9 @@ from equipoise.cli.typed import (
     Activation,
     Batch,
     Classes,
+    Cmap,
+    Dpi,
+    Formats,
     InChans,
     Mean,
     MemorySize,
@@ -20,12 +23,14 @@ from equipoise.cli.typed import (
     Models,
     OutputOf,
     Ray,
+    Scale,
     Shard,
     Size,
     Std,
     TaskOf,
     Threads,
     Weights,
+    Width,
     WorkerCount,
 )
 from equipoise.errors import OptionError
@@ -44,7 +49,7 @@ app.command()(app_dataset.merge)
 
 
 _VALUES: Final = {
-    "--ray": ("local", re.compile(r"auto|local|ray://.+|[\w.\-\[\]]+:\d+")),
+    "--ray": ("local", re.compile(r"auto|local|ray://.+|([\w.\-]+|\[[\da-fA-F:.]+\]):\d+")),
     "--shard": ("auto", re.compile(r"auto|\d+(/\d*)?")),
 }
 """Options whose value may be left out: what it is then, and what looks like one."""
@@ -160,6 +165,11 @@ def explain(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per photo, and nothing else.")
     ] = False,
+    formats: Formats = None,
+    dpi: Dpi = 300.0,
+    cmap: Cmap = "red_blue",
+    width: Width = "page",
+    scale: Scale = "map",
 ) -> Job:
     """Explain photos: write heat maps, overlays, raw numbers and records, and print the classes."""
     request = ExplainRequest(
@@ -175,6 +185,11 @@ def explain(
         report=report,
         recursive=recursive,
         as_json=as_json,
+        formats=tuple(formats or []),
+        dpi=dpi,
+        cmap=cmap,
+        width=width,
+        scale=scale,
     )
 
     def run() -> int:

@@ -51,7 +51,9 @@ def explain_photos(request: ExplainRequest) -> int:
                 console.note(f"note: {note}")
             each = len(bound) * sum((one.count or 1) if isinstance(one, Top) else 1 for one in targets)
             pictures = len(asked.photos) * each
-            results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=network.notes)
+            results = Results(
+                asked.folder, console, page=asked.page, pictures=pictures, known=network.notes, looks=asked.looks
+            )
             _explain_each(asked.photos, Together(network, targets, bound, console), results, console)
             results.finish()
         if asked.passes:
@@ -64,7 +66,7 @@ def _explain_passes(asked: Asked, console: RunConsole) -> None:
     network = load_several(asked)
     options = {method: network.options(own) for method, own in asked.options.items()}
     pictures = len(asked.passes) * len(network.prepares) * len(options) * len(asked.request.targets)
-    results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=())
+    results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=(), looks=asked.looks)
     for one in asked.passes:
         console.begin(one_line(one.stem))
         try:

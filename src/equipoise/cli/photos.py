@@ -15,7 +15,7 @@ from equipoise.images import find_images, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OWN_PICTURES: Final = (".overlay.png", ".heatmap.png", ".montage.png", ".inputs.png")
+OWN_PICTURES: Final = (".overlay.png", ".heatmap.png", ".montage.png", ".inputs.png", ".figure.png")
 """Endings of the pictures that a run writes: a folder that holds some is explained without them."""
 
 ARRAYS: Final = (".npy", ".npz", ".dcm", ".nii", ".nii.gz")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise import report
 from equipoise.errors import OptionError
-from equipoise.explanation import sureness
 from equipoise.images import one_line
 from equipoise.methods.base import title_of
+from equipoise.naming import sureness
+from equipoise.palettes import PALETTES
 from equipoise.wording import WORDINGS
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ class ReportWriter:
         self._notes: dict[str, None] = {}
         self._common: dict[str, Any] = {}
         self._assumed = tuple(assumed)
-        self._kind, self._inputs = "photo", False
+        self._kind, self._inputs, self._palette = "photo", False, PALETTES["red_blue"]
 
     def add(self, name: str, explanations: Mapping[str, Explanation]) -> None:
         """Take in one photo: its explanations, of the same targets, by method."""
         for method, explanation in explanations.items():
             self._common = {key: explanation.record[key] for key in ("model", "versions")}
             self._common["assumed"] = list(self._assumed)
-            self._kind = explanation.kind
+            self._kind, self._palette = explanation.kind, PALETTES[explanation.colors]
             title = title_of(method)
             small = explanation.thumbnail(_SHOWN)
             own = (note for note in explanation.notes if note not in self._assumed)
@@ -121,7 +122,8 @@ class ReportWriter:
         """What a reader has to know of the network, and of the colors."""
         model = self._common["model"]
         network = f"Network: {model['name']} ({model['task']})"
-        return (network, *(f"Assumed: {one}" for one in self._assumed), f"{self._words.legend('red', 'blue')}.")
+        colors = self._words.legend(self._palette.positive, self._palette.negative)
+        return (network, *(f"Assumed: {one}" for one in self._assumed), f"{colors}.")
 
 
 def _name(explanation: Explanation) -> str:

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from equipoise.cli.inputs import FilesOfInputs
     from equipoise.cli.photos import PhotoFile
+    from equipoise.explanation import Explanation
     from equipoise.inputs import SeveralInputs
     from equipoise.models.description import Said
     from equipoise.network import Network
+    from equipoise.plot import Drawing
     from equipoise.wanted import PhotoTarget
 
 _WORDS = {"true": True, "false": False, "none": None}
@@ -117,6 +119,53 @@ class ExplainRequest:
     report: str | None
     recursive: bool
     as_json: bool
+    formats: tuple[str, ...] = ()
+    dpi: float = 300.0
+    cmap: str = "red_blue"
+    width: str = "page"
+    scale: str = "map"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What a command line says of pictures.
+
+    Attributes:
+        formats: Names in `equipoise.plot.FORMATS`.
+        dpi: Pixels per inch of figures.
+        cmap: A name in `equipoise.palettes.PALETTES`.
+        width: A name in `equipoise.plot.WIDTHS`.
+        scale: A name in `equipoise.plot.SCALES`.
+    """
+
+    formats: tuple[str, ...] = ()
+    dpi: float = 300.0
+    cmap: str = "red_blue"
+    width: str = "page"
+    scale: str = "map"
+
+    def checked(self) -> Looks:
+        """The same, with names as they are registered.
+
+        Raises:
+            UnknownNameError: If nothing has one of the names.
+            OptionError: If ``dpi`` is outside its range.
+        """
+        from equipoise import plot  # noqa: PLC0415  # loads matplotlib
+        from equipoise.palettes import PALETTES  # noqa: PLC0415  # as above
+
+        low, high = plot.DPIS
+        if not low <= self.dpi <= high:
+            raise OptionError(f"--dpi is {self.dpi:g}; it has to be between {low} and {high}")
+        formats = tuple(dict.fromkeys(plot.FORMATS.canonical(one) for one in self.formats))
+        cmap, width = PALETTES.canonical(self.cmap), plot.WIDTHS.canonical(self.width)
+        return Looks(formats, self.dpi, cmap, width, plot.SCALES.canonical(self.scale))
+
+    def figure(self, explanations: Sequence[Explanation]) -> Drawing:
+        """The explanations of one photo, side by side."""
+        from equipoise import plot  # noqa: PLC0415  # as in `checked`
+
+        return plot.compare(explanations, width=self.width, cmap=self.cmap, scale=self.scale)
 
 
 @dataclass(frozen=True)
@@ -130,6 +179,7 @@ class Asked:
         folder: Where the files go; it is not made yet.
         page: Where the report goes.
         photos: What is explained.
+        looks: How pictures are drawn.
         passes: Of a network of several inputs what is explained; there are no ``photos`` then.
         problems: Why something that was named is not; one line each.
     """
@@ -141,6 +191,7 @@ class Asked:
     page: Path | None
     photos: Sequence[PhotoFile]
     problems: Sequence[str]
+    looks: Looks
     passes: Sequence[FilesOfInputs] = ()
 
     def load(self) -> tuple[Network, list[PhotoTarget]]:
@@ -187,14 +238,15 @@ def check(request: ExplainRequest) -> Asked:
     options, output = method_options_of(request, read_methods(request.methods))
     request.network.said(output)  # whatever is wrong is said before anything is loaded
     check_device(request.device)
+    looks = Looks(tuple(names_of(request.formats)), request.dpi, request.cmap, request.width, request.scale).checked()
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     model = request.network.model
     if model.endswith(".toml") and (inputs := inputs_of(model)):
         passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
-        return Asked(request, options, output, folder, page, (), problems, passes)
+        return Asked(request, options, output, folder, page, (), problems, looks, passes)
     photos, problems = collect(request.images, recursive=request.recursive)
-    return Asked(request, options, output, folder, page, photos, problems)
+    return Asked(request, options, output, folder, page, photos, problems, looks)
 
 
 def read_methods(texts: Sequence[str]) -> list[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any, Final
-
-from PIL import Image
 
 from equipoise import records, viz
 from equipoise.cli.reporting import ReportWriter
 from equipoise.errors import OptionError
-from equipoise.explanation import CELL, label, named, stem, sureness
+from equipoise.explanation import CELL
 from equipoise.images import one_line
+from equipoise.methods.base import title_of
+from equipoise.naming import label, named, stem, sureness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 
     from equipoise.cli.console import RunConsole
     from equipoise.cli.photos import PhotoFile
+    from equipoise.cli.request import Looks
     from equipoise.explanation import Explanation
+    from equipoise.plot import Drawing
 
 _KINDS: Final = {
     ".other.overlay.png": "other_overlay",
@@ -30,9 +31,6 @@ _KINDS: Final = {
     ".safetensors": "attribution",
     ".json": "record",
 }
-
-ACROSS: Final = 8  # methods side by side, as in Fig. 4 of the paper; more go on below
-SMALLER: Final = 320  # pixels: pictures of a montage that goes on below
 
 
 class Results:
@@ -44,19 +42,27 @@ class Results:
         page: Where the report goes; ``None``: there is none.
         pictures: How many explanations there will be, about.
         known: Notes that were said already.
+        looks: How pictures are drawn.
 
     Raises:
         OptionError: If the folder cannot be made.
     """
 
     def __init__(
-        self, folder: Path, console: RunConsole, *, page: Path | None, pictures: int, known: Sequence[str]
+        self,
+        folder: Path,
+        console: RunConsole,
+        *,
+        page: Path | None,
+        pictures: int,
+        known: Sequence[str],
+        looks: Looks,
     ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OptionError(f"--output {folder} cannot be made ({error.strerror})") from error
-        self._folder, self._console, self._known = folder, console, known
+        self._folder, self._console, self._known, self._looks = folder, console, known, looks
         self._report = None if page is None else ReportWriter(page, pictures, known)
         self._count, self._start = 0, time.monotonic()
 
@@ -70,20 +76,27 @@ class Results:
         Raises:
             OptionError: If the files cannot be written.
         """
+        explanations = {name: one.in_colors(self._looks.cmap) for name, one in explanations.items()}
         entries = [
             self._entry(photo, name, explanation.select(index))
             for name, explanation in explanations.items()
             for index in range(len(explanation.targets))
         ]
-        montage = None
-        if len(entries) > 1 or any(one.other for one in explanations.values()):
-            montage = str(self._write(f"{photo.stem}.montage.png", records.encoded(_montage(explanations))))
+        montage, figures = None, []
+        several = len(entries) > 1 or any(one.other for one in explanations.values())
+        if several or self._looks.formats:
+            drawn = self._looks.figure(list(explanations.values()))
+            if several:
+                montage = str(self._write(f"{photo.stem}.montage.png", drawn.encoded("png", self._looks.dpi)))
+            figures = self._figures(photo.stem, drawn)
         first = next(iter(explanations.values()))
         document = {key: first.record[key] for key in ("image", "model", "scores", "versions")}
         document |= {"explanations": entries, "montage": montage}
+        if figures:
+            document["figures"] = figures
         if "input" in first.record:
             document["input"] = first.record["input"]
-        self._console.result(document, _lines(photo, explanations, entries, montage, self._known))
+        self._console.result(document, _lines(photo, explanations, entries, [montage, *figures], self._known))
         if self._report is not None:
             self._report.add(one_line(photo.path.name), explanations)
         self._count += 1
@@ -98,14 +111,17 @@ class Results:
         Raises:
             OptionError: If it cannot be written.
         """
-        small = {name: {way: one.thumbnail(CELL) for way, one in found.items()} for name, found in inputs.items()}
+        small = {
+            name: {way: one.in_colors(self._looks.cmap).thumbnail(CELL) for way, one in found.items()}
+            for name, found in inputs.items()
+        }
         first, *others = small.values()
         ways = [way for way in first if all(way in found for found in others)]
         rows, labels = [], []
         for way in ways:
             for same in zip(*(found[way].parts() for found in small.values()), strict=False):
                 rows.append([picture for one in same for picture in (one.image, one.overlay())])
-                labels.append(f"{way}: {label(same[0].targets[0])}")
+                labels.append(f"{title_of(way)}: {label(same[0].targets[0])}")
         heads = [head for name in small for head in (name, f"{name}, map")]
         if rows:
             self._write(f"{stem}.inputs.png", records.encoded(viz.montage(rows, labels, heads, cell=CELL)))
@@ -136,6 +152,13 @@ class Results:
         kept = {key: explanation.record[key] for key in ("method", "target", "attribution", "notes")}
         return kept | {"files": paths}
 
+    def _figures(self, stem: str, drawn: Drawing) -> list[str]:
+        """Write the figures that were asked for, and what stands below them; the files."""
+        files = [(kind, drawn.encoded(kind, self._looks.dpi)) for kind in self._looks.formats]
+        paths = [self._write(f"{stem}.figure.{kind}", data) for kind, data in files]
+        captions = [self._write(f"{path.name}.caption.txt", (drawn.caption + "\n").encode()) for path in paths]
+        return [str(path) for path in (*paths, *captions)]
+
     def _write(self, name: str, data: bytes) -> Path:
         try:
             return records.write_atomically(self._folder / name, data)
@@ -143,38 +166,11 @@ class Results:
             raise OptionError(f"{self._folder / name} cannot be written ({error.strerror})") from error
 
 
-def _montage(explanations: Mapping[str, Explanation]) -> Image.Image:
-    """Rows are targets; columns are the photo and the methods, `ACROSS` of them before the next block."""
-    names = list(explanations)
-    blocks = math.ceil(len(names) / ACROSS)
-    across = math.ceil(len(names) / blocks)
-    cell = CELL if blocks == 1 else SMALLER
-    parts = [
-        _block({name: explanations[name].thumbnail(cell) for name in names[start : start + across]}, cell)
-        for start in range(0, len(names), across)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
-    top = 0
-    for part in parts:
-        whole.paste(part, (0, top))
-        top += part.height
-    return whole
-
-
-def _block(small: Mapping[str, Explanation], cell: int) -> Image.Image:
-    first = next(iter(small.values()))
-    each = list(zip(*(one.parts() for one in small.values()), strict=True))
-    rows = [[same[0].image, *(one.overlay() for one in same)] for same in each]
-    return viz.montage(rows, [label(same[0].targets[0]) for same in each], [first.kind, *small], cell=cell)
-
-
 def _lines(
     photo: PhotoFile,
     explanations: Mapping[str, Explanation],
     entries: Sequence[Mapping[str, Any]],
-    montage: str | None,
+    together: Sequence[str | None],
     known: Sequence[str],
 ) -> list[str]:
     """What a person reads of a photo; notes that are ``known`` were said before."""
@@ -185,4 +181,4 @@ def _lines(
     for (name, target), entry in zip(explained, entries, strict=True):
         lines.append(f"  {name}, {named(target)}: {entry['files']['overlay']}")
         lines += [f"    note: {note}" for note in entry["notes"] if note not in known]
-    return lines + ([f"  side by side: {montage}"] if montage else [])
+    return lines + [f"  side by side: {path}" for path in together if path]

@@ -45,6 +45,20 @@ TaskOf = Annotated[
         "detection",
     ),
 ]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", metavar="png|pdf|svg", help="Also draw a figure of all maps, with its caption beside it."),
+]
+Dpi = Annotated[float, typer.Option(metavar="N", help="Pixels per inch of figures.")]
+Cmap = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Colors: red_blue, orange_blue; perceptually uniform: even_red_blue, even_orange_blue, even_green_purple",
+    ),
+]
+Width = Annotated[str, typer.Option(metavar="column|page", help="Width of figures, in a paper of two columns.")]
+Scale = Annotated[str, typer.Option(metavar="map|shared", help="Whether maps have a color scale each, or share one.")]
 Batch = Annotated[
     str, typer.Option(metavar="auto|N", help="Photos at once; auto: as many as make it faster and memory holds.")
 ]

@@ -106,7 +106,7 @@ def decode(segmentation: Any, width: int, height: int) -> NDArray[np.bool_]:
     try:
         from pycocotools import mask as runs  # noqa: PLC0415  # optional, and needed for masks alone
     except ImportError as error:
-        raise MissingPackageError("masks of COCO need pycocotools: pip install equipoise[evaluate]") from error
+        raise MissingPackageError("masks of COCO need pycocotools: pip install equipoise[coco]") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # its arrays are of the time before NumPy 2

@@ -80,7 +80,9 @@ def _opened(path: Path) -> Any:
     try:
         import h5py  # noqa: PLC0415  # optional, and needed for this data set alone
     except ImportError as error:
-        raise MissingPackageError("ImageNet-Segmentation needs h5py: pip install equipoise[evaluate]") from error
+        raise MissingPackageError(
+            "ImageNet-Segmentation needs h5py: pip install equipoise[imagenet-segmentation]"
+        ) from error
     return h5py.File(path, "r")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from equipoise.methods.propagation import ProfileName, Propagation
 from equipoise.methods.starts import contribution_map
 from equipoise.methods.targets import Targets
 from equipoise.rules.ae import Equilibrium
+from equipoise.rules.ae_fine import SharpEquilibrium, near_pixels
 from equipoise.rules.ae_reference import NonzeroPass, NonzeroSlices, ResidualBranchOnly, fork
 from equipoise.rules.pooling import Pool
 from equipoise.rules.structure import STRUCTURE
@@ -40,7 +41,8 @@ class AttributionEquilibrium(Propagation):
         model: A convolutional network in eval mode; it is not changed.
         gamma: How much evidence to keep, from 1 (least) to 2.
         profile: ``"paper"``: the equations, for any architecture and per image. ``"reference"``: what
-            the authors' released implementation computes.
+            the authors' released implementation computes. ``"fine"``: the equations, with a sharper rule of our own
+            for the layers near the pixels (`equipoise.rules.ae_fine`).
         layer: The module at whose output the classification stage begins; ``None`` finds it.
         terms: Which of ``"C"``, ``"A"``, ``"U"``, ``"shift"`` take part (the ablation of Table 2).
         input_bounds: Lowest and highest value a pixel can have, as numbers or tensors
@@ -55,6 +57,7 @@ class AttributionEquilibrium(Propagation):
 
     title: ClassVar[str] = "Attribution Equilibrium"
     summary: ClassVar[str] = "Evidence for and against the class, kept in balance layer by layer down to the pixels"
+    profiles: ClassVar[tuple[str, ...]] = ("paper", "reference", "fine")
     keep = _KEEP
     carries_once = True
 
@@ -63,7 +66,7 @@ class AttributionEquilibrium(Propagation):
         model: nn.Module,
         *,
         gamma: float = 1.0,
-        profile: ProfileName = "paper",
+        profile: ProfileName | Literal["fine"] = "paper",
         layer: str | None = None,
         terms: Collection[str] = TERMS,
         input_bounds: GivenBounds = None,
@@ -87,7 +90,8 @@ class AttributionEquilibrium(Propagation):
 
         Returns:
             Signed, ``(k, n, 3, h, w)``. For ``profile="paper"`` on a network without branches each image's sum is
-            ``gamma - 2`` at every layer with a kernel larger than 1x1.
+            ``gamma - 2`` at every layer with a kernel larger than 1x1; for ``"fine"``, too, where something excites
+            every window.
         """
         layer = self.origin(trace)
         start = initial_map(trace, layer, targets.seeds)
@@ -169,6 +173,12 @@ def _paper(options: Options) -> Composite:
     )
 
 
+def _fine(options: Options) -> Composite:
+    paper = _paper(options)
+    sharp = Special(OpKind.LINEAR, near_pixels, SharpEquilibrium(options.gamma, options.terms))
+    return replace(paper, name="attribution equilibrium (fine)", exceptions=(*paper.exceptions, sharp))
+
+
 def _reference(options: Options) -> Composite:
     layer = Equilibrium(options.gamma, options.terms, shift_over="nonzero", flat_kernel=True)
     return Composite(
@@ -201,4 +211,5 @@ def _doubled_blocks(trace: Trace, layer: Value) -> float:
 PROFILES: Final[Mapping[str, Profile]] = {
     "paper": Profile(_paper),
     "reference": Profile(_reference, REFERENCE_MAPS, shares=False, factor=_doubled_blocks),
+    "fine": Profile(_fine),
 }

@@ -50,7 +50,9 @@ class Propagation(Method):
     keep: ClassVar[frozenset[OpKind] | None] = None
     carries_once: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module, profile: ProfileName = "paper", *, interpolate: bool = True) -> None:
+    def __init__(
+        self, model: nn.Module, profile: ProfileName | Literal["fine"] = "paper", *, interpolate: bool = True
+    ) -> None:
         super().__init__(model)
         self.reference = check_profile(profile, self.profiles) == "reference"
         self.interpolate = interpolate

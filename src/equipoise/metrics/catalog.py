@@ -82,6 +82,15 @@ describe(
         "Share of the positive relevance that lies on the object",
         "nothing is positive, the mask is empty, or the map is not finite",
     ),
+    aliases=("relevance_mass_accuracy", "relevance mass accuracy"),
+)
+describe(
+    "relevance_rank_accuracy",
+    MetricFacts(
+        "rank accuracy",
+        "Of the map's highest pixels, as many as the object has, the share on it",
+        "the mask is empty, or the map is not finite",
+    ),
 )
 describe(
     "outside_inside_ratio",
@@ -202,6 +211,61 @@ describe(
         higher_is_better=False,
     ),
 )
+describe(
+    "early_insertion",
+    MetricFacts(
+        "insertion 1-5 %",
+        "Mean score with the 1, 2 and 5 % most relevant pixels alone",
+        "the curve holds NaN, as for a map that is not finite",
+    ),
+)
+describe(
+    "road",
+    MetricFacts(
+        "ROAD",
+        "Mean score while the most relevant pixels are removed and imputed",
+        "the curve holds NaN, as for a map that is not finite",
+        higher_is_better=False,
+    ),
+)
+describe(
+    "single_deletion",
+    MetricFacts(
+        "single deletion",
+        "Rank correlation of patches' relevance and of what each one's absence costs",
+        "all patches have the same relevance or cost the same, or the map is not finite",
+        (-1.0, 1.0),
+    ),
+)
+describe(
+    "salience_faithfulness",
+    MetricFacts(
+        "SaCo",
+        "Do groups of pixels cost the network by as much as the map says?",
+        "the map is constant or not finite",
+        (-1.0, 1.0),
+    ),
+)
+describe(
+    "max_sensitivity",
+    MetricFacts(
+        "max-sensitivity",
+        "How far a map moves at most while the image hardly does",
+        "the map is zero everywhere or not finite",
+        (0.0, math.inf),
+        higher_is_better=False,
+    ),
+)
+describe(
+    "complexity_rise",
+    MetricFacts(
+        "eMPRT",
+        "Rise of the maps' entropy once the network is random; ranks no methods",
+        "one of the maps is constant or not finite",
+        (-1.0, math.inf),
+        higher_is_better=None,
+    ),
+)
 describe("accuracy", MetricFacts("accuracy", "Share of photos whose own class the network names", _NO_LABEL))
 describe(
     "agreement",
@@ -280,4 +344,39 @@ describe(
 describe(
     "sum",
     MetricFacts("sum", "Sum of the map", _NOT_FINITE, (-math.inf, math.inf), higher_is_better=None),
+)
+
+# How fine a map is; none says that it is right.
+_SPARSE = "the map is zero everywhere or not finite"
+describe(
+    "starting_detail",
+    MetricFacts(
+        "detail",
+        "Share of a map's variance that no upsampled starting grid explains",
+        "the map is constant or not finite",
+        higher_is_better=None,
+    ),
+)
+describe(
+    "sparseness",
+    MetricFacts("Gini index", "Gini index of the magnitudes: how few pixels hold the map", _SPARSE),
+)
+describe(
+    "complexity",
+    MetricFacts(
+        "entropy",
+        "Entropy of the pixels' shares of the map's total magnitude, in nats",
+        _SPARSE,
+        (0.0, math.inf),
+        higher_is_better=False,
+    ),
+)
+describe(
+    "stride_energy",
+    MetricFacts(
+        "grid pattern",
+        "Share of a map's fine structure that repeats with the network's stride",
+        "the map has no fine structure or is not finite",
+        higher_is_better=False,
+    ),
 )

@@ -11,8 +11,9 @@ from torch import Tensor
 from equipoise._typing import Float
 from equipoise.errors import OptionError, ShapeError
 from equipoise.metrics.base import AttributionMetric, cataloged
+from equipoise.metrics.imputation import ROAD_SHARES
 from equipoise.metrics.maps import wide
-from equipoise.metrics.perturbation import INSERTION_SHARES, Score, perturbation_curve
+from equipoise.metrics.perturbation import EARLY_SHARES, INSERTION_SHARES, Score, perturbation_curve
 
 
 def aopc(curve: Float[Tensor, "... s"]) -> Float[Tensor, ...]:
@@ -176,6 +177,40 @@ class Insertion(_CurveMetric):
         shares: Of the pixels, as the curves have them.
         options: Of ``torchmetrics.Metric``.
     """
+
+
+@cataloged("early_insertion")
+class EarlyInsertion(_CurveMetric):
+    """The mean score when the few most relevant pixels are shown alone: `compute` is the mean over the shares.
+
+    Args:
+        shares: Of the pixels, as the curves have them.
+        options: Of ``torchmetrics.Metric``.
+    """
+
+    def __init__(self, shares: Sequence[float] = EARLY_SHARES, **options: Any) -> None:
+        super().__init__(shares, **options)
+
+    def compute(self) -> Tensor:
+        """The mean over the shares of the mean score, float64, a scalar; `curve` has each."""
+        return self.curve().mean()
+
+
+@cataloged("road")
+class Road(_CurveMetric):
+    """Remove and debias: the mean score while the most relevant pixels are removed and imputed; see `road_curve`.
+
+    Args:
+        shares: Of the pixels, as the curves have them.
+        options: Of ``torchmetrics.Metric``.
+    """
+
+    def __init__(self, shares: Sequence[float] = ROAD_SHARES, **options: Any) -> None:
+        super().__init__(shares, **options)
+
+    def compute(self) -> Tensor:
+        """The mean over the shares of the mean score, float64, a scalar; `curve` has each."""
+        return self.curve().mean()
 
 
 @cataloged("deletion")

@@ -17,6 +17,9 @@ from equipoise.metrics.pixel_sets import places, ranking
 INSERTION_SHARES = tuple(percent / 100 for percent in range(1, 21))
 """Shares of the pixels shown by Nam & Lee 2024, section 5.4: 1 to 20 %, 1 % at a time."""
 
+EARLY_SHARES = (0.01, 0.02, 0.05)
+"""Shares of the pixels at which a map has to say which few matter: what a smooth map cannot."""
+
 Mode = Literal["insertion", "deletion"]
 Score = Callable[[Float[Tensor, "m c h w"], Int[Tensor, " m"]], Tensor]
 """From perturbed images, pixels between 0 and 1, and the number of the image that each was made from."""
@@ -63,13 +66,19 @@ def perturb(
         Nam & Lee 2024, section 5.4 (insertion on a Gaussian).
     """
     heatmaps = check_maps(heatmaps)
-    _check_pair(images, heatmaps, mode)
+    check_pair(images, heatmaps)
+    _check_mode(mode)
     (count,) = pixel_counts([share], heatmaps.shape[1] * heatmaps.shape[2])
     place = places(ranking(heatmaps, order, seed)).reshape(heatmaps.shape)
     return _composed(images, CANVASES[canvas](images), place < count, mode)
 
 
-def _check_pair(images: Tensor, heatmaps: Tensor, mode: str) -> None:
+def check_pair(images: Tensor, heatmaps: Tensor) -> None:
+    """Check that there is a map for each image, as large as it.
+
+    Raises:
+        ShapeError: If not, or the images are not floating ``(n, c, h, w)``.
+    """
     if images.dim() != 4 or not images.is_floating_point() or images.shape[2:] != heatmaps.shape[1:]:
         raise ShapeError(
             f"images are floating (n, c, h, w) with heat maps (n, h, w), not {images.dtype} {tuple(images.shape)} "
@@ -77,6 +86,9 @@ def _check_pair(images: Tensor, heatmaps: Tensor, mode: str) -> None:
         )
     if len(images) != len(heatmaps):
         raise ShapeError(f"one heat map for each of {len(images)} images, not {len(heatmaps)}")
+
+
+def _check_mode(mode: str) -> None:
     if mode not in {"insertion", "deletion"}:
         raise OptionError(f"mode is 'insertion' or 'deletion', not {mode!r}")
 
@@ -129,7 +141,8 @@ def perturbation_curve(
         Nam & Lee 2024, section 5.4 and Fig. 10; Samek et al. 2017; Petsiuk et al. 2018 (*RISE*).
     """
     heatmaps = check_maps(heatmaps)
-    _check_pair(images, heatmaps, mode)
+    check_pair(images, heatmaps)
+    _check_mode(mode)
     if chunk < 1:
         raise OptionError(f"chunk must be at least 1, not {chunk}")
     counts = torch.tensor(pixel_counts(shares, heatmaps.shape[1] * heatmaps.shape[2]))
@@ -143,7 +156,7 @@ def perturbation_curve(
             index, step = pairs[some].T
             index = index.to(images.device)
             taken = place[index] < counts[step].to(images.device).view(-1, 1, 1)
-            rows.append(_scored(score, _composed(images[index], paint(images[index]), taken, mode), index))
+            rows.append(scored(score, _composed(images[index], paint(images[index]), taken, mode), index))
             if progress is not None:
                 progress(min(some.stop, len(pairs)), len(pairs))
     shape = (len(images), len(counts))
@@ -159,7 +172,12 @@ def _slices(length: int, chunk: int) -> Iterator[slice]:
     return (slice(start, start + chunk) for start in range(0, length, chunk))
 
 
-def _scored(score: Score, images: Tensor, index: Tensor) -> Tensor:
+def scored(score: Score, images: Tensor, index: Tensor) -> Tensor:
+    """What ``score`` says, one row for each image, at least float32.
+
+    Raises:
+        ShapeError: If it returns another shape.
+    """
     found = score(images, index)
     if found.dim() not in {1, 2} or len(found) != len(images):
         raise ShapeError(f"score returns (m,) or (m, q) for {len(images)} images, not {tuple(found.shape)}")

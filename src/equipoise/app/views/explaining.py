@@ -13,8 +13,8 @@ from equipoise.app.markup import Shown, legend, row
 from equipoise.app.session import OWN, Explained
 from equipoise.app.views.seeing import beside, found, places_of
 from equipoise.errors import OptionError
-from equipoise.explanation import sureness
 from equipoise.metrics import energy_pointing
+from equipoise.naming import sureness
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session

@@ -14,8 +14,8 @@ from torch import Tensor
 from equipoise.app.drawing import enlarged
 from equipoise.app.markup import Curve, Shown, chart, row
 from equipoise.app.session import SHOWN, Explained
-from equipoise.explanation import sureness
 from equipoise.metrics import area, perturb, perturbation_curve
+from equipoise.naming import sureness
 
 if TYPE_CHECKING:
     from equipoise.answers import ClassScore

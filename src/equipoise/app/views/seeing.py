@@ -8,8 +8,8 @@ from equipoise.app.drawing import Corners, enlarged, outlined
 from equipoise.app.markup import Shown
 from equipoise.app.session import SHOWN, Explained
 from equipoise.errors import ImageError, UnsupportedModelError
-from equipoise.explanation import sureness
 from equipoise.methods.scores import Box, Pixel
+from equipoise.naming import sureness
 
 if TYPE_CHECKING:
     from PIL import Image

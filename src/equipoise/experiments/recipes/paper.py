@@ -209,6 +209,11 @@ RECIPES.add(
         limit=10,
         notes=(
             "A map that stays as it was although the network forgot everything explains the image, not the network.",
+            (
+                "This test can show that something is wrong; it cannot rank methods: large activations stay large in a "
+                "random network, so what multiplies them stays alike, and measures of similarity reward noise (Binder "
+                "et al. 2023)."
+            ),
         ),
     ),
 )

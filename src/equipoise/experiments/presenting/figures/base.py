@@ -67,8 +67,9 @@ def png(figure: Figure) -> bytes:
 
 
 def style(index: int) -> dict[str, Any]:
-    """Color and mark of the ``index``-th curve."""
-    return {"color": COLORS[index % len(COLORS)], "marker": MARKS[index % len(MARKS)], "markersize": 4}
+    """Color and mark of the ``index``-th curve: as many pairs as there are of them."""
+    turn = index // len(COLORS)
+    return {"color": COLORS[index % len(COLORS)], "marker": MARKS[(index + turn) % len(MARKS)], "markersize": 4}
 
 
 def frame_of(run: Run, block: Block, *metrics: str) -> Frame:

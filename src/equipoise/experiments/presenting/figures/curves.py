@@ -10,6 +10,7 @@ import torch
 
 from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, mean_map, png, style
 from equipoise.experiments.presenting.figures.pictures import maps_of
+from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
 from equipoise.experiments.presenting.summary import summarize
 from equipoise.metrics import aggregate_attributions
 from equipoise.metrics.catalog import CATALOG
@@ -49,11 +50,11 @@ def insertion(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT0
         axis.set_title(f"{block.model} ({block.dataset})", fontsize=10)
         axis.set_xlabel("pixels, %")
         axis.set_ylabel("accuracy")
-        axis.legend(fontsize=7)
+        end_labels(axis)
     last.set_title("divided by the clean accuracy", fontsize=10)
     last.set_xlabel("pixels, %")
-    if last.get_legend_handles_labels()[0]:
-        last.legend(fontsize=7)
+    end_labels(last)
+    legend_below(figure, axes)
     return {run.plan.recipe.name: png(figure)}
 
 
@@ -74,7 +75,8 @@ def sweep(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  
             axis.errorbar(x, [one.value for one in ours], yerr=spread, label=model, capsize=2, **style(index))
         axis.set_title(column.label, fontsize=10)
         axis.set_xlabel("gamma")
-    axes[0].legend(fontsize=7)
+        end_labels(axis)
+    legend_below(figure, axes)
     return {recipe.name: png(figure)}
 
 

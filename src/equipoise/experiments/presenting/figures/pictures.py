@@ -11,6 +11,7 @@ from PIL import Image
 from equipoise import records, viz
 from equipoise.experiments.model.statistics import estimates, value
 from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, picture, png, style
+from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
 from equipoise.experiments.protocols.sanity import ORIGINAL
 from equipoise.experiments.protocols.study import PerturbationStudy
 from equipoise.metrics import top_mask
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 CELL: Final = 200
 """Longer side of a picture, in pixels."""
+
+ENDS: Final = ("against the class", "for the class")
+"""Of the color bar of figures that show maps."""
 
 ROWS: Final = 14
 """At most so many rows of pictures in one figure."""
@@ -77,9 +81,9 @@ def gallery(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                 names.append(name)
         if rows:
             heads = ["photo", *heads] if photos else heads
-            image = viz.montage(
-                rows[:ROWS], names[:ROWS], heads, title=f"{run.plan.recipe.title} ({dataset})", cell=CELL
-            )
+            networks = ", ".join(dict.fromkeys(block.model for block in blocks))
+            title = f"{run.plan.recipe.title} ({dataset}; {networks})"
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
             files[f"{run.plan.recipe.name}-{dataset}"] = records.encoded(image)
     return files
 
@@ -99,7 +103,8 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                     names.append(f"{goal.name}\n{label}")
         stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
         if rows:
-            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=run.plan.recipe.title, cell=CELL)
+            title = f"{run.plan.recipe.title} ({block.model})"
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
             files[f"{stem}-maps"] = records.encoded(image)
         files[f"{stem}-similarity"] = _similarity(run, block)
     return files
@@ -121,8 +126,9 @@ def _similarity(run: Run, block: Block) -> bytes:
         for text in axis.get_xticklabels():
             text.set(rotation=50, ha="right", rotation_mode="anchor")
         axis.set_ylim(-0.65, 1.05)
+        end_labels(axis)
     axes[0].set_ylabel("similarity to the trained network's map")
-    axes[-1].legend(fontsize=8)
+    legend_below(figure, axes)
     return png(figure)
 
 
@@ -150,7 +156,8 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
                 rows.append([_erased(block, unit, mask) for mask in masks.values()])
                 names.append("erased")
         if rows:
-            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=run.plan.recipe.title, cell=CELL)
+            title = f"{run.plan.recipe.title} ({block.model})"
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
             files[f"{stem}-maps"] = records.encoded(image)
     return files
 

@@ -1,0 +1,36 @@
+"""Classes and how sure a network is of them, in words for people and in parts of file names."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equipoise.answers import ClassScore
+
+
+def label(score: ClassScore) -> str:
+    """A class for a person, in two lines: its name, and how sure the network is."""
+    return f"{score.name}\n{sureness(score)}"
+
+
+def sureness(score: ClassScore) -> str:
+    """How sure the network is, for a person: the probability, or the score where there is none."""
+    if score.probability is not None:
+        return f"{100 * score.probability:.1f} % {score.unit}".rstrip()
+    return f"{score.logit:.4g} {score.unit}" if score.unit else f"score {score.logit:.4g}"
+
+
+def named(score: ClassScore) -> str:
+    """A class for a person, in one line: its name and index."""
+    return score.name if score.index is None else f"{score.name} ({score.index})"
+
+
+def stem(score: ClassScore) -> str:
+    """A class as a part of a file name."""
+    return slug(score.name) if score.index is None else f"{score.index}-{slug(score.name)}"
+
+
+def slug(text: str, length: int = 40) -> str:
+    """``text`` as a part of a file name: at most ``length`` small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:length].strip("_") or "class"
