@@ -288,8 +288,8 @@ def _gpu(data: Result) -> Iterator[str]:
         readers, cores = found["readers"], found["cores"]
         readers, cores = found["readers"], found["cores"]
         yield f"`equipoise attribute` on JPEG files, {readers} processes reading on {cores} cores. It is far from the"
-        yield "bare method above, whose images are in memory: what hands photos over bounds it, not the device. Since then"
-        yield "reading processes send one block for several photos; that was not measured on a device."
+        yield "bare method above, whose images are in memory: what hands photos over bounds it, not the device."
+        yield "Since then reading processes send one block for several photos; that was not measured on a device."
         yield ""
         yield from _table(
             "| network, precision, kept | photos | images per second | of the second half | batch |",
