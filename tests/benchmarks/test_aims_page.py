@@ -226,6 +226,7 @@ def test_make_bench_runs_every_script_and_the_readme_describes_each():
     readme = (render.HERE / "README.md").read_text()
     scripts = {path.stem for path in render.HERE.glob("*.py") if "\ndef main(" in path.read_text()} - {
         "branches",
+        "blur",
         "against_commit",
     }
     assert scripts == {

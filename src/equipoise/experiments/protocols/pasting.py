@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from equipoise import metrics
@@ -16,6 +15,8 @@ from equipoise.errors import DataError
 from equipoise.experiments.model.rows import Goal, Measured, Result
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from equipoise.datasets import Sample
     from equipoise.experiments.protocols.base import Bench
     from equipoise.experiments.subject import BoundRun, Subject
@@ -40,6 +41,8 @@ class Pasted:
 
     def image(self, *, after: bool) -> Image.Image:
         """One of the two as a photo."""
+        from PIL import Image  # noqa: PLC0415  # a list of recipes does not need it
+
         return Image.fromarray((self.after if after else self.before).numpy())
 
     def inputs(self, subject: Subject, *, after: bool) -> Tensor:
@@ -115,6 +118,8 @@ def cut_out(sample: Sample, category: int) -> tuple[Image.Image, Image.Image]:
     Raises:
         DataError: If the mask is empty.
     """
+    from PIL import Image  # noqa: PLC0415  # as above
+
     mask = Image.fromarray(np.asarray(sample.mask(category), dtype=np.uint8) * 255)
     box = mask.getbbox()
     if box is None:
@@ -144,6 +149,8 @@ def paste(
     height, width = before.shape[:2]
     factor = scale * min(height, width) / max(thing.size)
     size = (max(1, round(thing.width * factor)), max(1, round(thing.height * factor)))
+    from PIL import Image  # noqa: PLC0415  # as above
+
     pixels = torch.from_numpy(np.array(thing.resize(size, Image.Resampling.BICUBIC)))
     small = torch.from_numpy(np.array(mask.resize(size, Image.Resampling.NEAREST))) > 0
     left, top = (round(share * (room - side)) for share, room, side in zip(place, (width, height), size, strict=True))
@@ -161,6 +168,8 @@ def paste(
 
 def lettering(text: str, width: int) -> Image.Image:
     """Words as wide as asked for, at most, in hard letters: 255 on a letter, else 0."""
+    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415  # as above
+
     size = 4
     while ImageFont.load_default(size + 1).getlength(text) <= width:
         size += 1

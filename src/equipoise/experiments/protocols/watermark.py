@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
-from PIL import Image
 
 from equipoise.errors import OptionError
 from equipoise.experiments.model.rows import Goal, Result
@@ -68,6 +67,8 @@ class Watermark(Protocol):
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Tensor, Tensor, Tensor]:
         """See `Protocol.prepare`."""
+        from PIL import Image  # noqa: PLC0415  # a list of recipes does not need it
+
         before = seen(bench.subject, unit.samples[0])
         letters = lettering(self.text, round(self.width * min(before.shape[:2])))
         dice = random.Random(f"{self.seed} {unit.key}")  # noqa: S311  # no secret
