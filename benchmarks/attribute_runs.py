@@ -114,10 +114,10 @@ def apart(**job: Any) -> dict[str, Any]:
     return found
 
 
-def beside_the_method(folder: Path, photos: int, rounds: int) -> dict[str, Any]:
+def beside_the_method(networks: dict[str, str | None], folder: Path, photos: int, rounds: int) -> dict[str, Any]:
     """Each network: the bare method at its best batch, and runs by one process of all cores, in turns."""
     found: dict[str, Any] = {}
-    for model, weights in NETWORKS.items():
+    for model, weights in networks.items():
         common = {"model": model, "weights": weights, "photos": photos}
         bare = {size: apart(kind="bare", batch=size, **common)["rate"] for size in BATCHES}
         best = max(bare, key=lambda size: bare[size])
@@ -191,6 +191,9 @@ def growth(folder: Path, photos: int, rounds: int) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("--job", help="one run alone, in this process")
+    options.add_argument("--rounds", type=int, default=min(ROUNDS, 5))
+    options.add_argument("--photos", type=int, default=PHOTOS)
+    options.add_argument("--network", choices=tuple(NETWORKS), help="one network alone")
     options.add_argument("--only", choices=("beside", "workers", "growth"))
     chosen = options.parse_args(arguments)
     os.chdir(Path(__file__).parent)  # the tiny network is looked for here, by workers too
@@ -198,8 +201,9 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.job:
         print(json.dumps(run(json.loads(chosen.job))))
         return
-    rounds = 1 if chosen.quick else min(ROUNDS, 5)
-    photos, small = (8, 200) if chosen.quick else (PHOTOS, SMALL)
+    rounds = 1 if chosen.quick else chosen.rounds
+    photos, small = (8, 200) if chosen.quick else (chosen.photos, SMALL)
+    networks = {name: NETWORKS[name] for name in NETWORKS if chosen.network in {None, name}}
     output = chosen.output or RESULTS / ("attribute_runs_quick.json" if chosen.quick else "attribute_runs.json")
     record = Record(output, {"size": SIZE, "seed": SEED, "rounds": rounds}, go_on=True)
     with tempfile.TemporaryDirectory() as name:
@@ -208,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
         parts = {
             "growth": lambda: growth(Path(name) / "small", small, rounds),
             "workers": lambda: by_workers(Path(name) / "photos", photos, rounds),
-            "beside": lambda: beside_the_method(Path(name) / "photos", photos, rounds),
+            "beside": lambda: beside_the_method(networks, Path(name) / "photos", photos, rounds),
         }
         for key, measure in parts.items():
             if chosen.only in {None, key}:

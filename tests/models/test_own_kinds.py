@@ -208,6 +208,22 @@ def test_reproduce(kind, tmp_path):
     assert last["value"] == pytest.approx(scores(bare, transform(photo())[None])[0].softmax(0)[1].item(), abs=1e-5)
 
 
+def test_attribute(kind, tmp_path):
+    bare, transform = kind
+    inputs = transform(photo())[None]
+    asked = ["attribute", "photo.png", "--model", "mynet.toml", "--method", "gradient", "--values", "float32"]
+    assert main([*asked, "--target", "bee,top3", "--output", str(tmp_path / "maps")]) == 0
+    found = equipoise.open_attributions(tmp_path / "maps")
+    right = scores(bare, inputs)[0]
+    assert {entry.name: entry.score for entry in found} == pytest.approx(
+        dict(zip(NAMES, right.tolist(), strict=True)), abs=1e-5
+    )
+    (bee,) = [entry for entry in found if entry.name == "bee"]
+    assert bee.probability == pytest.approx(right.softmax(0)[1].item(), abs=1e-5)
+    own = equipoise.attribute(bare, inputs, 1, method="gradient")[0]
+    torch.testing.assert_close(bee.attribution, own, rtol=1e-5, atol=1e-5 * own.abs().max().item())
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ('architecture = "timm/test_resnet"\nweights = "none.pth"', "weights is 'none.pth', and there is no file"),
     ('architecture = "none.pt2"', "architecture is 'none.pt2', and there is no file"),
