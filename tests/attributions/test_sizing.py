@@ -83,6 +83,11 @@ def test_a_fixed_batch_begins_with_one_photo_to_see_what_it_takes():
     assert work(Sizing(tight, 32), tight, 3) == [1, 6, 6]
 
 
+def test_a_photo_that_takes_no_new_memory_does_not_hold_a_batch_back():
+    machine = Simulated(0.0, 0, 10_000)
+    assert work(Sizing(machine, 32), machine, 3) == [1, 32, 32]
+
+
 def test_the_memory_of_this_process_is_measured():
     memory = Memory(torch.device("cpu"))
     memory.give_back()  # else what other tests have freed may be taken again

@@ -76,7 +76,7 @@ def test_without_pycocotools_masks_say_what_to_install(tmp_path, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingPackageError, match=r"pip install equipoise\[evaluate\]"):
+    with pytest.raises(MissingPackageError, match=r"pip install equipoise\[coco\]"):
         five.mask(0)
 
 

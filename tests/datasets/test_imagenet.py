@@ -135,7 +135,7 @@ def test_a_file_that_vanishes_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("package", "extra", "opening"),
     [
-        ("h5py", "evaluate", "imagenet_segmentation"),
+        ("h5py", "imagenet-segmentation", "imagenet_segmentation"),
         ("scipy", "evaluate", "imagenet"),
         ("timm", "models", "imagenet_segmentation"),
         ("torchvision", "models", "cats_dogs"),

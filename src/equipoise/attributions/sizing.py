@@ -49,6 +49,7 @@ class Sizing:
     _before: int = 0
     _free: int | None = None
     _rising: int = 0
+    _seen: bool = False
 
     def __post_init__(self) -> None:
         if self.fixed is not None:
@@ -58,7 +59,7 @@ class Sizing:
     def next(self) -> int:
         """How many photos at once: never more than what memory held one of allows."""
         if self.fixed is not None:
-            self.size = min(self.fixed, self._limit, self._fitting() if self.per_photo else 1)
+            self.size = min(self.fixed, self._limit, self._fitting() if self._seen else 1)
         return max(1, self.size)
 
     def begin(self) -> None:
@@ -68,7 +69,8 @@ class Sizing:
 
     def note(self, photos: int, seconds: float) -> None:
         """A batch of so many photos took so long."""
-        need = (self.memory.peak() - self._before) / photos
+        self._seen = True
+        need = (self.memory.peak() - self._before) / photos  # none, where what was freed before was taken again
         if need > 0:
             self.per_photo = need if not self.per_photo else max(0.9 * self.per_photo, need)
         if not self.growing or photos != self.size:

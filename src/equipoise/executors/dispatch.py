@@ -106,7 +106,9 @@ class Dispatch:
                 break
             self._idle.discard(member)
             self._working[member] = task
-            self.begun = True
+            if not self.begun:
+                self.begun = True
+                self.tick()  # the clock of a run starts before its first task
             following = self._next()
             if following is not None:
                 self._reserved[member] = following

@@ -11,7 +11,6 @@ from equipoise.errors import ImageError, OptionError, UnsupportedModelError
 from equipoise.experiments.model.rows import Goal, Result
 from equipoise.experiments.protocols.base import NEEDS, Bench, Confidence, Protocol, Unit, check_shares
 from equipoise.experiments.protocols.pasting import Compared, Pasted, cut_out, paste, scores_of, seen
-from equipoise.models import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,6 +171,8 @@ def as_it_is(subject: Subject) -> Subject:
         UnsupportedModelError: If its preprocessing is a function of a user's own.
     """
     preprocessing = subject.network.pictures
+    from equipoise.models import Preprocessing  # noqa: PLC0415  # a list of recipes does not need it
+
     if not isinstance(preprocessing, Preprocessing):
         raise UnsupportedModelError(
             f"{subject.name} comes with preprocessing as a function, so nothing can be pasted into what it sees; "
