@@ -181,4 +181,5 @@ def _lines(
     for (name, target), entry in zip(explained, entries, strict=True):
         lines.append(f"  {name}, {named(target)}: {entry['files']['overlay']}")
         lines += [f"    note: {note}" for note in entry["notes"] if note not in known]
-    return lines + [f"  side by side: {path}" for path in together if path]
+    told = [("caption" if path.endswith(".caption.txt") else "side by side", path) for path in together if path]
+    return lines + [f"  {what}: {path}" for what, path in told]
