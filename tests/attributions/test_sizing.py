@@ -10,20 +10,21 @@ from hypothesis import strategies as st
 
 from equipoise.attributions import memory as memory_module
 from equipoise.attributions.memory import Memory, kept_for_later, parsed, resident
-from equipoise.attributions.sizing import GAIN, MOST, SHARE, TIE, Sizing
+from equipoise.attributions.sizing import GAIN, MOST, PATIENCE, SHARE, TIE, Sizing
 
 
 class Simulated:
     """A machine: seconds and bytes of a batch by its size."""
 
-    def __init__(self, fixed_cost, per_photo, room, slowdown=None):
+    def __init__(self, fixed_cost, per_photo, room, slowdown=None, each=0.1):
+        self.each = each
         self.fixed_cost, self.per_photo, self.room, self.slowdown = fixed_cost, per_photo, room, slowdown
         self.given_back = 0
         self.size = 0
 
     def seconds(self, size):
         slow = 2.0 if self.slowdown and size > self.slowdown else 1.0
-        return slow * (self.fixed_cost + size * 0.1)
+        return slow * (self.fixed_cost + size * self.each)
 
     def free(self):
         return self.room
@@ -74,12 +75,20 @@ def test_it_grows_where_that_pays_and_stops_where_it_does_not():
 
 
 @settings(max_examples=100, deadline=None)
-@given(fixed=st.floats(0, 5))
+@given(fixed=st.floats(0, 0.5))
 def test_where_larger_is_never_slower_it_comes_to_the_best_but_for_two_steps_that_gain_little(fixed):
-    machine = Simulated(fixed, 1, 10**9)
+    machine = Simulated(fixed, 1, 10**9, each=0.01)
     chosen = work(Sizing(machine), machine, 100)[-1]
     further = min(4 * chosen, MOST)
     assert chosen / machine.seconds(chosen) * GAIN**2 * TIE >= further / machine.seconds(further)
+
+
+@settings(max_examples=50, deadline=None)
+@given(fixed=st.floats(0, 60))
+def test_a_batch_never_takes_longer_than_one_photo_or_so_long_as_a_kill_may_lose(fixed):
+    machine = Simulated(fixed, 1, 10**9)
+    used = work(Sizing(machine), machine)
+    assert max(machine.seconds(size) for size in used) <= max(PATIENCE, machine.seconds(1)) + 1e-9
 
 
 def test_a_larger_photo_gets_a_smaller_batch_before_it_is_tried():

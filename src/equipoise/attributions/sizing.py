@@ -26,6 +26,9 @@ TRIES: Final = 2
 ENOUGH: Final = 0.2
 """Seconds of one size after which it is judged."""
 
+PATIENCE: Final = 15.0
+"""Seconds that a batch may take, where single photos do not take longer: a kill loses it, and progress waits for it."""
+
 MOST: Final = 256
 """The largest batch that is tried."""
 
@@ -89,7 +92,7 @@ class Sizing:
         if not self.growing or photos != self.size:
             return
         if first:
-            self.size = max(1, min(FIRST, self._limit, self._fitting(elements)))
+            self.size = max(1, min(FIRST, int(PATIENCE / max(seconds, 1e-9)), self._limit, self._fitting(elements)))
             return
         rates = self._rates.setdefault(self.size, [])
         rates.append(photos / max(seconds, 1e-9))
@@ -110,7 +113,7 @@ class Sizing:
         if self.size >= begun:  # upwards, until two in a row are not faster
             smaller = [speed[size] for size in tried[:-1]]
             self._rising = 0 if not smaller or speed[self.size] > GAIN * max(smaller) else self._rising + 1
-            larger = min(2 * self.size, self._limit, self._fitting(elements))
+            larger = min(2 * self.size, self._limit, self._fitting(elements), int(PATIENCE * speed[self.size]))
             if self._rising < 2 and larger > self.size:
                 self.size = larger
                 return

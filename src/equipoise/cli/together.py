@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -72,9 +73,11 @@ class Together:
         Raises:
             EquipoiseError: If no method is left that can explain this network.
         """
+        memory: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if len(photos) > 1:
             self._sizing = Sizing(Memory(self.network.device))
-        with ThreadPoolExecutor(1) as reader, kept_for_later(self.network.device):
+            memory = kept_for_later(self.network.device)
+        with ThreadPoolExecutor(1) as reader, memory:
             ahead: deque[tuple[PhotoFile, Future[Shown | str]]] = deque()
             rest = iter(photos)
             while True:
