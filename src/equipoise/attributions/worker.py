@@ -189,7 +189,13 @@ class Explainer:
         if getattr(method, "costly", False) or not Batch(self.network, self.network.black(), [[]]).together:
             self._chunk(bound)
             return
-        method.attribute(self.network.black(), 0)
+        try:
+            method.attribute(self.network.black(), 0)
+        except EquipoiseError:
+            raise
+        except Exception as error:  # a method of a user's own may well do other photos
+            if out_of_memory(error):
+                raise
 
     def _chunk(self, bound: BoundMethod) -> None:
         """Let a method of many passes run as many at once as memory holds, unless it was told how many."""
