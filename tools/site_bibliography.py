@@ -26,6 +26,11 @@ def by_link() -> dict[str, str]:
     return {entry.fields["url"]: key for key, entry in entries().entries.items()}
 
 
+def cited(link: str) -> str:
+    """The paper at an address, as pages cite it."""
+    return written(entries().entries[by_link()[link]])
+
+
 def bibtex(*keys: str) -> str:
     """Entries as a reader pastes them."""
     return BibliographyData({key: entries().entries[key] for key in keys}).to_string("bibtex").strip()
@@ -60,5 +65,5 @@ def filled(text: str) -> str:
         return text
     block = "\n".join(f"    {line}".rstrip() for line in bibtex(*dict.fromkeys(keys)).splitlines())
     lines = tail.rstrip().split("\n\n")
-    lines.insert(1, f'??? quote "BibTeX"\n\n    ```bibtex\n{block}\n    ```')
+    lines.insert(lines.index("<!-- end -->") + 1, f'??? quote "BibTeX"\n\n    ```bibtex\n{block}\n    ```')
     return head + found + "\n\n".join(lines) + "\n"

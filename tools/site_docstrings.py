@@ -5,25 +5,14 @@ A griffe extension; ``mkdocs.yml`` names it.
 
 from __future__ import annotations
 
-import re
-import textwrap
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-INLINE = re.compile(r":math:`([^`]+)`", re.DOTALL)
-BLOCK = re.compile(r"^([ ]*)\.\. math::[ ]*([^\n]*)\n((?:\1[ ]+\S[^\n]*\n?|[ ]*\n(?=\1[ ]+\S))*)", re.MULTILINE)
-
-
-def markdown(text: str) -> str:
-    """A docstring with ``:math:`` and ``.. math::`` as ``$`` and a fence."""
-
-    def fenced(found: re.Match[str]) -> str:
-        indent, first, rest = found.groups()
-        lines = "\n".join([first.strip(), textwrap.dedent(rest).strip()]).strip()
-        return textwrap.indent(f"\n```math\n{lines}\n```\n\n", indent, lambda line: bool(line.strip()))
-
-    return INLINE.sub(lambda found: f"${' '.join(found[1].split())}$", BLOCK.sub(fenced, text + "\n"))
+sys.path.insert(0, str(Path(__file__).parent))
+from docstrings import markdown  # found through the path set above
 
 
 class MathInDocstrings(griffe.Extension):
