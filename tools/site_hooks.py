@@ -13,6 +13,7 @@ import site_api
 import site_bibliography
 import site_files
 import site_llms
+import site_notebooks
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import get_plugin_logger
@@ -50,11 +51,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the API reference and the files outside ``docs`` that pages lead to."""
+    """Add the API reference, the notebooks and the files outside ``docs`` that pages lead to."""
     for name in site_api.undocumented():
         log.warning("%s is public and has no docstring", name)
     wanted = site_files.all_linked() | {ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"}
     repository = site_files.pages(wanted)
+    for place, content in site_notebooks.pages(config.repo_url).items():
+        files.append(File.generated(config, place, content=content))
     for place, text in (site_api.pages() | repository).items():
         made = File.generated(config, place, content=text)
         if place in repository and "repository/C" not in place:
@@ -86,7 +89,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Lead links out of ``docs`` to the site's own pages, and fill in the bibliography."""
     del config, files
     place = page.file.src_uri
-    if page.file.abs_src_path is not None and not place.startswith(("api/", "repository/")):
+    if page.file.abs_src_path is not None and page.file.generated_by is None:
         markdown = site_files.relinked(markdown, Path(page.file.abs_src_path).parent, place)
     markdown = site_bibliography.filled(markdown)
     texts[place] = markdown

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 HEAD = """# equipoise
 
 > What did the network see? A Python library, command line and local web page that explains one class score of a
-> convolutional network: Attribution Equilibrium (Nam & Lee, IEEE T-PAMI 2024) and {methods} methods behind one call.
+> convolutional network: Attribution Equilibrium (Nam & Lee, IEEE T-PAMI 2024) and others, {methods} methods behind
+> one call.
 
 `equipoise.explain(photo, model, method, target=...)` explains a file; `equipoise.attribute(model, inputs, target,
 method=...)` explains tensors; `equipoise.heatmap` makes maps of one channel. `equipoise explain photo.jpg` does it on
@@ -21,7 +22,8 @@ def summary(text: str) -> str:
     bare = re.sub(r"```.*?```|<!--.*?-->", "", text, flags=re.DOTALL)
     for paragraph in re.split(r"\n\s*\n", bare):
         line = " ".join(paragraph.split())
-        if line and not re.match(r"[#|!<:*-]", line):
+        only_links = not re.sub(r"\[[^\]]*\]\([^)]*\)|·|\s", "", line)
+        if not only_links and not re.match(r"[#|!<:*-]", line):
             plain = re.sub(r"!?\[([^\]]*)\](\([^)]*\)|\[[^\]]*\])", r"\1", line)
             return re.split(r"(?<=[.?!:]) (?=[A-Z`])", plain)[0].rstrip(":")
     return ""

@@ -21,6 +21,7 @@ import site_bibliography  # noqa: E402
 import site_docstrings  # noqa: E402
 import site_files  # noqa: E402
 import site_llms  # noqa: E402
+import site_notebooks  # noqa: E402
 
 sys.path.remove(str(ROOT / "tools"))
 
@@ -114,7 +115,7 @@ def test_llms_txt_is_true(site):
     text = (site / "llms.txt").read_text(encoding="utf-8")
     from equipoise.methods import METHODS
 
-    assert f"and {len(METHODS)} methods" in " ".join(text.split())
+    assert f"and others, {len(METHODS)} methods" in " ".join(text.replace("\n> ", " ").split())
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert all((site / link).exists() for link in links)
     listed = {link for link in links if link.endswith(".html")}
@@ -149,6 +150,15 @@ def test_the_bibliography_has_every_citation():
     for page in (ROOT / "docs" / "methods").glob("*.md"):
         cited |= set(re.findall(r"\]\((https:[^)\s]+)\)", page.read_text(encoding="utf-8").partition("## Citation")[2]))
     assert cited == set(site_bibliography.by_link())
+
+
+def test_a_notebook_is_a_page_with_its_pictures():
+    path = ROOT / "docs" / "notebooks" / "quick-tour.ipynb"
+    text, pictures = site_notebooks.page(path)
+    assert text.startswith("# Quick tour\n\n[The notebook itself](quick-tour.ipynb)\n")
+    assert pictures
+    assert all(f"]({name})" in text for name in pictures)
+    assert "colab.research.google.com/github/me/mine/blob" in site_notebooks.page(path, "https://github.com/me/mine")[0]
 
 
 def test_versions_differ_from_the_folder_by_little():
