@@ -81,7 +81,7 @@ class Measuring:
             return 1
         bucket = self._buckets.setdefault(tuple(shown.shape), [])
         bucket.append(one)
-        return self._measured(bucket) if len(bucket) >= self.sizing.next() else 0
+        return self._measured(bucket) if len(bucket) >= self.sizing.next(shown.numel()) else 0
 
     def rest(self) -> int:
         """Measure what waits still; how many that were."""
@@ -97,7 +97,9 @@ class Measuring:
         return count
 
     def _sized(self, units: Sequence[Waiting]) -> None:
-        self.sizing.begin()
+        shown = self.protocol.shown(units[0].prepared, self.bench)
+        elements = 1 if shown is None else shown.numel()
+        self.sizing.begin(len(units), elements)
         started = time.perf_counter()
         try:
             parts = self._at_once(units)
@@ -106,7 +108,7 @@ class Measuring:
                 raise
             error.__traceback__ = None  # whose frames hold what did not fit
         else:
-            self.sizing.note(len(units), time.perf_counter() - started)
+            self.sizing.note(len(units), time.perf_counter() - started, elements)
             if parts:
                 self.store.add(parts)
             return
