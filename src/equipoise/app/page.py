@@ -169,9 +169,10 @@ class Page:
         work = self._open_given
         for place, slot in enumerate(self.uploads.slots):
             filled = [*slot.components, *outputs]
-            slot.photo.input(self._filled(place, of_photo), given, filled, **_QUEUE)
-            gr.on([slot.array.upload, slot.array.clear], self._filled(place, of_array), given, filled, **_QUEUE)
-            slot.key.input(work, given, outputs, **_QUEUE)
+            slot.photo.input(self._filled(place, of_photo), given, filled, **_LIVE)
+            for moved in (slot.array.upload, slot.array.clear):  # the one may come while the other is at work
+                moved(self._filled(place, of_array), given, filled, **_LIVE)
+            slot.key.input(work, given, outputs, **_LIVE)
         described = [self.examples, self.known, self.explained, *self.uploads.columns]
         chosen = self.model.input(
             guarded(self._described, len(described)), self.model, [*described, self.status], **_QUEUE
@@ -302,7 +303,7 @@ class Page:
             pair,
             pair,
             gr.update(visible=offer.pairs),
-            None,  # the photo's value alone: gradio would make an updated input anew, one that decodes photos itself
+            None,
             None,
             "",
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,15 +20,24 @@ WIDTH: Final = 3
 """So many components has a `Slot`."""
 
 
+# A class, since gradio makes a component anew whenever one of its properties is set; not by a class statement, at which
+# gradio would write a stub file beside this one.
+_PathOfImage: Final[Any] = ABCMeta.__new__(
+    type(gr.Image), "Image", (gr.Image,),
+    {
+        "__module__": gr.Image.__module__, "is_template": True,
+        "preprocess": lambda _self, payload: None if payload is None else payload.path,
+    },
+)  # fmt: skip
+
+
 def photo_input(**options: Any) -> gr.Image:
     """An image input that hands over the path as it is: only `equipoise.images` decodes what a visitor sends.
 
     Args:
         options: Of ``gradio.Image``.
     """
-    photo = gr.Image(sources=["upload", "clipboard"], buttons=[], **options)
-    # set on the object, since gradio writes a stub file beside the source of every subclass
-    photo.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]  # as said
+    photo: gr.Image = _PathOfImage(sources=["upload", "clipboard"], buttons=[], **options)
     return photo
 
 
@@ -71,7 +81,7 @@ class Slot:
         )  # fmt: skip
         with gr.Column(visible=photos) as for_photos:
             photo = photo_input(
-                label=words[0], height=170 if name else 250, alt_text=f"The chosen photo {name}".rstrip()
+                label=words[0], height=190 if name else 250, alt_text=f"The chosen photo {name}".rstrip()
             )
         with gr.Column(visible=arrays) as for_arrays:
             array = array_input(label=words[1], height=120)

@@ -59,7 +59,7 @@ class Curves:
 
 def canvases(session: Session) -> list[str]:
     """What can be there without the pixels; the canvases that look at neighbors are made for pictures."""
-    return list(CANVASES) if session.dims == 2 else list(_OF_ANY_SHAPE)
+    return list(CANVASES) if all(one.dims == 2 for one in session.inputs) else list(_OF_ANY_SHAPE)
 
 
 def pixels_of(session: Session) -> Tensor:
