@@ -3,6 +3,7 @@
 import gc
 import re
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import own_pairs
@@ -16,6 +17,7 @@ from equipoise.app.drawing import Style
 from equipoise.app.networks import CancelledError, Networks, Stop
 from equipoise.app.page import VIEWS, Page
 from equipoise.app.session import Session
+from equipoise.app.uploads import photo_input
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing, seeing
 from equipoise.cli.app import parse
 from equipoise.errors import ImageError, ShapeError, TargetError
@@ -169,6 +171,17 @@ def test_what_is_wrong_names_the_input_and_no_folder(networks, tmp_path):
         Session.open_each({**given, "other": str(tmp_path / "flat.npy")}, network)
     with pytest.raises(ImageError, match=r"^input 'image': torn\.png: is not an image"):
         Session.open_each({**given, "image": str(tmp_path / "torn.png")}, network)
+
+
+@pytest.mark.filterwarnings("ignore")  # as below
+def test_only_equipoise_decodes_photos():
+    """Also after a property was set, when gradio makes a component anew."""
+    made = photo_input(label="a")
+    again = type(made)(**made.constructor_args)
+    for one in (made, again):
+        assert one.preprocess(SimpleNamespace(path="photo.png")) == "photo.png"
+        assert one.preprocess(None) is None
+        assert one.get_block_name() == "image"
 
 
 def test_a_visitors_work_with_several_inputs_is_stopped(networks):

@@ -25,6 +25,7 @@ from equipoise.app.controls import (
     score_choices,
 )
 from equipoise.app.drawing import MODES
+from equipoise.app.examples import takes
 from equipoise.app.networks import SharedInputs
 from equipoise.app.session import OWN, Explained, Session
 from equipoise.app.uploads import WIDTH, Uploads, of_array, of_photo, photo_input
@@ -59,10 +60,7 @@ class Page:
         self.content = content
         self.blocks = gr.Blocks(title="equipoise: what did the network see?", analytics_enabled=False)
         with self.blocks:
-            gr.HTML(
-                '<div class="eq-head"><h1>What did the network see?</h1><p>Give it a photo. The network says what is '
-                "in it, and the map shows which pixels speak for that and which against it.</p></div>"
-            )
+            gr.HTML(f'<div class="eq-head"><h1>What did the network see?</h1><p>{self._head()}</p></div>')
             self.session = gr.State(None)
             self.opened = gr.State(0)
             self.curves = gr.State(None)
@@ -75,6 +73,14 @@ class Page:
                     with gr.Tabs():
                         self._views()
             self._wire()
+
+    def _head(self) -> str:
+        prepares = self.content.networks[self.content.networks.names[0]].prepares
+        if all(takes(how)[0] for how in prepares.values()) and len(prepares) == 1:
+            what = "Give it a photo. The network says what is in it, and the map shows which pixels speak"
+        else:
+            what = "Show it something. The network says what that is, and the map shows which parts speak"
+        return f"{what} for that and which against it."
 
     def _photo_column(self) -> None:
         names = self.content.networks.names
