@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # What the demo needs is a part of what the tests need: who has these has that.
 DEMO := $(VENV)/.installed-demo
 
-.PHONY: demo test lint bench picture dist clean
+.PHONY: demo test lint docs bench picture dist clean
 $(STAMP): pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
@@ -30,6 +30,10 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Into site/: open site/index.html. It asks nothing of the network, neither built nor read.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 bench: $(STAMP)
 	for script in ae_cost authors_loop whole_runs method_cost start_up rows attribute_runs map_formats precision gpu; do \
 	  $(VENV)/bin/python benchmarks/$$script.py || exit 1; done
@@ -49,4 +53,4 @@ dist: $(STAMP)
 	$(VENV)/bin/python tools/check_wheel.py dist/*.whl
 
 clean:
-	rm -rf $(VENV) equipoise-out dist
+	rm -rf $(VENV) equipoise-out dist site

@@ -1,10 +1,11 @@
 """What every method costs, in units of one forward and backward pass of the same network.
 
-    python benchmarks/method_cost.py [--quick] [--output benchmarks/results/method_cost.json]
+    python benchmarks/method_cost.py [--quick] [--output FILE.json]
 
 Batch 1, default options. Quick methods are timed in interleaved rounds; those of dozens of passes once, between two
 runs of the unit; those of hundreds are not timed: their passes are counted, and a forward pass costs what it is
-measured to cost. The unit is that of ae_cost.py, and so are the networks. tools/method_pages.py shows the result.
+measured to cost. The unit is that of ae_cost.py, and so are the networks. The result goes into the methods' cards
+(tools/method_cards.py), which their pages show; a quick run's, or with --output, into a file of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +26,11 @@ from torch import Tensor, nn
 from equipoise.methods import METHODS
 from equipoise.models import build
 from equipoise.records import write_atomically
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from method_cards import keep_cost  # found through the path set above
+
+sys.path.remove(str(Path(__file__).parents[1] / "tools"))
 
 ROUNDS = 5
 ONCE = ("smooth_grad", "integrated_gradients", "occlusion", "gradient_shap")
@@ -110,14 +118,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser(__doc__).parse_args(arguments)
     settle()
     size, rounds = (64, 3) if options.quick else (SIZE, ROUNDS)
-    output = options.output or RESULTS / ("method_cost_quick.json" if options.quick else "method_cost.json")
+    output = options.output or (RESULTS / "method_cost_quick.json" if options.quick else None)
     described = machine() | {"load before": [load()]}
     result: dict[str, Any] = {"machine": described, "size": size, "seed": SEED, "rounds": rounds, "models": {}}
     for name in MODELS:
         print(name, flush=True)
         result["models"][name] = measure(name, size, rounds)
         described["load after"] = [load()]
-        write_atomically(output, (json.dumps(result, indent=1) + "\n").encode())
+        if output is None:
+            keep_cost(result)
+        else:
+            write_atomically(output, (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -2,20 +2,19 @@
 
     EQUIPOISE_DATA=FOLDER python tools/class_specificity.py
 
-Writes docs/methods/classes.json: for each method Pearson's correlation, over the pixels, of the heat maps of the two
-classes that are in the photo, by the bundled EfficientNet-Lite0. 1: the map does not depend on the class.
+Writes into the methods' cards (`method_cards`) Pearson's correlation, over the pixels, of the heat maps of the two
+classes that are in a photo, by the bundled EfficientNet-Lite0. 1: the map does not depend on the class.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
+from method_cards import keep
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,7 +22,6 @@ import equipoise
 from equipoise.errors import EquipoiseError
 from equipoise.methods import METHODS
 
-RESULT = Path(__file__).parents[1] / "docs" / "methods" / "classes.json"
 # Photos of the data set cats_dogs that show two kinds of animal, with a class of ImageNet for each.
 PHOTOS = {
     "cat_dog.png": (243, 282),
@@ -46,25 +44,19 @@ def main() -> None:
     folder = Path(os.environ["EQUIPOISE_DATA"]) / "cats_dogs" / "two_object"
     model, spec = equipoise.load_model("efficientnet_lite0")
     images = {name: spec.preprocess(Image.open(folder / name).convert("RGB"))[None] for name in PHOTOS}
-    found: dict[str, Any] = {}
+    found: dict[str, list[float] | None] = {}
     for method in METHODS:
         pairs = [] if METHODS[method].costly else list(PHOTOS.items())  # costly ones are not measured, for time
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 values = [round(correlation(model, images[name], pair, method), 3) for name, pair in pairs]
-            found[method] = {"correlation": values}
+            found[method] = values
         except EquipoiseError:
-            found[method] = None  # families.json says why
+            found[method] = None  # the section on networks says why
         print(method, found[method], flush=True)
     packages = {name: version(name).partition("+")[0] for name in ("torch", "timm", "captum")}
-    result = {
-        "network": spec.name,
-        "photos": list(PHOTOS),
-        "versions": packages,
-        "methods": found,
-    }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    keep("classes", {"network": spec.name, "photos": list(PHOTOS), "versions": packages}, found)
 
 
 if __name__ == "__main__":

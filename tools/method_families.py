@@ -1,28 +1,30 @@
 """Which method runs on which family of networks: measure and render.
 
-python tools/method_families.py            run all, write docs/methods/families.json and families.md
-python tools/method_families.py --render   families.md from families.json
+python tools/method_families.py            run all, write the cards, and fill docs/methods/families.md
+python tools/method_families.py --render   fill docs/methods/families.md from the cards
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from coverage_table import CLASSES, checked, network
+from filling import filled
+from method_cards import FOLDER, card, keep, measured
 from torch import Tensor, nn
 
 from equipoise.errors import MissingPackageError
 from equipoise.methods import METHODS
+from equipoise.records import write_atomically
 
-FOLDER = Path(__file__).parents[1] / "docs" / "methods"
+PATH = FOLDER / "families.md"
 SIZE = 64
 FAMILIES = {
     "chain": ("torchvision/vgg11", "convolutions, ReLUs and max pools in a row"),
@@ -101,67 +103,70 @@ def sentence(error: Exception) -> str:
     return text.partition(";")[0]
 
 
-def measure() -> dict[str, Any]:
-    """Every method on every family."""
+def measure() -> None:
+    """Every method on every family, into the cards."""
     packages = ("torch", "torchvision", "timm", "captum")
-    rows: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for method in METHODS:
         print(method, flush=True)
-        rows[method] = {family: cell(method, family) for family in FAMILIES}
-    return {
+        found[method] = {family: cell(method, family) for family in FAMILIES}
+    how = {
         "versions": {name: version(name).partition("+")[0] for name in packages},
         "size": SIZE,
         "classes": CLASSES,
         "families": {family: list(entry) for family, entry in FAMILIES.items()},
-        "methods": rows,
     }
+    keep("networks", how, found)
 
 
-TEXT = """<!-- made by tools/method_families.py from docs/methods/families.json; do not edit -->
-# Which method runs on which network
-
-Every method explained {classes} classes of an image of noise, {size}x{size} pixels, on a small member of each family,
-with random weights and few samples. *yes*: the result has the right shape, is finite and not zero everywhere; else the
-number of the reason below. That it runs does not say that it explains well.
-{versions}.
-
-| family | network | what is special |
-|---|---|---|
-{families}
-
-{table}
-
-{reasons}
-
-For Attribution Equilibrium on every family of torchvision and timm see [what runs on what](../coverage.md).
-"""
+def rows() -> dict[str, dict[str, str]]:
+    """Of each measured method why it does not run on a family, or nothing."""
+    return {name: found for name in METHODS if (found := card(name).get("networks")) is not None}
 
 
-def page(data: dict[str, Any]) -> str:
-    """The page as Markdown."""
-    families = list(data["families"])
-    reasons = sorted({why for row in data["methods"].values() for why in row.values() if why})
-    lines = ["| method | " + " | ".join(families) + " |", "|---" * (1 + len(families)) + "|"]
-    for method, row in data["methods"].items():
-        cells = [f"[{reasons.index(row[family]) + 1}]" if row[family] else "yes" for family in families]
+def reasons() -> list[str]:
+    """Every reason there is, in order."""
+    return sorted({why for row in rows().values() for why in row.values() if why})
+
+
+def families() -> str:
+    """The table of the families."""
+    named = measured("networks")["families"].items()
+    lines = [f"| {family} | {name} | {what} |" for family, (name, what) in named]
+    return "\n".join(["| family | network | what is special |", "|---|---|---|", *lines])
+
+
+def table() -> str:
+    """Methods by families."""
+    named, numbered = list(measured("networks")["families"]), reasons()
+    lines = ["| method | " + " | ".join(named) + " |", "|---" * (1 + len(named)) + "|"]
+    for method, row in rows().items():
+        cells = [f"[{numbered.index(row[family]) + 1}]" if row[family] else "yes" for family in named]
         lines.append(f"| [{method}]({method}.md) | " + " | ".join(cells) + " |")
-    return TEXT.format(
-        size=data["size"],
-        classes=data["classes"],
-        versions=", ".join(f"{name} {number}" for name, number in data["versions"].items()),
-        families="\n".join(f"| {family} | {name} | {what} |" for family, (name, what) in data["families"].items()),
-        table="\n".join(lines),
-        reasons="\n".join(f"{number}. {why}" for number, why in enumerate(reasons, 1)),
-    )
+    return "\n".join(lines)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "size": lambda: "{0}x{0}".format(measured("networks")["size"]),
+    "classes": lambda: str(measured("networks")["classes"]),
+    "versions": lambda: ", ".join(f"{name} {number}" for name, number in measured("networks")["versions"].items()),
+    "families": families,
+    "table": table,
+    "reasons": lambda: "\n".join(f"{number}. {why}" for number, why in enumerate(reasons(), 1)),
+}
+
+
+def page() -> str:
+    """The page, filled."""
+    return filled(PATH.read_text(encoding="utf-8"), BLOCKS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--render", action="store_true")
-    FOLDER.mkdir(parents=True, exist_ok=True)
     if not parser.parse_args().render:
-        (FOLDER / "families.json").write_text(json.dumps(measure(), indent=1) + "\n")
-    (FOLDER / "families.md").write_text(page(json.loads((FOLDER / "families.json").read_text())))
+        measure()
+    write_atomically(PATH, page().encode())
 
 
 if __name__ == "__main__":

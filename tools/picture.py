@@ -1,4 +1,4 @@
-"""Make the README's pictures, docs/images/coffee.png and fine.png, with the bundled network.
+"""Make the pictures docs/images/coffee.png and fine.png with the bundled network.
 
 python tools/picture.py
 """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from equipoise.answers import Answers, ClassScore, ScoreOf, answers_of
-from equipoise.errors import EquipoiseError, ShapeError
+from equipoise.engine.entrance import out_of_memory
+from equipoise.errors import EquipoiseError, MethodError, ShapeError
 from equipoise.methods import ClassGroup
 from equipoise.methods.base import Method
 from equipoise.methods.propagation import Propagation
@@ -96,6 +98,7 @@ class Batch:
     answers: list[Answers] = field(default_factory=list)
     scores: list[list[ScoreOf]] = field(default_factory=list)
     _trace: Trace | None = None
+    _refused: Exception | None = None  # what a wish raised, which is no fault of the method
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -182,7 +185,11 @@ class Batch:
         return self._read(bound, found)
 
     def _chosen(self, logits: Tensor) -> Any:
-        self._heard(logits.float().cpu())
+        try:
+            self._heard(logits.float().cpu())
+        except Exception as error:
+            self._refused = error
+            raise
         target = as_target(self.scores, self.inputs.device) if all(self.scores) else None
         if target is None:
             raise _UnevenError("not one target for all")
@@ -196,7 +203,8 @@ class Batch:
                 if self._trace is None:
                     self._trace = method.trace(self.inputs, others=tapes)
                 return method.attribute_trace(self._trace, target)
-            return method.attribute(self.inputs, target)
+            with self._named():
+                return method.attribute(self.inputs, target)
         except _UnevenError:
             return None
 
@@ -218,9 +226,22 @@ class Batch:
     def _one_by_one(self, bound: BoundMethod) -> Maps:
         found, notes = [], []
         for inputs, scores in zip(self.inputs, self.scores, strict=True):
-            found.append(bound.attribute(inputs[None], scores))
+            with self._named():
+                found.append(bound.attribute(inputs[None], scores))
             notes += notes_of(bound, 1)
         return Maps(found, notes)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """What a method raises that is no error of this library becomes one, so that other photos go on."""
+        try:
+            yield
+        except (EquipoiseError, _UnevenError):
+            raise
+        except Exception as error:
+            if error is self._refused or out_of_memory(error):
+                raise
+            raise MethodError(f"it raised {type(error).__name__}: {error}") from error
 
     def _of_some(self, bound: BoundMethod) -> Maps:
         """Of a batch in which some photos have no target."""

@@ -84,6 +84,10 @@ class ImageError(EquipoiseError, ValueError):
     """A file that cannot be read as an image."""
 
 
+class MethodError(EquipoiseError, RuntimeError):
+    """A method of a user's own that raised something; the text says what, and it is the cause."""
+
+
 class WeightsError(EquipoiseError, OSError):
     """Weights that are missing, damaged, or do not fit the network."""
 

@@ -72,6 +72,24 @@ def test_methods_of_every_kind_go_together(photos, network, tmp_path):
         torch.testing.assert_close(entry.attribution, one.attribution, rtol=1e-3, atol=1e-5)
 
 
+def test_what_a_method_of_one_s_own_raises_costs_the_photo_and_not_the_run(photos, network, tmp_path):
+    heads = iter(range(100))
+
+    def touchy(model, inputs, target):  # a method's signature
+        if next(heads) % 3 == 1:
+            raise ValueError("not this one")
+        return inputs
+
+    found = run(photos, network, tmp_path / "out", method=("ae", touchy), target="top", batch=1)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert 0 < len(record["failures"]) < 11
+    assert all(one["method"].endswith("touchy") for one in record["failures"])
+    assert all("it raised ValueError: not this one" in one["reason"] for one in record["failures"])
+    assert len(found) == 22 - len(record["failures"])
+    with pytest.raises(OptionError, match="it raised ValueError: not this one"):
+        run(photos, network, tmp_path / "strict", method=("ae", touchy), target="top", batch=1, strict=True)
+
+
 def test_the_label_s_class_is_explained(photos, network, tmp_path):
     Image.new("RGB", (30, 30)).save(photos / "loose.png")
     (photos / "yak").mkdir()

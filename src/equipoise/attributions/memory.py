@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ctypes.util
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,7 @@ class Memory:
 
     def __init__(self, device: torch.device, bound: int | None = None) -> None:
         self._device, self._bound = device, bound
+        self._least = self._most = 0  # in memory when all that was free had been given back, and at most since
 
     def free(self) -> int | None:
         """Bytes that may be taken still; ``None`` if nothing says."""
@@ -82,16 +84,23 @@ class Memory:
             return found + held if self._bound is None else min(found + held, self._bound - taken)
         if self._device.type != "cpu":
             return None if self._bound is None else self._bound
-        left = [found for found in (_available(), _left_in_group()) if found is not None]
+        now = resident()
+        kept = max(0, min(now, self._most) - self._least)  # and free, between two batches
+        left = [found + kept for found in (_available(), _left_in_group()) if found is not None]
         if self._bound is not None:
-            left.append(self._bound - resident())
+            left.append(self._bound - now + kept)
         return max(0, min(left)) if left else None
 
     def begin(self) -> int:
-        """Note the peak from here on; and say what is in use."""
+        """Note the peak from here on; and say what is in use.
+
+        On a CPU what is free is given back first, because a peak shows only what is taken anew.
+        """
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             return int(torch.cuda.memory_allocated(self._device))
+        self.give_back()
+        self._least = self._most = resident()
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         return resident()
@@ -100,14 +109,43 @@ class Memory:
         """The most bytes in use since `begin`."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
-        return _status("VmHWM") or resident()
+        self._most = _status("VmHWM") or resident()
+        return self._most
 
     def give_back(self) -> None:
         """Let the system have what the allocator keeps for later."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        elif sys.platform == "linux" and (trim := _trim()) is not None:
+        elif sys.platform == "linux" and (trim := _function("malloc_trim")) is not None:
             trim(0)
+
+
+_DEFAULTS: Final = {"blocks": 65536, "block": 32 * 2**20, "top": 64 * 2**20}
+"""What glibc comes to by itself in a process that works with large blocks."""
+
+_MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -4, -3, -1  # of its malloc.h
+
+
+@contextlib.contextmanager
+def kept_for_later(device: torch.device) -> Iterator[None]:
+    """Let this process keep the memory that a batch frees for the next one, where the C library is glibc.
+
+    By itself it hands every large block back to the system, which fills each anew with zeros: of one batch after the
+    other that is a fifth of the time.
+    """
+    tune = _function("mallopt") if device.type == "cpu" and sys.platform == "linux" else None
+    if tune is None:
+        yield
+        return
+    tune(_MMAP_MAX, 0)
+    tune(_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        tune(_MMAP_MAX, _DEFAULTS["blocks"])
+        tune(_MMAP_THRESHOLD, _DEFAULTS["block"])
+        tune(_TRIM_THRESHOLD, _DEFAULTS["top"])
+        Memory(device).give_back()
 
 
 def resident() -> int:
@@ -140,11 +178,8 @@ def _left_in_group() -> int | None:
     return None
 
 
-_FOUND: list[Callable[[int], int] | None] = []
-
-
-def _trim() -> Callable[[int], int] | None:
-    if not _FOUND:
-        name = ctypes.util.find_library("c")
-        _FOUND.append(getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None)
-    return _FOUND[0]
+@functools.cache
+def _function(name: str) -> Callable[..., int] | None:
+    """One of the C library's; ``None`` if it has none of that name."""
+    library = ctypes.util.find_library("c")
+    return getattr(ctypes.CDLL(library), name, None) if library else None

@@ -14,11 +14,20 @@ SHARE: Final = 0.6
 GAIN: Final = 1.04
 """A larger batch has to be so much faster to be kept."""
 
+FIRST: Final = 8
+"""What is tried after one photo, which shows the memory that one takes: mostly near the best, on any device."""
+
+TIE: Final = 1.01
+"""Of sizes that are as good the smallest is taken."""
+
 TRIES: Final = 2
-"""Batches of one size before it is judged, at least; short ones are tried longer."""
+"""Batches of one size before it is judged, at least; the first of a size takes new memory and is not counted."""
 
 ENOUGH: Final = 0.2
 """Seconds of one size after which it is judged."""
+
+PATIENCE: Final = 15.0
+"""Seconds that a batch may take, where single photos do not take longer: a kill loses it, and progress waits for it."""
 
 MOST: Final = 256
 """The largest batch that is tried."""
@@ -26,62 +35,70 @@ MOST: Final = 256
 
 @dataclass
 class Sizing:
-    """The size of the next batch, from how the last ones went.
+    """The size of the next batch, from how the last ones went: larger while that is faster, else smaller.
 
     Args:
         memory: Of the device.
         fixed: So many, where memory holds them; ``None``: found out.
-        first: What is tried after one photo; on an accelerator a few photos take as long as one.
 
     Attributes:
         size: Of the next batch.
-        growing: Whether larger ones are still to be tried.
+        growing: Whether other sizes are still to be tried.
+        per_photo: Bytes that one photo of the largest shape takes.
     """
 
     memory: Memory
     fixed: int | None = None
-    first: int = 1
     size: int = 1
     growing: bool = True
     per_photo: float = 0.0
     _rates: dict[int, list[float]] = field(default_factory=dict)
     _limit: int = MOST
-    _before: int = 0
-    _free: int | None = None
+    _before: int | None = None
     _rising: int = 0
-    _seen: bool = False
+    _falling: int = 0
+    _seen: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.fixed is not None:
             self.growing = False
             self._limit = self.fixed
 
-    def next(self) -> int:
-        """How many photos at once: never more than what memory held one of allows."""
+    def next(self, elements: int = 1) -> int:
+        """How many photos at once: never more than what memory held one of allows.
+
+        Args:
+            elements: Of one photo as the network takes it; one that is larger than all before needs more in proportion.
+        """
+        fits = self._fitting(elements) if self._seen[0] else 1
         if self.fixed is not None:
-            self.size = min(self.fixed, self._limit, self._fitting() if self._seen else 1)
-        return max(1, self.size)
+            self.size = min(self.fixed, self._limit, fits)
+            return self.size
+        larger = elements > self._seen[1] and self._seen[1] > 0
+        return max(1, min(self.size, fits) if larger else self.size)
 
-    def begin(self) -> None:
-        """A batch begins."""
-        self._free = self.memory.free()
-        self._before = self.memory.begin()
+    def begin(self, photos: int = 1, elements: int = 1) -> None:
+        """A batch begins: of more or of larger photos than all before, what it takes is measured."""
+        unknown = photos > self._seen[0] or elements > self._seen[1]
+        self._before = self.memory.begin() if unknown else None
 
-    def note(self, photos: int, seconds: float) -> None:
+    def note(self, photos: int, seconds: float, elements: int = 1) -> None:
         """A batch of so many photos took so long."""
-        self._seen = True
-        need = (self.memory.peak() - self._before) / photos  # none, where what was freed before was taken again
-        if need > 0:
-            self.per_photo = need if not self.per_photo else max(0.9 * self.per_photo, need)
+        if self._before is not None:
+            need = (self.memory.peak() - self._before) / photos
+            self.per_photo = max(0.9 * self.per_photo, need)
+        first = not self._seen[0]
+        self._seen = max(self._seen[0], photos), max(self._seen[1], elements)
         if not self.growing or photos != self.size:
+            return
+        if first:
+            self.size = max(1, min(FIRST, int(PATIENCE / max(seconds, 1e-9)), self._limit, self._fitting(elements)))
             return
         rates = self._rates.setdefault(self.size, [])
         rates.append(photos / max(seconds, 1e-9))
-        least = TRIES + (self.size == 1)  # the first of all is slow for other reasons
         enough = sum(self.size / rate for rate in rates) >= ENOUGH or len(rates) >= 4 * TRIES
-        if len(rates) < least or not enough:
-            return
-        self._judge()
+        if len(rates) >= TRIES and enough:
+            self._judge(elements)
 
     def too_large(self, photos: int) -> None:
         """A batch of so many did not fit."""
@@ -90,21 +107,29 @@ class Sizing:
         self.size = self._limit
         self.memory.give_back()
 
-    def _judge(self) -> None:
+    def _judge(self, elements: int) -> None:
         speed = {size: statistics.median(rates[1:]) for size, rates in self._rates.items()}
-        best = max(speed, key=lambda size: speed[size])
-        smaller = [speed[size] for size in speed if size < self.size]
-        self._rising = 0 if not smaller or speed[self.size] > GAIN * max(smaller) else self._rising + 1
-        larger = min(max(2 * self.size, self.first), self._limit, self._fitting())
-        if self._rising >= 2 or larger <= self.size:
-            self.growing = False
-            # the smallest of those that are as good
-            self.size = min(size for size in speed if speed[size] * GAIN >= speed[best])
-        else:
-            self.size = larger
+        begun, tried = next(iter(speed)), list(speed)
+        if self.size >= begun:  # upwards, until two in a row are not faster
+            smaller = [speed[size] for size in tried[:-1]]
+            self._rising = 0 if not smaller or speed[self.size] > GAIN * max(smaller) else self._rising + 1
+            larger = min(2 * self.size, self._limit, self._fitting(elements), int(PATIENCE * speed[self.size]))
+            if self._rising < 2 and larger > self.size:
+                self.size = larger
+                return
+        best, least = max(speed, key=lambda size: speed[size]), min(tried)
+        if least < begun:
+            larger_ones = max(speed[size] for size in tried if size > least)
+            self._falling = 0 if speed[least] > GAIN * larger_ones else self._falling + 1
+        if least > 1 and self._falling < 2 and (best <= begun or speed[best] <= GAIN * speed[begun]):  # downwards
+            self.size = least // 2
+            return
+        self.growing = False
+        self.size = min(size for size in speed if speed[size] * TIE >= speed[best])
 
-    def _fitting(self) -> int:
+    def _fitting(self, elements: int) -> int:
         free = self.memory.free()
         if free is None or not self.per_photo:
             return self._limit
-        return max(1, int(SHARE * free / self.per_photo))
+        each = self.per_photo * max(1.0, elements / max(1, self._seen[1]))
+        return max(1, int(SHARE * free / each))

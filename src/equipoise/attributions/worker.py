@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -17,7 +18,7 @@ from torch import Tensor
 from equipoise import records
 from equipoise.attributions.folder import Folder
 from equipoise.attributions.leases import Share
-from equipoise.attributions.memory import Memory
+from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.parts import Failure, PartWriter, Span, halved
 from equipoise.attributions.plan import LABEL, Answer, Plan, Task
 from equipoise.attributions.reader import Items, Read, Reader, reader_for
@@ -103,7 +104,9 @@ class Explainer:
         with precision(plan.precision, network.module) as fast:
             self.network: Network = replace(network, module=fast.model)
             self.bound = self._bound()
-        self._sizing = Sizing(self._memory, plan.batch, 8 if network.device.type == "cuda" else 1)
+        self._sizing = Sizing(self._memory, plan.batch)
+        self._settings = contextlib.ExitStack()
+        self._settings.enter_context(kept_for_later(network.device))
         self._share = Share(self._folder, job.token) if job.token else None
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="equipoise-writer")
         self._reader = self._read_by(place)
@@ -113,6 +116,7 @@ class Explainer:
         """Let go of what reads ahead and writes behind."""
         self._reader.close()
         self.pool.shutdown()
+        self._settings.close()
         if self._share is not None:
             self._share.close()
 
@@ -185,7 +189,13 @@ class Explainer:
         if getattr(method, "costly", False) or not Batch(self.network, self.network.black(), [[]]).together:
             self._chunk(bound)
             return
-        method.attribute(self.network.black(), 0)
+        try:
+            method.attribute(self.network.black(), 0)
+        except EquipoiseError:
+            raise
+        except Exception as error:  # a method of a user's own may well do other photos
+            if out_of_memory(error):
+                raise
 
     def _chunk(self, bound: BoundMethod) -> None:
         """Let a method of many passes run as many at once as memory holds, unless it was told how many."""
@@ -237,7 +247,7 @@ class _Work:
                     continue
                 bucket = buckets.setdefault(tuple(read.inputs.shape), [])
                 bucket.append(read)
-                if len(bucket) >= self._sizing.next():
+                if len(bucket) >= self._sizing.next(read.inputs.numel()):
                     self._explain(bucket)
                     bucket.clear()
         for bucket in buckets.values():
@@ -261,7 +271,8 @@ class _Work:
 
     def _explain(self, reads: list[Read]) -> None:
         """Photos of one shape, as many at once as memory holds."""
-        self._sizing.begin()
+        elements = sum(read.inputs.numel() for read in reads[:1] if read.inputs is not None)
+        self._sizing.begin(len(reads), elements)
         started = time.perf_counter()
         try:
             self._together(reads)
@@ -270,7 +281,7 @@ class _Work:
                 raise
             error.__traceback__ = None  # whose frames hold what did not fit
         else:
-            self._sizing.note(len(reads), time.perf_counter() - started)
+            self._sizing.note(len(reads), time.perf_counter() - started, elements)
             return
         self._sizing.too_large(len(reads))
         if len(reads) == 1:

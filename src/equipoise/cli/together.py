@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from equipoise.attributions.memory import Memory
+from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.batches import Batch, Maps
 from equipoise.errors import EquipoiseError, ImageError
@@ -72,9 +73,11 @@ class Together:
         Raises:
             EquipoiseError: If no method is left that can explain this network.
         """
+        memory: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if len(photos) > 1:
             self._sizing = Sizing(Memory(self.network.device))
-        with ThreadPoolExecutor(1) as reader:
+            memory = kept_for_later(self.network.device)
+        with ThreadPoolExecutor(1) as reader, memory:
             ahead: deque[tuple[PhotoFile, Future[Shown | str]]] = deque()
             rest = iter(photos)
             while True:
@@ -108,8 +111,9 @@ class Together:
 
     def _of_group(self, group: Sequence[Shown]) -> Iterator[tuple[PhotoFile, dict[str, Explanation]]]:
         """Photos of one shape, as many at once as memory holds."""
+        elements = group[0].inputs.numel()
         if self._sizing is not None:
-            self._sizing.begin()
+            self._sizing.begin(len(group), elements)
         started = time.perf_counter()
         try:
             views, found = self._at_once(group)
@@ -119,7 +123,7 @@ class Together:
             error.__traceback__ = None  # whose frames hold what did not fit
         else:
             if self._sizing is not None:
-                self._sizing.note(len(group), time.perf_counter() - started)
+                self._sizing.note(len(group), time.perf_counter() - started, elements)
             for place, (shown, view) in enumerate(zip(group, views, strict=True)):
                 yield shown.file, self._of_one(place, shown, view, found)
             return

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
+from equipoise.batches import Batch
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.loading import fetch, load
 from equipoise.methods import METHODS, ClassGroup, heatmap
@@ -27,7 +29,7 @@ from equipoise.records import to_json
 if TYPE_CHECKING:
     from PIL import Image
 
-    from equipoise.answers import Answers
+    from equipoise.answers import Answers, ScoreOf
     from equipoise.datasets import DataSet
     from equipoise.experiments.model.method_run import MethodRun
     from equipoise.models import ModelSpec
@@ -199,6 +201,27 @@ class Subject:
             options["layer"] = self._middle()
         method = resolve(run.method) if is_reference(run.method) else run.method
         return BoundRun(run, self.network.bind(method, **options))
+
+    def heatmaps(self, run: BoundRun, inputs: Tensor, targets: Sequence[Sequence[int | ClassGroup]]) -> list[Tensor]:
+        """Heat maps of several images of one shape, ``(k, h, w)`` each, float32 on the CPU.
+
+        Args:
+            run: A method bound to this network.
+            inputs: ``(n, c, h, w)``.
+            targets: Of each image.
+
+        Raises:
+            EquipoiseError: If the method cannot explain one of them.
+        """
+
+        def wished(place: int, _answers: Answers) -> list[ScoreOf]:
+            return list(targets[place])
+
+        batch = Batch(self.network, inputs, [partial(wished, place) for place in range(len(inputs))])
+        maps = batch.explain(run.bound)
+        for error in maps.failed.values():
+            raise error
+        return list(torch.split_with_sizes(run.read(torch.cat(maps.each)), [len(one) for one in maps.each]))
 
     def _middle(self) -> str:
         """The place half-way between the pixels and the last feature map."""

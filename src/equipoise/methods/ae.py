@@ -35,7 +35,15 @@ _KEEP = frozenset(OpKind) - {OpKind.NORM, OpKind.VIEW, OpKind.IDENTITY, OpKind.A
 
 @METHODS.register("ae", aliases=("attribution_equilibrium", "Attribution Equilibrium"))
 class AttributionEquilibrium(Propagation):
-    """Little positive relevance, and on the object: the positive and negative evidence kept in balance.
+    r"""Little positive relevance, and on the object: the positive and negative evidence kept in balance.
+
+    The last feature map, weighted by its gradient, speaks for and against the class. Going down, at each layer the
+    positive part is scaled to +1 and the negative to -1, carried along, and the same is taken from every activated
+    neuron, so that what matters little turns negative. Little positive relevance is left, and on the object. `gamma`,
+    from 1 to 2, keeps more of it.
+
+    .. math::
+        R \leftarrow C(R) + A(R^+) + U(R^-) - \Psi \quad\text{(Eq. 8 to 12)},\qquad \sum R = \gamma - 2
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -53,6 +61,8 @@ class AttributionEquilibrium(Propagation):
 
     References:
         Nam & Lee, T-PAMI 2024, Eq. 5 to 13 and Algorithm 1.
+
+        https://arxiv.org/abs/2205.11109
     """
 
     title: ClassVar[str] = "Attribution Equilibrium"

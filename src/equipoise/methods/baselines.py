@@ -14,7 +14,12 @@ from equipoise.methods.evaluate import Batch, ManyPasses, whole
 
 @METHODS.register("random")
 class Random(ManyPasses):
-    """Uniform numbers in [0, 1), one for each position: a map that has seen nothing.
+    r"""Uniform numbers in [0, 1), one for each position: a map that has seen nothing.
+
+    What a metric gives it is the floor of that metric.
+
+    .. math::
+        R_p \sim U[0, 1)
 
     They depend on the image's content, the class and ``seed`` alone, so a batch, its order and the
     device do not matter; torch's own random state is not touched.
@@ -23,6 +28,11 @@ class Random(ManyPasses):
         model: Any network in eval mode; one forward pass finds the classes.
         seed: Another seed, other numbers.
         chunk: How many images pass the network at once.
+
+    References:
+        Adebayo et al. 2018 (*Sanity checks for saliency maps*): a map must be compared with one that cannot know.
+
+        https://arxiv.org/abs/1810.03292
     """
 
     title: ClassVar[str] = "Random numbers"

@@ -65,7 +65,12 @@ class _GradientCam(Propagation):
 class GradCam(_GradientCam):
     r"""Each channel weighted by its mean gradient.
 
-    :math:`\mathrm{relu}(\sum_c A_c\, \overline{\partial y / \partial A_c})`, resized bilinearly to the input.
+    The channels of the last feature map, each weighted by the mean of its gradient for the class, are added up; what is
+    negative is dropped. The map has the resolution of that layer (7x7 for most networks at 224 pixels) and is resized
+    to the image.
+
+    .. math::
+        L = \mathrm{relu}\Big(\sum_c A_c \, \frac{1}{|P|}\sum_{p \in P} \frac{\partial y}{\partial A_{cp}}\Big)
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -80,6 +85,8 @@ class GradCam(_GradientCam):
 
     References:
         Selvaraju et al. 2017 (*Grad-CAM*), Eq. 1 and 2.
+
+        https://doi.org/10.1109/ICCV.2017.74
     """
 
     title: ClassVar[str] = "Grad-CAM"
@@ -106,10 +113,15 @@ class GradCam(_GradientCam):
 class GradCamPlusPlus(_GradientCam):
     r"""Each channel weighted by its positive gradients, positions counted by their part in the score.
 
-    With :math:`g = \partial y / \partial A`, the weight of channel c is :math:`\sum \alpha\, \mathrm{relu}(g)`,
-    :math:`\alpha = g^2 / (2 g^2 + g^3 \sum A_c)`, and 0 where the denominator is. The authors explain
-    :math:`\exp(y)`, which multiplies a whole map by :math:`\exp(y)`; that factor is left out, since it
-    overflows and says nothing about where.
+    Only positive gradients count, and each position of the gradient has a weight of its own, so that several objects of
+    one class weigh alike.
+
+    .. math::
+        w_c = \sum_p \alpha_{cp}\, \mathrm{relu}\Big(\frac{\partial y}{\partial A_{cp}}\Big),\quad \alpha_{cp} =
+        \frac{g_{cp}^2}{2 g_{cp}^2 + g_{cp}^3 \sum_q A_{cq}},\quad g = \frac{\partial y}{\partial A}
+
+    Where the denominator is zero, so is the weight. The authors explain :math:`\exp(y)`, which multiplies a whole map
+    by :math:`\exp(y)`; that factor is left out, since it overflows and says nothing about where.
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -123,6 +135,8 @@ class GradCamPlusPlus(_GradientCam):
 
     References:
         Chattopadhyay et al. 2018 (*Grad-CAM++*), Eq. 5, 6 and 19.
+
+        https://doi.org/10.1109/WACV.2018.00097
     """
 
     title: ClassVar[str] = "Grad-CAM++"
@@ -148,6 +162,9 @@ class ScoreCam(ManyPasses):
     A channel, resized to the input and scaled to [0, 1], multiplies the image. Its score minus that of
     a zero image, softmaxed over the channels, is its weight in ``relu(sum of weight times channel)``.
 
+    .. math::
+        w = \mathrm{softmax}_c\big(y(x \odot s(A_c)) - y(0)\big),\quad L = \mathrm{relu}\Big(\sum_c w_c A_c\Big)
+
     Args:
         model: A convolutional network in eval mode; it is not changed.
         layer: The module at whose output the map is read; ``None`` finds the last spatial map. Of several
@@ -160,6 +177,8 @@ class ScoreCam(ManyPasses):
 
     References:
         Wang et al. 2020 (*Score-CAM*), Eq. 5 to 8 and Algorithm 1; the score is the logit.
+
+        https://arxiv.org/abs/1910.01279
     """
 
     title: ClassVar[str] = "Score-CAM"

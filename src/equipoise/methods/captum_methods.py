@@ -110,7 +110,12 @@ class CaptumMethod(ManyPasses):
 
 @METHODS.register("deep_lift", aliases=("DeepLIFT",))
 class DeepLift(CaptumMethod):
-    """What each pixel's difference from a baseline adds to the score's, layer by layer (rescale rule).
+    r"""What each pixel's difference from a baseline adds to the score's, layer by layer (rescale rule).
+
+    At a nonlinearity the quotient of the differences takes the derivative's place.
+
+    .. math::
+        m = \frac{f(x) - f(b)}{x - b} \quad\text{at each nonlinearity, in place of } f'(x)
 
     The sum over an image is the score minus the baseline's; captum's rule for max pools loses a little
     where the largest entry does not differ from the baseline's. captum asks for a module of its own for
@@ -128,6 +133,8 @@ class DeepLift(CaptumMethod):
     References:
         Shrikumar, Greenside & Kundaje 2017 (*Learning important features through propagating activation
         differences*), Eq. 1 and Section 3.5.1; computed by captum.
+
+        https://arxiv.org/abs/1704.02685
     """
 
     title: ClassVar[str] = "DeepLIFT"
@@ -151,7 +158,12 @@ class DeepLift(CaptumMethod):
 
 @METHODS.register("deep_lift_shap", aliases=("DeepLiftSHAP",))
 class DeepLiftShap(DeepLift):
-    """`DeepLift`, averaged over several baselines.
+    r"""`DeepLift`, averaged over several baselines.
+
+    An approximation of Shapley values.
+
+    .. math::
+        R = \frac{1}{|B|} \sum_{b \in B} R^{\mathrm{DeepLIFT}}(x, b)
 
     Args:
         model: As for `DeepLift`.
@@ -162,6 +174,8 @@ class DeepLiftShap(DeepLift):
     References:
         Lundberg & Lee 2017 (*A unified approach to interpreting model predictions*), Section 4.2; computed
         by captum.
+
+        https://arxiv.org/abs/1705.07874
     """
 
     title: ClassVar[str] = "DeepLIFT SHAP"
@@ -189,7 +203,13 @@ class DeepLiftShap(DeepLift):
 
 @METHODS.register("gradient_shap", aliases=("GradientSHAP", "shap", "expected_gradients"))
 class GradientShap(CaptumMethod):
-    """The mean of (image - baseline) times gradient, at random points between baselines and the noisy image.
+    r"""The mean of (image - baseline) times gradient, at random points between baselines and the noisy image.
+
+    Integrated gradients by sampling, with noise if wanted.
+
+    .. math::
+        R = \mathbb E_{\alpha \sim U(0, 1)} \Big[(x - b) \odot \frac{\partial y}{\partial x}\big(b + \alpha (x -
+        b)\big)\Big]
 
     Args:
         model: Any network in eval mode that torch can differentiate; it is not changed.
@@ -200,6 +220,9 @@ class GradientShap(CaptumMethod):
 
     References:
         Lundberg & Lee 2017; Erion et al. 2021 (*expected gradients*), Eq. 3; computed by captum.
+
+        https://arxiv.org/abs/1705.07874
+        https://arxiv.org/abs/1906.10670
     """
 
     title: ClassVar[str] = "Gradient SHAP"

@@ -61,7 +61,13 @@ class SquareMethod(CaptumMethod):
 
 @METHODS.register("lime", aliases=("LIME",))
 class Lime(SquareMethod):
-    """The coefficients of a sparse linear model that imitates the score while squares of the image are covered.
+    r"""The coefficients of a sparse linear model that imitates the score while squares of the image are covered.
+
+    Its coefficients are the map.
+
+    .. math::
+        \hat\beta = \arg\min_\beta \sum_i \pi(z_i) \big(y(x_{z_i}) - \beta^\top z_i\big)^2 + \lambda \lVert \beta
+        \rVert_1
 
     Args:
         model: Any network in eval mode; it is not changed.
@@ -81,6 +87,8 @@ class Lime(SquareMethod):
     References:
         Ribeiro, Singh & Guestrin 2016 (*Why should I trust you?*), Eq. 1; computed by captum with its
         own similarity and Lasso.
+
+        https://doi.org/10.1145/2939672.2939778
     """
 
     title: ClassVar[str] = "LIME"
@@ -109,7 +117,12 @@ class Lime(SquareMethod):
 
 @METHODS.register("kernel_shap", aliases=("KernelSHAP",))
 class KernelShap(SquareMethod):
-    """Shapley values of squares of the image, by `Lime`'s way with other weights and no penalty.
+    r"""Shapley values of squares of the image, by `Lime`'s way with other weights and no penalty.
+
+    What each square adds, averaged over the orders in which squares could be uncovered.
+
+    .. math::
+        \pi(z) = \frac{M - 1}{\binom{M}{|z|}\, |z|\, (M - |z|)}
 
     Args:
         model: Any network in eval mode; it is not changed.
@@ -125,6 +138,8 @@ class KernelShap(SquareMethod):
 
     References:
         Lundberg & Lee 2017, Theorem 2; computed by captum.
+
+        https://arxiv.org/abs/1705.07874
     """
 
     title: ClassVar[str] = "Kernel SHAP"

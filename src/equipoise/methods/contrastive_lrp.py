@@ -99,7 +99,12 @@ VARIANTS.add("sglrp", Variant(_softmax_gradient, _scaled_difference))
 
 @METHODS.register("contrastive_lrp", aliases=("c*LRP", "c_star_lrp", "clrp"))
 class ContrastiveLRP(Propagation):
-    """Relevance of the class less relevance of the other classes, brought to the same total.
+    r"""Relevance of the class less relevance of the other classes, brought to the same total.
+
+    The sum is zero, and what serves every class cancels.
+
+    .. math::
+        R = R_t - R_o\, \frac{\sum R_t}{\sum R_o}
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -117,6 +122,12 @@ class ContrastiveLRP(Propagation):
         TargetError: If the target is a function of the logits other than a `ClassGroup`: a contrast needs
             to know which classes are the others; or if there are no others.
         OptionError: If the variant or the start is unknown.
+
+    References:
+        Gu, Yang & Tresp 2018 (CLRP); Iwana, Kuroki & Uchida 2019 (SGLRP).
+
+        https://arxiv.org/abs/1812.02100
+        https://arxiv.org/abs/1908.04351
     """
 
     title: ClassVar[str] = "c*LRP"

@@ -55,7 +55,12 @@ def excitation_start(
 
 @METHODS.register("eb", aliases=("excitation_backprop",))
 class ExcitationBackprop(Propagation):
-    """The probability that a neuron wins, passed down from the class.
+    r"""The probability that a neuron wins, passed down from the class.
+
+    At each layer a winner is drawn among those that excite a neuron. Never negative.
+
+    .. math::
+        P_i = x_i \sum_j \frac{w_{ij}^+ P_j}{\sum_{i'} x_{i'} w_{i'j}^+}
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -66,6 +71,8 @@ class ExcitationBackprop(Propagation):
     References:
         Zhang et al. 2016, Eq. 4 and 5. Non-negative; the sum is 1 where no probability falls on a
         neuron without excitation.
+
+        https://doi.org/10.1007/s11263-017-1059-x
     """
 
     title: ClassVar[str] = "Excitation Backprop"
@@ -89,7 +96,12 @@ class ExcitationBackprop(Propagation):
 
 @METHODS.register("contrastive_eb", aliases=("c*EB", "c_star_eb"))
 class ContrastiveEB(Propagation):
-    """Excitation of the class less excitation of its opposite, the same unit with negated weights.
+    r"""Excitation of the class less excitation of its opposite, the same unit with negated weights.
+
+    What excites both cancels, so the map is the class's own.
+
+    .. math::
+        P = P(w_t) - P(-w_t) \quad\text{at the contrast layer, then down to the map's layer}
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -106,6 +118,8 @@ class ContrastiveEB(Propagation):
 
     References:
         Zhang et al. 2016, section 3.3; layers as in the benchmark of Fong et al. 2019.
+
+        https://doi.org/10.1007/s11263-017-1059-x
     """
 
     title: ClassVar[str] = "c*EB"

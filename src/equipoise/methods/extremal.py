@@ -25,6 +25,11 @@ _CONVOLVE = {1: F.conv1d, 2: F.conv2d}
 class ExtremalPerturbation(ManyPasses):
     r"""The mask that covers a given part of the image and keeps the score as high as it can.
 
+    Says how much of the image is enough.
+
+    .. math::
+        m^* = \arg\max_{m \in \mathcal M} \; y(m \otimes x) - \lambda\, \lVert \mathrm{sort}(m) - r_a \rVert^2
+
     A coarse mask is enlarged by a smooth maximum over a disk and decides how much each position is
     blurred. Gradient descent with momentum raises the score and pulls the sorted values of the mask
     towards zeros and ones in the wanted proportion. Nothing is random. The mask starts at one half and its
@@ -43,6 +48,8 @@ class ExtremalPerturbation(ManyPasses):
     References:
         Fong, Patrick & Vedaldi 2019 (*Understanding deep networks via extremal perturbations and smooth
         masks*), Eq. 2 to 5 (area constraint and smooth masks); weights and rates are the authors'.
+
+        https://arxiv.org/abs/1910.08485
     """
 
     title: ClassVar[str] = "Extremal Perturbation"

@@ -17,7 +17,12 @@ from equipoise.methods.targets import Target, Targets, resolve_targets
 
 @METHODS.register("gradient", aliases=("saliency",))
 class Gradient(Method):
-    r"""How the score changes with each pixel: :math:`\partial y / \partial x`.
+    r"""How the score changes with each pixel.
+
+    Every later method is measured against it.
+
+    .. math::
+        R = \frac{\partial y}{\partial x}
 
     Args:
         model: Any network in eval mode that torch can differentiate; it is not changed.
@@ -25,6 +30,8 @@ class Gradient(Method):
     References:
         Simonyan, Vedaldi & Zisserman 2014 (*Deep inside convolutional networks*), Section 3, with the
         sign kept; their map is the largest magnitude over the channels.
+
+        https://arxiv.org/abs/1312.6034
     """
 
     title: ClassVar[str] = "Gradient"
@@ -54,10 +61,17 @@ class Gradient(Method):
 
 @METHODS.register("input_x_gradient", aliases=("gradient_x_input",))
 class InputXGradient(Gradient):
-    """Each pixel times its gradient; on a network without biases and with ReLUs alone it sums to the score.
+    r"""Each pixel times its gradient: the first-order share of the pixel in the score.
+
+    On a network without biases whose only nonlinearity is the ReLU it sums to the score.
+
+    .. math::
+        R = x \odot \frac{\partial y}{\partial x}
 
     References:
         Shrikumar et al. 2016 (*Not just a black box*).
+
+        https://arxiv.org/abs/1605.01713
     """
 
     title: ClassVar[str] = "Input x Gradient"
@@ -70,7 +84,13 @@ class InputXGradient(Gradient):
 
 @METHODS.register("smooth_grad")
 class SmoothGrad(ManyPasses):
-    """The mean gradient over noisy copies of the image.
+    r"""The mean gradient over noisy copies of the image.
+
+    The gradient of a deep network is noisy from pixel to pixel; averaging takes the noise away.
+
+    .. math::
+        R = \frac{1}{m} \sum_{i=1}^m \frac{\partial y}{\partial x}(x + \epsilon_i),\quad \epsilon_i \sim \mathcal
+        N\big(0, (\nu\,(\max x - \min x))^2\big)
 
     Args:
         model: As for `Gradient`.
@@ -84,6 +104,8 @@ class SmoothGrad(ManyPasses):
 
     References:
         Smilkov et al. 2017 (*SmoothGrad*), Section 2.
+
+        https://arxiv.org/abs/1706.03825
     """
 
     title: ClassVar[str] = "SmoothGrad"
@@ -124,10 +146,12 @@ class SmoothGrad(ManyPasses):
 
 @METHODS.register("integrated_gradients", aliases=("IG",))
 class IntegratedGradients(ManyPasses):
-    r"""The gradient integrated along the straight line from a baseline, times the way there.
+    r"""The gradient integrated along the straight line from a baseline image to the image, times the way there.
 
-    :math:`(x - b) \int_0^1 \partial y / \partial x\,(b + \alpha (x - b))\, d\alpha`, by Gauss-Legendre
-    quadrature. The sum over an image is :math:`y(x) - y(b)` (completeness), up to the quadrature.
+    .. math::
+        R = (x - b) \odot \int_0^1 \frac{\partial y}{\partial x}\big(b + \alpha (x - b)\big)\, d\alpha
+
+    Gauss-Legendre quadrature. The sum over an image is :math:`y(x) - y(b)` (completeness), up to the quadrature.
 
     Args:
         model: As for `Gradient`.
@@ -141,6 +165,8 @@ class IntegratedGradients(ManyPasses):
 
     References:
         Sundararajan, Taly & Yan 2017 (*Axiomatic attribution for deep networks*), Eq. 1.
+
+        https://arxiv.org/abs/1703.01365
     """
 
     title: ClassVar[str] = "Integrated Gradients"

@@ -48,7 +48,12 @@ _REFERENCE = _AtNamedReLUs("guided (reference)", {}, by_derivative=True)
 
 @METHODS.register("guided_backprop", aliases=("guided_backpropagation", "GBP"))
 class GuidedBackprop(Propagation):
-    """The gradient without what lowers the score on the way.
+    r"""The gradient without what lowers the score on the way.
+
+    The pictures are crisp and hardly depend on the class: read them as what the network sees at all.
+
+    .. math::
+        g_{\mathrm{in}} = [x > 0]\; \mathrm{relu}(g_{\mathrm{out}}) \quad\text{at each ReLU}
 
     At each ReLU only the positive part of the gradient passes, and only where the ReLU is active. A
     smooth relative (SiLU, GELU, ...) multiplies the positive part by its own derivative, which may be
@@ -62,6 +67,8 @@ class GuidedBackprop(Propagation):
 
     References:
         Springenberg et al. 2015 (*Striving for simplicity*), Section 3.4.
+
+        https://arxiv.org/abs/1412.6806
     """
 
     title: ClassVar[str] = "Guided BackProp"
@@ -82,11 +89,15 @@ class GuidedBackprop(Propagation):
 
 @METHODS.register("full_grad")
 class FullGrad(Propagation):
-    """Input times gradient, plus every layer's bias times its gradient.
+    r"""Input times gradient, plus every layer's bias times its gradient.
 
     The score of a ReLU network is the sum of all these terms (`terms`). Each spatial one becomes a map:
     absolute value, scaled to [0, 1] per image over all its channels, summed over channels, resized to
     the input; the result is the sum of the maps. Batch norm's bias is what it adds to a signal of zero.
+
+    .. math::
+        L = \psi\Big(x \odot \frac{\partial y}{\partial x}\Big) + \sum_\ell \sum_c \psi\Big(b_{\ell c}\,
+        \frac{\partial y}{\partial z_{\ell c}}\Big)
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -94,6 +105,8 @@ class FullGrad(Propagation):
     References:
         Srinivas & Fleuret 2019 (*Full-gradient representation for neural network visualization*), Eq. 3
         and 5. The authors resize with aligned corners; this does not, like every map here.
+
+        https://arxiv.org/abs/1905.00780
     """
 
     title: ClassVar[str] = "FullGrad"

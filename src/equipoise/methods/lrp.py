@@ -70,7 +70,13 @@ COMPOSITES.add("alpha1-beta0",
 
 @METHODS.register("lrp_composite", aliases=("LRP-COMP", "lrp"))
 class CompositeLRP(Propagation):
-    """LRP with a rule per kind of layer.
+    r"""LRP with a rule per kind of layer.
+
+    Relevance is shared out in proportion to contributions: the box rule at the pixels, gamma in convolutions, epsilon
+    in linear layers. The sum is kept but for biases and stabilizers.
+
+    .. math::
+        R_i = \sum_j \frac{x_i\, (w_{ij} + \gamma w_{ij}^+)}{\sum_{i'} x_{i'} (w_{i'j} + \gamma w_{i'j}^+)} R_j
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -90,6 +96,9 @@ class CompositeLRP(Propagation):
     References:
         Montavon et al. 2019; Kohlbrenner et al. 2020 (*Towards best practice in explaining neural
         network decisions with LRP*).
+
+        https://doi.org/10.1007/978-3-030-28954-6_10
+        https://arxiv.org/abs/1910.09840
     """
 
     title: ClassVar[str] = "LRP composite"
@@ -166,6 +175,13 @@ def alpha_beta_composite(alpha: float, bounds: PixelBounds, *, reference: bool) 
 class AlphaBetaLRP(Propagation):
     r"""LRP-:math:`\alpha\beta` on every layer, the box rule at the pixels.
 
+    Raising and lowering contributions are shared out apart, with factors alpha and beta = alpha - 1. At alpha 1 nothing
+    is negative if the score is positive.
+
+    .. math::
+        R_i = \sum_j \Big(\alpha \frac{(x_i w_{ij})^+}{\sum_{i'} (x_{i'} w_{i'j})^+} - \beta \frac{(x_i
+        w_{ij})^-}{\sum_{i'} (x_{i'} w_{i'j})^-}\Big) R_j
+
     Args:
         model: A convolutional network in eval mode; it is not changed.
         profile: ``"reference"``: as in the released code of RAP and AGF (see `alpha_beta_composite`).
@@ -180,6 +196,8 @@ class AlphaBetaLRP(Propagation):
 
     References:
         Bach et al. 2015, Eq. 60.
+
+        https://doi.org/10.1371/journal.pone.0130140
     """
 
     title: ClassVar[str] = "LRP alpha-beta"
@@ -214,7 +232,13 @@ class AlphaBetaLRP(Propagation):
 
 @METHODS.register("deep_taylor", aliases=("dtd",))
 class DeepTaylor(AlphaBetaLRP):
-    """Deep Taylor decomposition: the z+ rule on every layer, the box rule at the pixels.
+    r"""Deep Taylor decomposition: the z+ rule on every layer, the box rule at the pixels.
+
+    Relevance is the first-order term of a Taylor expansion of each neuron. Nothing is negative if the score is
+    positive.
+
+    .. math::
+        R_i = \sum_j \frac{x_i w_{ij}^+}{\sum_{i'} x_{i'} w_{i'j}^+} R_j
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -225,6 +249,8 @@ class DeepTaylor(AlphaBetaLRP):
         Montavon et al. 2017 (*Explaining nonlinear classification decisions with deep Taylor
         decomposition*), Eq. 15 (z+) and 19 (the box). They explain a non-negative score, and z+ spreads it
         the same way whatever its size, so 1 in its place changes the map's scale alone.
+
+        https://doi.org/10.1016/j.patcog.2016.11.008
     """
 
     title: ClassVar[str] = "Deep Taylor"

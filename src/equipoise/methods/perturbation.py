@@ -16,7 +16,12 @@ from equipoise.methods.masks import RandomMasks, Windows, masked_scores, weighte
 
 @METHODS.register("occlusion")
 class Occlusion(ManyPasses):
-    """How much the score drops when a window is covered; a pixel takes the mean over the windows on it.
+    r"""How much the score drops when a window is covered; a pixel takes the mean over the windows on it.
+
+    A window slides over the image and covers it; where the score drops, the pixels mattered.
+
+    .. math::
+        R_p = \frac{1}{|W_p|} \sum_{w \in W_p} \big(y(x) - y(x \text{ without } w)\big)
 
     Args:
         model: Any network in eval mode; it is not changed.
@@ -30,6 +35,8 @@ class Occlusion(ManyPasses):
 
     References:
         Zeiler & Fergus 2014 (*Visualizing and understanding convolutional networks*), Section 4.2.
+
+        https://arxiv.org/abs/1311.2901
     """
 
     title: ClassVar[str] = "Occlusion"
@@ -68,7 +75,12 @@ class Occlusion(ManyPasses):
 
 @METHODS.register("rise", aliases=("RISE",))
 class Rise(ManyPasses):
-    """The mean of random masks, weighted by the score of the image seen through each.
+    r"""The mean of thousands of random smooth masks, weighted by the score of the image seen through each.
+
+    Each mask counts as much as the class scores on the image seen through it. Needs nothing but the scores.
+
+    .. math::
+        R = \frac{1}{N\, \mathbb E[M]} \sum_{i=1}^N f(x \odot M_i)\, M_i
 
     Args:
         model: Any network in eval mode; it is not changed.
@@ -86,6 +98,8 @@ class Rise(ManyPasses):
 
     References:
         Petsiuk, Das & Saenko 2018 (*RISE*), Eq. 6; masks as in its Section 3.2.
+
+        https://arxiv.org/abs/1806.07421
     """
 
     title: ClassVar[str] = "RISE"

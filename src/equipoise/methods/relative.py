@@ -78,7 +78,14 @@ class _FromTheScores(_ToThePixels):
 
 @METHODS.register("rap", aliases=("RAP",))
 class RAP(_FromTheScores):
-    """Relative attributing propagation: unimportant neurons become negative by a uniform shift.
+    r"""Relative attributing propagation: unimportant neurons become negative by a uniform shift.
+
+    The class's relevance goes down by raising contributions and once more by lowering ones; a uniform shift of the
+    reached neurons restores the sum, so that unimportant neurons turn negative. Positive is what the network used at
+    all, more than what speaks for one class.
+
+    .. math::
+        R \leftarrow C - \frac{\sum C - \sum R}{|\{C \ne 0\}|} [C \ne 0]
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -94,6 +101,8 @@ class RAP(_FromTheScores):
 
     References:
         Nam et al. 2020. Every layer keeps the sum.
+
+        https://arxiv.org/abs/1904.00605
     """
 
     title: ClassVar[str] = "RAP"
@@ -125,7 +134,14 @@ class RAP(_FromTheScores):
 
 @METHODS.register("rsp", aliases=("RSP",))
 class RSP(_ToThePixels):
-    """Relative sectional propagation: hostile and friendly relevance, each where its own neurons fire.
+    r"""Relative sectional propagation: hostile and friendly relevance, each where its own neurons fire.
+
+    Friendly and hostile relevance go down apart, each to the neurons that fire where it arrives: the weights are
+    replaced by the correlation of activity with relevance. A uniform shift restores the sum.
+
+    .. math::
+        g^\pm = \frac{\partial}{\partial w} \big\langle R^\pm,\, w * x^+ \big\rangle,\quad C^\pm = x^+ \odot
+        g^{\pm\top}\Big(\frac{R^\pm}{g^\pm * x^+}\Big),\quad R \leftarrow 2 (C^+ - C^-) - \text{shift}
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -136,6 +152,8 @@ class RSP(_ToThePixels):
 
     References:
         Nam et al. 2021. The map starts as the gradient-weighted activation over its maximum.
+
+        https://arxiv.org/abs/2012.03434
     """
 
     title: ClassVar[str] = "RSP"
@@ -172,7 +190,14 @@ class RSP(_ToThePixels):
 
 @METHODS.register("agf", aliases=("AGF",))
 class AGF(_FromTheScores):
-    """Attribution guided factorization.
+    r"""Attribution guided factorization.
+
+    Relevance and gradient go down together. At each layer, positions that resemble the positively relevant ones more
+    than the negatively relevant ones, in activation and in gradient, are raised, at the cost of all others.
+
+    .. math::
+        R \leftarrow C + \mathrm{Res} - \frac{\sum \mathrm{Res}}{|\{C \ne 0\}|} [C \ne 0],\quad \mathrm{Res} =
+        \frac{F_x + M}{1 + e^{-C}} + F_{\partial x} + A
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -191,6 +216,8 @@ class AGF(_FromTheScores):
 
     References:
         Gur et al. 2021. The map is divided by its largest entry, then summed over channels.
+
+        https://arxiv.org/abs/2012.02166
     """
 
     title: ClassVar[str] = "AGF"

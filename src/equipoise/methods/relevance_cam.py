@@ -24,7 +24,14 @@ from equipoise.rules.structure import STRUCTURE
 
 @METHODS.register("relevance_cam", aliases=("RCAM", "Relevance-CAM"))
 class RelevanceCAM(Propagation):
-    """A class activation map whose channel weights are the channels' mean relevance.
+    r"""A class activation map whose channel weights are the channels' mean relevance.
+
+    Relevance starts as +1 at the class and a little negative at every other. The map can be read at layers where
+    Grad-CAM is noise.
+
+    .. math::
+        L = \sum_c \Big(\frac{1}{|P|} \sum_p R_{cp}\Big) A_c,\quad R_{\mathrm{logits}} = [i = t] - \tfrac{1}{C} [i
+        \ne t]
 
     Args:
         model: A convolutional network in eval mode; it is not changed.
@@ -37,6 +44,8 @@ class RelevanceCAM(Propagation):
     References:
         Lee et al. 2021, Eq. 6 to 8: relevance starts as 1 at the class and ``-1/C`` at all others. The
         map is signed: no ReLU.
+
+        https://openaccess.thecvf.com/content/CVPR2021/html/Lee_Relevance-CAM_Your_Model_Already_Knows_Where_To_Look_CVPR_2021_paper.html
     """
 
     title: ClassVar[str] = "Relevance-CAM"

@@ -32,22 +32,51 @@ class Shown(Protocol):
     """What can be shown: an `equipoise.Explanation`."""
 
     @property
-    def image(self) -> Image.Image: ...  # noqa: D102
+    def image(self) -> Image.Image:
+        """The photo as a person sees it."""
+        ...
+
     @property
-    def heatmap(self) -> Tensor: ...  # noqa: D102
+    def heatmap(self) -> Tensor:
+        """The map, one channel."""
+        ...
+
     @property
-    def record(self) -> dict[str, Any]: ...  # noqa: D102
+    def record(self) -> dict[str, Any]:
+        """What made the map."""
+        ...
+
     @property
-    def smoothing(self) -> float: ...  # noqa: D102
+    def smoothing(self) -> float:
+        """How much a map is smoothed where it is drawn, unless said; 0: not at all."""
+        ...
+
     @property
-    def box(self) -> tuple[float, float, float, float]: ...  # noqa: D102
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of what the network looked at, in pixels of the photo."""
+        ...
+
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str:
+        """What is shown, such as `"photo"`."""
+        ...
+
     @property
-    def targets(self) -> tuple[ClassScore, ...]: ...  # noqa: D102
-    def parts(self) -> Sequence[Shown]: ...  # noqa: D102
-    def thumbnail(self, side: int) -> Shown: ...  # noqa: D102
-    def overlay(self, target_index: int = 0, **options: Any) -> Image.Image: ...  # noqa: D102
+    def targets(self) -> tuple[ClassScore, ...]:
+        """What was explained."""
+        ...
+
+    def parts(self) -> Sequence[Shown]:
+        """One of each target."""
+        ...
+
+    def thumbnail(self, side: int) -> Shown:
+        """The same, no side longer than `side` pixels."""
+        ...
+
+    def overlay(self, target_index: int = 0, **options: Any) -> Image.Image:
+        """The map over the photo."""
+        ...
 
 
 @dataclass(frozen=True)

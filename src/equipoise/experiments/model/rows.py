@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -111,6 +111,24 @@ class Result:
     def keep(self, goal: Goal, heatmap: Tensor) -> None:
         """Note the map of one goal."""
         self.maps.append(KeptMap(goal, heatmap))
+
+
+def results(goals: Sequence[Sequence[Goal]], values: Mapping[str, Tensor]) -> list[Result]:
+    """What one method gave on several units, from the numbers of all their goals at once.
+
+    Args:
+        goals: Of each unit.
+        values: Metric to a number for each goal, in the same order, ``(sum of their counts,)``.
+    """
+    numbers = {metric: value.tolist() for metric, value in values.items()}  # one transfer each
+    found, start = [], 0
+    for of_unit in goals:
+        result = Result()
+        for place, goal in enumerate(of_unit, start):
+            result.add(goal, [(metric, every[place]) for metric, every in numbers.items()])
+        found.append(result)
+        start += len(of_unit)
+    return found
 
 
 def check_where(where: Mapping[str, object]) -> None:

@@ -48,6 +48,7 @@ class Statistic:
 
 
 STATISTICS: Registry[Statistic] = Registry("statistic")
+"""How the numbers of a run's rows become one, by name."""
 
 
 def _pooled(sums: Numbers, counts: Numbers) -> Numbers:

@@ -185,6 +185,8 @@ class Protocol(ABC):
 
     def __init_subclass__(cls) -> None:
         """Refuse a protocol that declares what the catalog does not have."""
+        if "measure" in vars(cls) and "measure_all" not in vars(cls):
+            cls.measure_all = Protocol.measure_all  # type: ignore[method-assign]  # a parent's knows nothing of it
         for name in (*cls.metrics, *cls.curves):
             CATALOG[name]
 
@@ -235,6 +237,16 @@ class Protocol(ABC):
     @abstractmethod
     def measure(self, question: Any, bench: Bench, run: BoundRun) -> Result:
         """Explain by one method and measure."""
+
+    def measure_all(self, questions: Sequence[Any], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:
+        """The same of several units of one shape; by default one after the other.
+
+        Args:
+            questions: What `look` gave of each.
+            bench: The network before the data set.
+            runs: The method, as it has explained each.
+        """
+        return [self.measure(question, bench, run) for question, run in zip(questions, runs, strict=True)]
 
 
 def check_choice(what: str, value: str, known: Sequence[str]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
+
 from equipoise import metrics
 from equipoise.errors import OptionError
-from equipoise.experiments.model.rows import Result
+from equipoise.experiments.model.rows import Result, results
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
@@ -72,16 +74,23 @@ class Gallery(Protocol):
         question = look_at(prepared, bench, self.explain)
         return replace(question, goals=question.goals[: self.classes])
 
-    def measure(self, question: Question, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Question, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        result = Result()
-        if not question.goals:
-            return result
-        maps = run.heatmaps(question.inputs, question.targets)
-        for (goal, _), one in zip(question.goals, maps, strict=True):
-            result.add(goal, [("positive_ratio", metrics.positive_ratio(one[None])), ("sum", one.double().sum())])
-            result.keep(goal, one)
-        return result
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Question], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:  # noqa: ARG002  # one signature
+        """See `Protocol.measure_all`."""
+        each = [run.heatmaps(one.inputs, one.targets) for one, run in zip(questions, runs, strict=True) if one.goals]
+        if not each:
+            return [Result() for _ in questions]
+        maps = torch.cat(each)
+        goals = [[goal for goal, _ in one.goals] for one in questions]
+        values = {"positive_ratio": metrics.positive_ratio(maps), "sum": maps.double().sum((1, 2))}
+        found, rest = results(goals, values), iter(maps)
+        for result, named in zip(found, goals, strict=True):
+            for goal in named:
+                result.keep(goal, next(rest))
+        return found
 
 
 def prepare_alone(unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:

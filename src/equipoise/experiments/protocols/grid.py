@@ -11,7 +11,7 @@ import torch
 from equipoise import metrics
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.experiments.model.method_run import MethodRun
-from equipoise.experiments.model.rows import Goal, Result
+from equipoise.experiments.model.rows import Goal, Result, results
 from equipoise.experiments.protocols.base import Bench, Confidence, Protocol, Unit, check_shares
 from equipoise.models.sliding import sliding
 
@@ -161,20 +161,24 @@ class Grid(Tiles):
 
     def measure(self, question: Tiling, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        result = Result()
-        maps = run.heatmaps(question.inputs, question.targets)
-        cells = torch.arange(len(question.targets))
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Tiling], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:
+        """See `Protocol.measure_all`."""
+        each = [run.heatmaps(one.inputs, one.targets) for one, run in zip(questions, runs, strict=True)]
+        maps, cells = torch.cat(each), torch.cat([torch.arange(len(one.targets)) for one in questions])
         values = {
             "grid_pointing_game": metrics.grid_pointing(maps, self.cells, cells),
             "positive_ratio": metrics.positive_ratio(maps),
         }
-        keep = question.keep(maps, bench, run)
-        if keep is not None:
-            values["grid_pointing_game_top_k"] = metrics.grid_pointing(maps, self.cells, cells, keep=keep)
-        for index, goal in enumerate(question.goals):
-            result.add(goal, [(metric, value[index]) for metric, value in values.items()])
-        result.keep(question.goals[0], _small(maps[0]))  # the bins of Rao et al. show the first cell's class
-        return result
+        keep = [one.keep(own, bench, run) for one, own, run in zip(questions, each, runs, strict=True)]
+        kept = [one for one in keep if one is not None]
+        if len(kept) == len(keep):
+            values["grid_pointing_game_top_k"] = metrics.grid_pointing(maps, self.cells, cells, keep=torch.cat(kept))
+        found = results([one.goals for one in questions], values)
+        for result, one, own in zip(found, questions, each, strict=True):
+            result.keep(one.goals[0], _small(own[0]))  # the bins of Rao et al. show the first cell's class
+        return found
 
 
 def arranged(samples: Sequence[Sample], size: int, seed: int) -> list[list[Sample]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from equipoise import metrics
 from equipoise.errors import DataError
-from equipoise.experiments.model.rows import Goal, Measured, Result
+from equipoise.experiments.model.rows import Goal, Result, results
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from equipoise.datasets import Sample
@@ -71,29 +73,35 @@ class Compared:
     targets: list[int]
     roles: tuple[str, ...] = ()
 
-    def measured(self, run: BoundRun, tolerance: float) -> Result:
-        """How much of the relevance lies on what was pasted, with it and, at the same place, without."""
-        result = Result()
-        if not self.targets:
-            return result
-        masks = self.mask.expand(len(self.targets), *self.mask.shape)
-        for stage, inputs in ((AFTER, self.inputs), (BEFORE, self.before)):
-            maps = run.heatmaps(inputs, self.targets)
-            values = {
-                "energy_pointing_game": metrics.energy_pointing(maps, masks),
-                "pointing_game": metrics.pointing_hit(maps, masks, tolerance=tolerance),
-                "positive_ratio": metrics.positive_ratio(maps),
-                "net_relevance": net_relevance(maps, masks),
-            }
-            for index, goal in enumerate(self.goals):
-                detail = f"{self.roles[index]} {stage}" if self.roles else stage
-                result.rows += [
-                    Measured(goal, metric, float(value[index]), detail=detail) for metric, value in values.items()
-                ]
-            if stage == AFTER:
-                for index, goal in enumerate(self.goals):
-                    result.keep(goal, maps[index])
-        return result
+
+def measured(questions: Sequence[Compared], bench: Bench, runs: Sequence[BoundRun], tolerance: float) -> list[Result]:
+    """How much of the relevance lies on what was pasted, with it and, at the same place, without."""
+    found = [Result() for _ in questions]
+    asked = [place for place, one in enumerate(questions) if one.targets]
+    if not asked:
+        return found
+    some = [questions[place] for place in asked]
+    masks = torch.cat([one.mask.expand(len(one.targets), *one.mask.shape) for one in some])
+    after = [runs[place].heatmaps(one.inputs, one.targets) for place, one in zip(asked, some, strict=True)]
+    before = bench.subject.heatmaps(
+        runs[asked[0]], torch.cat([one.before for one in some]), [one.targets for one in some]
+    )
+    for stage, each in ((AFTER, after), (BEFORE, before)):
+        maps = torch.cat(each)
+        values = {
+            "energy_pointing_game": metrics.energy_pointing(maps, masks),
+            "pointing_game": metrics.pointing_hit(maps, masks, tolerance=tolerance),
+            "positive_ratio": metrics.positive_ratio(maps),
+            "net_relevance": net_relevance(maps, masks),
+        }
+        for place, one, result in zip(asked, some, results([one.goals for one in some], values), strict=True):
+            count = len(values)
+            details = [f"{role} {stage}" for role in one.roles] if one.roles else [stage] * len(one.goals)
+            found[place].rows += [replace(row, detail=details[at // count]) for at, row in enumerate(result.rows)]
+    for place, one, own in zip(asked, some, after, strict=True):
+        for goal, one_map in zip(one.goals, own, strict=True):
+            found[place].keep(goal, one_map)
+    return found
 
 
 def net_relevance(maps: Tensor, masks: Tensor) -> Tensor:

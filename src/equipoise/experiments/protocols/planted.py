@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from equipoise.errors import ImageError, OptionError, UnsupportedModelError
 from equipoise.experiments.model.rows import Goal, Result
 from equipoise.experiments.protocols.base import NEEDS, Bench, Confidence, Protocol, Unit, check_shares
-from equipoise.experiments.protocols.pasting import Compared, Pasted, cut_out, paste, scores_of, seen
+from equipoise.experiments.protocols.pasting import Compared, Pasted, cut_out, measured, paste, scores_of, seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,9 +159,13 @@ class Planted(Protocol):
         index = int(scores_of(bench, after).argmax())
         return Compared(after, before, mask.cpu(), [Goal(index, bench.subject.spec.classes[index])], [index])
 
-    def measure(self, question: Compared, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Compared, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        return question.measured(run, self.tolerance)
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Compared], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:
+        """See `Protocol.measure_all`."""
+        return measured(questions, bench, runs, self.tolerance)
 
 
 def as_it_is(subject: Subject) -> Subject:

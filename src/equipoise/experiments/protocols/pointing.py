@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from equipoise import metrics
-from equipoise.experiments.model.rows import Result
+from equipoise.experiments.model.rows import Result, results
 from equipoise.experiments.protocols.base import Bench, Protocol, Question, Unit, photo_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
@@ -70,20 +72,30 @@ class Pointing(Protocol):
         where = torch.stack([masks[goal.category] for goal, _ in goals]) if goals else torch.zeros(0, 1, 1)
         return Located(view, goals, where)
 
-    def measure(self, question: Located, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Located, bench: Bench, run: BoundRun) -> Result:  # one signature
         """See `Protocol.measure`."""
-        result = Result()
-        if not question.goals:
-            return result
-        maps = run.heatmaps(question.inputs, question.targets)
-        height, width = question.masks.shape[-2:]
-        full = metrics.resize_map(maps, (height, width))
-        values = {
-            "pointing_game": metrics.pointing_hit(full, question.masks, tolerance=self.tolerance),
-            "energy_pointing_game": metrics.energy_pointing(full, question.masks),
-            "positive_ratio": metrics.positive_ratio(maps),
-        }
-        for index, (goal, _) in enumerate(question.goals):
-            result.add(goal, [(metric, value[index]) for metric, value in values.items()])
-            result.keep(goal, maps[index])
-        return result
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Located], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:  # noqa: ARG002  # one signature
+        """See `Protocol.measure_all`; photos whose files are of one size go together."""
+        found = [Result() for _ in questions]
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        for place, one in enumerate(questions):
+            if one.goals:
+                sizes.setdefault(tuple(one.masks.shape[-2:]), []).append(place)
+        for (height, width), places in sizes.items():
+            asked = [questions[place] for place in places]
+            each = [runs[place].heatmaps(one.inputs, one.targets) for place, one in zip(places, asked, strict=True)]
+            maps, masks = torch.cat(each), torch.cat([one.masks for one in asked])
+            full = metrics.resize_map(maps, (height, width))
+            values = {
+                "pointing_game": metrics.pointing_hit(full, masks, tolerance=self.tolerance),
+                "energy_pointing_game": metrics.energy_pointing(full, masks),
+                "positive_ratio": metrics.positive_ratio(maps),
+            }
+            goals = [[goal for goal, _ in one.goals] for one in asked]
+            for place, result, own, named in zip(places, results(goals, values), each, goals, strict=True):
+                found[place] = result
+                for goal, one_map in zip(named, own, strict=True):
+                    result.keep(goal, one_map)
+        return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
+
+import torch
 
 from equipoise import metrics
 from equipoise.errors import OptionError
-from equipoise.experiments.model.rows import KeptMap, Measured, Result
+from equipoise.experiments.model.rows import KeptMap, Result, results
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
@@ -21,6 +23,8 @@ from equipoise.experiments.protocols.gallery import look_at, prepare_alone
 from equipoise.metrics.randomization import INITIALIZERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
@@ -88,26 +92,32 @@ class Sanity(Protocol):
 
     def measure(self, question: Question, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        result = Result()
-        if not question.goals:
-            return result
-        targets = question.targets
-        trained = run.heatmaps(question.inputs, targets)
-        found = [(0, ORIGINAL, trained)]
-        names = metrics.stages(bench.subject.module, question.inputs)
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Question], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:
+        """See `Protocol.measure_all`: each stage is randomized once for all of them."""
+        asked = [(one, run) for one, run in zip(questions, runs, strict=True) if one.goals]
+        if not asked:
+            return [Result() for _ in questions]
+        inputs = torch.cat([one.inputs for one, _ in asked])
+        each = [one.targets for one, _ in asked]
+        trained = torch.cat([run.heatmaps(one.inputs, one.targets) for one, run in asked])
+        goals = [[goal for goal, _ in one.goals] for one in questions]
+        found = [Result() for _ in questions]
+        names = metrics.stages(bench.subject.module, inputs[:1])
+        stages: list[tuple[int, str, Tensor]] = [(0, ORIGINAL, trained)]
         for step, last in enumerate(spread(len(names), self.stages), start=1):
             layers = [names[last]] if self.independent else names[: last + 1]
             module = metrics.randomize(bench.subject.module, layers, initializer=self.initializer, seed=self.seed)
-            maps = bench.subject.replaced(module).bind(run.run).heatmaps(question.inputs, targets)
-            found.append((step, names[last], maps))
-        for step, stage, maps in found:
-            values = compared(trained, maps)
-            for index, (goal, _) in enumerate(question.goals):
-                result.rows += [
-                    Measured(goal, metric, float(value[index]), step, stage) for metric, value in values.items()
-                ]
-                result.maps.append(KeptMap(goal, maps[index], step, stage))
-        return result
+            random = bench.subject.replaced(module)
+            maps = random.heatmaps(random.bind(asked[0][1].run), inputs, each)
+            stages.append((step, names[last], torch.cat(maps)))
+        for step, stage, every in stages:
+            rest = iter(every)
+            for result, named, of_unit in zip(found, goals, results(goals, compared(trained, every)), strict=True):
+                result.rows += [replace(row, step=float(step), detail=stage) for row in of_unit.rows]
+                result.maps += [KeptMap(goal, next(rest), step, stage) for goal in named]
+        return found
 
 
 def compared(trained: Tensor, maps: Tensor) -> dict[str, Tensor]:

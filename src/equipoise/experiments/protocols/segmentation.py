@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from equipoise import metrics
-from equipoise.experiments.model.rows import Result
+from equipoise.experiments.model.rows import Result, results
 from equipoise.experiments.protocols.base import (
     EXPLAINED,
     PREDICTED,
@@ -23,6 +23,8 @@ from equipoise.experiments.protocols.base import (
 from equipoise.metrics.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
@@ -101,31 +103,36 @@ class Segmentation(Protocol):
         view = bench.view(photo, inputs, whole=True)
         return Outlined(view, bench.goals(self.explain, unit.samples[0], view.logits), mask)
 
-    def measure(self, question: Outlined, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Outlined, bench: Bench, run: BoundRun) -> Result:  # one signature
         """See `Protocol.measure`."""
-        result = Result()
-        if not question.goals:
-            return result
-        maps = run.heatmaps(question.inputs, question.targets)
-        for (goal, _), one in zip(question.goals, maps[:, None], strict=True):
-            mask = question.mask[None]
-            result.add(
-                goal,
-                [
-                    ("pixel_ap", metrics.pixel_average_precision(one, mask, definition="foreground")),
-                    ("pixel_ap_two_channel", metrics.pixel_average_precision(one, mask, definition="two_channel")),
-                    ("pixel_ap_hard", metrics.pixel_average_precision(one, mask, definition="hard")),
-                    ("pixel_accuracy", metrics.pixel_accuracy(one, mask, threshold=self.threshold)),
-                    ("mean_iou", metrics.intersection_over_union(one, mask, threshold=self.threshold)),
-                    ("f1", metrics.f1(one, mask, threshold=self.threshold)),
-                    ("outside_inside_ratio", metrics.outside_inside_ratio(one, mask)),
-                    (
-                        "outside_inside_ratio_positive",
-                        metrics.outside_inside_ratio(one, mask, normalization="positive"),
-                    ),
-                    ("energy_pointing_game", metrics.energy_pointing(one, mask)),
-                    ("positive_ratio", metrics.positive_ratio(one)),
-                ],
-            )
-            result.keep(goal, one[0])
-        return result
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Outlined], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:  # noqa: ARG002  # one signature
+        """See `Protocol.measure_all`."""
+        asked = [place for place, one in enumerate(questions) if one.goals]
+        found = [Result() for _ in questions]
+        if not asked:
+            return found
+        each = [runs[place].heatmaps(questions[place].inputs, questions[place].targets) for place in asked]
+        goals = [[goal for goal, _ in questions[place].goals] for place in asked]
+        maps = torch.cat(each)
+        masks = torch.cat(
+            [questions[place].mask.expand(len(own), -1, -1) for place, own in zip(asked, each, strict=True)]
+        )
+        values = {
+            "pixel_ap": metrics.pixel_average_precision(maps, masks, definition="foreground"),
+            "pixel_ap_two_channel": metrics.pixel_average_precision(maps, masks, definition="two_channel"),
+            "pixel_ap_hard": metrics.pixel_average_precision(maps, masks, definition="hard"),
+            "pixel_accuracy": metrics.pixel_accuracy(maps, masks, threshold=self.threshold),
+            "mean_iou": metrics.intersection_over_union(maps, masks, threshold=self.threshold),
+            "f1": metrics.f1(maps, masks, threshold=self.threshold),
+            "outside_inside_ratio": metrics.outside_inside_ratio(maps, masks),
+            "outside_inside_ratio_positive": metrics.outside_inside_ratio(maps, masks, normalization="positive"),
+            "energy_pointing_game": metrics.energy_pointing(maps, masks),
+            "positive_ratio": metrics.positive_ratio(maps),
+        }
+        for place, result, own, named in zip(asked, results(goals, values), each, goals, strict=True):
+            found[place] = result
+            for goal, one in zip(named, own, strict=True):
+                result.keep(goal, one)
+        return found

@@ -11,9 +11,11 @@ import torch
 from equipoise.errors import OptionError
 from equipoise.experiments.model.rows import Goal, Result
 from equipoise.experiments.protocols.base import Bench, Protocol, Unit, check_shares
-from equipoise.experiments.protocols.pasting import Compared, lettering, paste, scores_of, seen
+from equipoise.experiments.protocols.pasting import Compared, lettering, measured, paste, scores_of, seen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from equipoise.experiments.subject import BoundRun
@@ -92,9 +94,13 @@ class Watermark(Protocol):
         goals = [Goal(index, bench.subject.spec.classes[index]) for index in targets]
         return Compared(after, before, mask.cpu(), goals, targets, ROLES)
 
-    def measure(self, question: Compared, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def measure(self, question: Compared, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        return question.measured(run, self.tolerance)
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Compared], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:
+        """See `Protocol.measure_all`."""
+        return measured(questions, bench, runs, self.tolerance)
 
 
 def moved(before: Tensor, after: Tensor, among: int) -> list[int]:

@@ -81,7 +81,7 @@ class Measuring:
             return 1
         bucket = self._buckets.setdefault(tuple(shown.shape), [])
         bucket.append(one)
-        return self._measured(bucket) if len(bucket) >= self.sizing.next() else 0
+        return self._measured(bucket) if len(bucket) >= self.sizing.next(shown.numel()) else 0
 
     def rest(self) -> int:
         """Measure what waits still; how many that were."""
@@ -97,26 +97,26 @@ class Measuring:
         return count
 
     def _sized(self, units: Sequence[Waiting]) -> None:
-        self.sizing.begin()
+        shown = self.protocol.shown(units[0].prepared, self.bench)
+        elements = 1 if shown is None else shown.numel()
+        self.sizing.begin(len(units), elements)
         started = time.perf_counter()
         try:
-            parts = self._at_once(units)
+            self._at_once(units)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error) or len(units) == 1:
                 raise
             error.__traceback__ = None  # whose frames hold what did not fit
         else:
-            self.sizing.note(len(units), time.perf_counter() - started)
-            if parts:
-                self.store.add(parts)
+            self.sizing.note(len(units), time.perf_counter() - started, elements)
             return
         self.sizing.too_large(len(units))
         half = len(units) // 2
         self._sized(units[:half])
         self._sized(units[half:])
 
-    def _at_once(self, units: Sequence[Waiting]) -> list[Part]:
-        """Explain and measure units of one shape."""
+    def _at_once(self, units: Sequence[Waiting]) -> None:
+        """Explain and measure units of one shape; what one method gave is kept before the next begins."""
         network = self.bench.subject.network
         shown = [self.protocol.shown(one.prepared, self.bench) for one in units]
         inputs = like_weights(torch.cat([one for one in shown if one is not None]), network.module)
@@ -131,7 +131,6 @@ class Measuring:
             return list(questions[place].targets)
 
         batch = Batch(network, inputs, [partial(wish, place) for place in range(len(units))])
-        parts: list[Part] = []
         every = [run.bound for run in self.bound.values()]
         for label in list(self.bound):
             pending = [place for place, one in enumerate(units) if one.keys[label] not in self.store]
@@ -148,25 +147,46 @@ class Measuring:
                 continue
             except _LookError as error:
                 raise error.reason from None
-            parts += self._parts(label, run, maps, [(units[place], questions[place]) for place in pending])
-        return parts
+            parts = self._parts(label, run, maps, [(units[place], questions[place]) for place in pending])
+            if parts:
+                self.store.add(parts)
 
     def _parts(self, label: str, run: BoundRun, maps: Maps, asked: Sequence[tuple[Waiting, Any]]) -> list[Part]:
         """The results of one method, up to the first unit that it cannot explain."""
-        parts = []
-        for place, (one, question) in enumerate(asked):
-            if place in maps.failed:
-                self._left_out(label, maps.failed[place])
-                break
-            read = run.read(maps.each[place]) if len(maps.each[place]) else torch.zeros(0, *maps.each[place].shape[2:])
-            given = Explained(run.run, run.bound, question.inputs, question.targets, read)
-            try:
-                result = self.protocol.measure(question, self.bench, given)
-            except EquipoiseError as error:
+        good = min(maps.failed, default=len(asked))
+        questions = [question for _, question in asked[:good]]
+        found: list[Result] = []
+        try:
+            runs = self._read(run, questions, maps.each[:good])
+            found = self.protocol.measure_all(questions, self.bench, runs) if runs else []
+        except EquipoiseError as error:
+            if good == 1:
                 self._left_out(label, error)
-                break
-            parts.append(self.part(one.unit, label, one.keys[label], result, one.place))
-        return parts
+                return []
+            alone = [
+                self._parts(label, run, Maps([one], [note]), [unit])
+                for one, note, unit in zip(maps.each[:good], maps.notes[:good], asked, strict=False)
+                if label in self.bound
+            ]
+            return [part for parts in alone for part in parts]
+        if good in maps.failed:
+            self._left_out(label, maps.failed[good])
+        return [
+            self.part(one.unit, label, one.keys[label], result, one.place)
+            for (one, _), result in zip(asked, found, strict=False)
+        ]
+
+    def _read(self, run: BoundRun, questions: Sequence[Any], each: Sequence[torch.Tensor]) -> list[Explained]:
+        """The heat maps of each unit, all read at once."""
+        counts = [len(one) for one in each]
+        if not each:
+            return []
+        every = torch.cat(list(each))
+        read = run.read(every) if len(every) else torch.zeros(0, *every.shape[2:])
+        return [
+            Explained(run.run, run.bound, question.inputs, question.targets, maps)
+            for question, maps in zip(questions, torch.split_with_sizes(read, counts), strict=True)
+        ]
 
     def _left_out(self, label: str, error: EquipoiseError) -> None:
         if self.bound.pop(label, None) is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import datasets, records
-from equipoise.attributions.memory import Memory
+from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.errors import (
     DataError,
@@ -331,7 +331,7 @@ class Runner:
 
         sizing = Sizing(Memory(subject.device, self.plan.memory), self.plan.batch)
         measuring = Measuring(self.recipe.protocol, bench, store, bound, leave_out, keep, sizing)
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, kept_for_later(subject.device):
             reader = _Reader(self.recipe, bench, store, block.keys, pool)
             for place, (unit, made, prepared) in enumerate(reader.read(units)):
                 if isinstance(prepared, ImageError):
