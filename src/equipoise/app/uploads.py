@@ -25,7 +25,7 @@ WIDTH: Final = 3
 _PathOfImage: Final[Any] = ABCMeta.__new__(
     type(gr.Image), "Image", (gr.Image,),
     {
-        "__module__": gr.Image.__module__, "is_template": True,
+        "__module__": gr.Image.__module__,
         "preprocess": lambda _self, payload: None if payload is None else payload.path,
     },
 )  # fmt: skip
