@@ -14,7 +14,8 @@ import equipoise
 from equipoise.app import files, lines
 from equipoise.app.controls import Choice, PageContent, examples_html, greeting, known_html, score_choices
 from equipoise.app.drawing import Style
-from equipoise.app.networks import CancelledError, Networks, Stop
+from equipoise.app.lanes import CancelledError, Stop
+from equipoise.app.networks import Networks
 from equipoise.app.page import VIEWS, Page
 from equipoise.app.session import Session
 from equipoise.app.uploads import photo_input

@@ -19,6 +19,7 @@ from equipoise.errors import ImageError, OptionError
 from equipoise.models import ArrayPreprocessing, Preprocessing
 from patience import PATIENCE
 
+OPEN = {"password_file": None, "origins": ()}
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -38,8 +39,8 @@ def test_the_command_passes_its_options_on(asked):
     )
     assert all(callable(more.pop("loader")) for _, more in asked)
     assert asked == [
-        ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None}),
-        ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"}),
+        ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None} | OPEN),
+        ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"} | OPEN),
     ]
 
 

@@ -17,6 +17,7 @@ from equipoise.report import data_uri, encoded_for_screen
 if TYPE_CHECKING:
     from PIL import Image
 
+    from equipoise.app.following import State
     from equipoise.explanation import Explanation
     from equipoise.wording import Wording
 
@@ -30,6 +31,12 @@ def message(text: str, *, error: bool = False) -> str:
         return ""
     kind, role = ("eq-error", "alert") if error else ("eq-note", "status")
     return f'<p class="{kind}" role="{role}">{html.escape(text)}</p>'
+
+
+def working(state: State) -> str:
+    """How far work is: words, and a bar where that is known."""
+    bar = "" if state.share is None else f'<progress max="1" value="{state.share:.4f}" aria-hidden="true"></progress>'
+    return f'<div class="eq-note eq-working" role="status">{html.escape(state.words)}{bar}</div>'
 
 
 def picture(image: Image.Image, alt: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from equipoise.app.drawing import Style, draw
+from equipoise.app.following import Following, State
+from equipoise.app.lanes import CancelledError
 from equipoise.app.markup import Shown, legend, message, row, title
-from equipoise.app.networks import CancelledError
 from equipoise.app.session import OWN, Explained, Session
 from equipoise.app.views.explaining import check_count, explained, heading, sums
 from equipoise.errors import EquipoiseError, OptionError
@@ -55,8 +57,16 @@ def compare(
     style: Style,
     *,
     wrt: str | None = None,
-) -> Iterator[str]:
-    """The maps so far, each time one more method is done; a row per class, and of several inputs one for each.
+) -> Iterator[str | State]:
+    """The maps so far, each time one more method is done, and meanwhile how far the next one is.
+
+    Args:
+        session: The photo; of several inputs the session of the first.
+        targets: A row for each, and of several inputs one for each of them.
+        methods: A column for each.
+        gamma: Of Attribution Equilibrium.
+        style: How maps are drawn.
+        wrt: The input that is explained; ``None``: each.
 
     Raises:
         OptionError: If no method or too many classes are chosen.
@@ -72,7 +82,12 @@ def compare(
     for count, method in enumerate(methods, start=1):
         try:
             for part, target in asked:
-                made = part.explain(target, method, method_options(method, gamma))
+                job = Following(
+                    title_of(method), partial(part.explain, target, method, method_options(method, gamma)), part.stop,
+                    part.network.lane,
+                )  # fmt: skip
+                yield from job.states()
+                made = job.result
                 lines, shown = (f"{made.seconds:.2f} s", *sums(made.explanation, part.words)), rows[part, target]
                 shown.append(Shown(title_of(method), draw(made.explanation, style), lines))
                 if (other := made.explanation.other) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from equipoise import array_pictures
+from equipoise._progress import tell
 from equipoise.app.drawing import enlarged
 from equipoise.app.markup import Curve, Shown, chart, row
 from equipoise.app.session import SHOWN, Explained
@@ -33,7 +33,6 @@ UNITS: Final = {1: "samples", 2: "pixels", 3: "voxels"}
 _OF_ANY_SHAPE: Final = ("mean", "black")  # canvases for which neighbors do not matter
 
 Mode = Literal["insertion", "deletion"]
-Progress = Callable[[float, str], object]
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,7 @@ def _map_of(session: Session, target: Explained, gamma: float) -> Tensor:
     return heat[None] if session.dims == 2 else heat.reshape(1, 1, -1)
 
 
-def curves(
-    session: Session, target: Explained, gamma: float, *, mode: str, canvas: str, progress: Progress = lambda *_: None
-) -> Curves:
+def curves(session: Session, target: Explained, gamma: float, *, mode: str, canvas: str) -> Curves:
     """Ask the network at every share of the pixels, in both orders.
 
     Raises:
@@ -106,14 +103,14 @@ def curves(
 
     found: dict[str, tuple[float, ...]] = {}
 
-    def tell(done: int, total: int) -> None:
-        progress((len(found) + done / total) / len(ORDERS), mode)
+    def told(done: int, total: int) -> None:
+        tell(len(found) * total + done, len(ORDERS) * total)
 
     with session.network.work(session.stop):
         for order in ORDERS:
             curve = perturbation_curve(
                 score, pixels_of(session), heat, shares=SHARES, mode=cast("Mode", mode), order=order, canvas=canvas,
-                progress=tell,
+                progress=told,
             )  # fmt: skip
             found[order] = tuple(curve[0].tolist())
     return Curves(target, gamma, cast("Mode", mode), canvas, found, session.input)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from equipoise.app.drawing import Style, draw
+from equipoise.app.keeping import Made
 from equipoise.app.markup import Shown, legend, row, title
-from equipoise.app.session import OWN, SHOWN, Explained, Made
+from equipoise.app.session import OWN, SHOWN, Explained
 from equipoise.app.views.explaining import heading
 from equipoise.errors import OptionError
 from equipoise.explanation import Explanation
@@ -75,7 +76,7 @@ def randomized(session: Session, target: Explained, gamma: float, step: Step) ->
             explanation = Explanation.of(session.view, bound, [session.score(target)]).select(0)
         return Made(session.told(explanation).thumbnail(SHOWN), time.perf_counter() - started)
 
-    return session.remember(to_json(["random", len(step.layers), gamma, target]), make)
+    return session.kept.remember(to_json(["random", len(step.layers), gamma, target]), make)
 
 
 def show(session: Session, target: Explained, gamma: float, place: int, style: Style, *, wrt: str | None = None) -> str:
