@@ -7,6 +7,7 @@ checks the values against the range that the network's description gives.
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import os
 import pickle
@@ -116,7 +117,9 @@ def _reading(file: Path, name: str) -> Iterator[None]:
     if not file.is_file():
         raise ImageError(f"{name}: {'is a folder' if file.is_dir() else 'no such file'}")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd in a file; what is wrong is an error
+            yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except EquipoiseError:
@@ -227,12 +230,14 @@ def _check_range(values: Tensor, value_range: Sequence[float]) -> None:
 @ARRAY_READERS.register(".npy")
 def _npy(path: Path, key: str | None) -> Any:
     _no_key(key)
+    with path.open("rb") as file:
+        _check_count(_declared_shape(file))
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @ARRAY_READERS.register(".npz")
 def _npz(path: Path, key: str | None) -> Any:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         name = _key(list(arrays.files), key)
         with arrays.zip.open(name if name in arrays.zip.namelist() else f"{name}.npy") as member:
             _check_count(_declared_shape(member))  # a few bytes may say that a thousand million zeros follow
@@ -250,7 +255,7 @@ def _declared_shape(file: Any) -> tuple[int, ...]:
 
 
 def _names_of_npz(path: Path) -> list[str]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return list(arrays.files)
 
 
@@ -335,9 +340,15 @@ def _units(file: Any, frame: int) -> tuple[float, float]:
 @ARRAY_READERS.register(".nii", aliases=(".nii.gz",))
 def _nifti(path: Path, key: str | None) -> Any:
     _no_key(key)
-    found = _package("nibabel", "NIfTI").load(path)
-    _check_count(found.shape)
-    return np.asanyarray(found.dataobj)
+    nibabel = _package("nibabel", "NIfTI")
+    log = logging.getLogger("nibabel.global")
+    silent, log.disabled = log.disabled, True  # it would print what it finds odd
+    try:
+        found = nibabel.load(path)
+        _check_count(found.shape)
+        return np.asanyarray(found.dataobj)
+    finally:
+        log.disabled = silent
 
 
 ARRAY_EXTENSIONS: Final = tuple(
