@@ -269,9 +269,9 @@ class TakeHome:
     files: gr.File
 
     @classmethod
-    def make(cls) -> TakeHome:
-        """Lay it out here."""
-        with gr.Accordion("Reproduce and download", open=False):
+    def make(cls, name: str) -> TakeHome:
+        """Lay it out here, by that name."""
+        with gr.Accordion("Reproduce and download", open=False, elem_id=name):
             python = gr.Code(label="Python", language="python", interactive=False)
             command = gr.Code(label="Command", language="shell", interactive=False)
             button = gr.Button("Make files: PNG, raw map, JSON record", size="sm")

@@ -66,12 +66,13 @@ class Page:
             self.opened = gr.State(0)
             self.curves = gr.State(None)
             self.active = gr.State(VIEWS[0])
-            with gr.Row():
-                with gr.Column(scale=1, min_width=290):
+            with gr.Row(elem_id="columns"):
+                with gr.Column(scale=1, min_width=290, elem_id="given"):
                     self._photo_column()
-                with gr.Column(scale=3, min_width=320):
+                with gr.Column(scale=3, min_width=320, elem_id="answers"):
+                    self.status = gr.HTML("", elem_id="status")
                     self._controls()
-                    with gr.Tabs():
+                    with gr.Tabs(elem_id="views"):
                         self._views()
             self._wire()
 
@@ -103,14 +104,13 @@ class Page:
             )
 
     def _controls(self) -> None:
-        self.status = gr.HTML("", elem_id="status")
-        with gr.Row():
+        with gr.Row(elem_id="handles"):
             self.gamma = gr.Slider(
                 1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
             )
             self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90, elem_id="stop")
         self.wrt = gr.Radio([("each", "")], value="", label="Inputs whose maps are shown", visible=False)
-        with gr.Accordion("How maps are drawn", open=False):
+        with gr.Accordion("How maps are drawn", open=False, elem_id="drawn"):
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
             self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
             self.safe = gr.Checkbox(False, label="Orange and blue, for eyes that see red as dark")
@@ -119,11 +119,11 @@ class Page:
     def _views(self) -> None:
         with gr.Tab(VIEWS[0]) as explain:
             self.explained = gr.HTML(
-                markup.message(greeting(self.content.networks[self.content.networks.names[0]])), js_on_load=BOXED,
+                markup.start(greeting(self.content.networks[self.content.networks.names[0]])), js_on_load=BOXED,
                 elem_id="explained",
             )  # fmt: skip
             self.share = gr.HTML("", elem_id="share", elem_classes="eq-share")
-            self.take_explained = TakeHome.make()
+            self.take_explained = TakeHome.make("take-explained")
         with gr.Tab(VIEWS[1]) as compare:
             self.methods = gr.CheckboxGroup(
                 comparing.method_choices(costly=False), value=list(FIRST_METHODS), elem_classes="eq-methods",
@@ -135,7 +135,7 @@ class Page:
                 self.slow = gr.CheckboxGroup(slow, value=[], label="Slow methods", elem_classes="eq-methods")
             self.compare = gr.Button("Compare", variant="primary")
             self.compared = gr.HTML("", elem_id="compared")
-            self.take_compared = TakeHome.make()
+            self.take_compared = TakeHome.make("take-compared")
         with gr.Tab(VIEWS[2]) as insert:
             with gr.Row():
                 self.way = gr.Radio(["insertion", "deletion"], value="insertion", label="Show or hide pixels")
@@ -143,17 +143,17 @@ class Page:
             self.insert = gr.Button("Ask the network, for the first chosen class", variant="primary")
             self.amount = gr.Slider(0.0, 1.0, 0.1, step=0.01, label="Share of the pixels", elem_id="amount")
             self.inserted = gr.HTML("", elem_id="inserted")
-            self.take_inserted = TakeHome.make()
+            self.take_inserted = TakeHome.make("take-inserted")
         with gr.Tab(VIEWS[3]) as sanity:
             self.depth = gr.Slider(
                 0, randomizing.STOPS, 0, step=1, elem_id="depth",
                 label="Layers drawn at random, from the logits down; the map of the first chosen class",
             )  # fmt: skip
             self.randomized = gr.HTML("", elem_id="randomized")
-            self.take_randomized = TakeHome.make()
+            self.take_randomized = TakeHome.make("take-randomized")
         with gr.Tab(VIEWS[4]) as coverage:
             self.covered = gr.HTML("", elem_id="covered")
-            self.take_covered = TakeHome.make()
+            self.take_covered = TakeHome.make("take-covered")
         self.tabs = dict(zip(VIEWS, (explain, compare, insert, sanity, coverage), strict=True))
 
     def _wire(self) -> None:
@@ -259,7 +259,7 @@ class Page:
 
     def _described(self, model: str) -> tuple[Any, ...]:
         network = self.content.networks[model]
-        shown = examples_html(self.content.examples(model)), known_html(network), markup.message(greeting(network))
+        shown = examples_html(self.content.examples(model)), known_html(network), markup.start(greeting(network))
         return *shown, *self.uploads.seen(model)
 
     def _paired(self, session: Session | None, others: list[str], path: str | None) -> tuple[Any]:

@@ -166,7 +166,11 @@ def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, di
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
-    return page, {"theme": theme, "css": text_of("page.css"), "head": f"<script>{text_of('inspector.js')}</script>"}
+    return page, {
+        "theme": theme,
+        "css": text_of("page.css"),
+        "head": f"<script>{text_of('inspector.js')}</script><style>{text_of('layout.css')}</style>",
+    }
 
 
 def _launch(blocks: Any, look: dict[str, Any], place: tuple[str, int | None], allowed: Sequence[Path]) -> str:

@@ -13,7 +13,7 @@ from equipoise.app.following import Following, State
 from equipoise.app.lanes import CancelledError
 from equipoise.app.markup import Shown, legend, message, row, title
 from equipoise.app.session import OWN, Explained, Session
-from equipoise.app.views.explaining import check_count, explained, heading, sums
+from equipoise.app.views.explaining import check_count, explained, heading, meanings, network_of, sums
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
 from equipoise.methods.base import title_of
@@ -88,11 +88,12 @@ def compare(
                 )  # fmt: skip
                 yield from job.states()
                 made = job.result
-                lines, shown = (f"{made.seconds:.2f} s", *sums(made.explanation, part.words)), rows[part, target]
-                shown.append(Shown(title_of(method), draw(made.explanation, style), lines))
+                lines, shown = (took(made.seconds), *sums(made.explanation, part.words)), rows[part, target]
+                by = network_of(part)
+                shown.append(Shown(title_of(method), draw(made.explanation, style), lines, by=by))
                 if (other := made.explanation.other) is not None:
                     told = sums(other, part.words)
-                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
+                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told, by=by))
                 of = f"{part.input}: " if part.input else ""
                 heads[part, target] = f"{of}{heading(made.explanation)}"
         except CancelledError:
@@ -101,7 +102,12 @@ def compare(
             failures[title_of(method)] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
         scale = legend(style.colors, session.words, framed=any(part.dims == 2 for part, _ in asked))
-        yield _page(rows, heads, message(waiting) + _troubles(failures), scale)
+        yield _page(rows, heads, message(waiting) + _troubles(failures), scale) + meanings(session)
+
+
+def took(seconds: float) -> str:
+    """A time for a person."""
+    return "less than 0.01 s" if seconds < 0.005 else f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _troubles(failures: Mapping[str, str]) -> str:
