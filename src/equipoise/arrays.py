@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +128,8 @@ def _reading(file: Path, name: str) -> Iterator[None]:
     except MemoryError:
         raise ImageError(f"{name}: not enough memory to read this array") from None
     except Exception as error:  # noqa: BLE001  # a reader may raise anything when a file is damaged
-        reason = one_line(next(iter(str(error).splitlines()), "")) or type(error).__name__
+        said = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "what is no literal", next(iter(str(error).splitlines()), ""))
+        reason = one_line(said) or type(error).__name__
         raise ImageError(f"{name}: is damaged or of another kind ({reason})") from None
 
 
@@ -301,8 +303,7 @@ def _names_of_torch(path: Path) -> list[str]:
 def _dicom(path: Path, key: str | None) -> Any:
     _no_key(key)
     pydicom = _package("pydicom", "DICOM")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that break the standard, which most files have
+    with _silent("pydicom"):  # of values that break the standard, which most files have
         file = pydicom.dcmread(path)
         count = int(file.get("NumberOfFrames", 1) or 1)
         _check_count([int(file.Rows), int(file.Columns), count, int(file.get("SamplesPerPixel", 1))])
@@ -341,14 +342,21 @@ def _units(file: Any, frame: int) -> tuple[float, float]:
 def _nifti(path: Path, key: str | None) -> Any:
     _no_key(key)
     nibabel = _package("nibabel", "NIfTI")
-    log = logging.getLogger("nibabel.global")
-    silent, log.disabled = log.disabled, True  # it would print what it finds odd
-    try:
+    with _silent("nibabel.global"):
         found = nibabel.load(path)
         _check_count(found.shape)
         return np.asanyarray(found.dataobj)
+
+
+@contextmanager
+def _silent(log: str) -> Iterator[None]:
+    """Let a reader print nothing of what it finds odd."""
+    logger = logging.getLogger(log)
+    silent, logger.disabled = logger.disabled, True
+    try:
+        yield
     finally:
-        log.disabled = silent
+        logger.disabled = silent
 
 
 ARRAY_EXTENSIONS: Final = tuple(

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest
+import torch
 
 pytest.importorskip("gradio", reason="the app's tests need gradio")
 
@@ -14,8 +15,11 @@ import httpx
 from visitor import API, RefusedError, Visitor
 
 import colors
+from equipoise import _progress
 from equipoise.app import server as servers
+from equipoise.app.lanes import CancelledError
 from equipoise.app.server import start
+from equipoise.methods import METHODS
 from equipoise.network import Network
 from patience import PATIENCE, until
 
@@ -217,11 +221,8 @@ def test_stop_ends_slow_work_at_the_next_pass(served, visitor, slow_door):
     working = compares(visitor, "rise")
     assert slow_door.reached.wait(PATIENCE)
     before = slow_door.count
-    visitor.client.post(
-        f"{API}/queue/join",
-        json={"data": [None], "fn_index": visitor.event("stop", "click")["id"], "session_hash": visitor.tab},
-    )
-    until(lambda: next(iter(served.content.visitors._sessions.values())) and _stopped(served))
+    visitor.stops()
+    until(lambda: _stopped(served))
     slow_door.open.set()
     working.join(PATIENCE)
     assert "Stopped." in visitor.says("status")
@@ -230,6 +231,36 @@ def test_stop_ends_slow_work_at_the_next_pass(served, visitor, slow_door):
 
 def _stopped(served):
     return any(one._twin is not None and one._twin.stop.wanted for one in served.content.visitors._sessions.values())
+
+
+def test_slow_work_is_stopped_within_a_pass(session):
+    """A pass of many photos takes seconds: the slow network's modules ask each by itself."""
+    slow = session.slow()
+    inner = [one for one in slow.network.module.modules() if one is not slow.network.module]
+    passed = []
+    for one in inner:
+        one.register_forward_hook(lambda *_: (passed.append(1), slow.stop.request()))
+    with pytest.raises(CancelledError):
+        slow.explain(0, "rise")
+    assert len(passed) == 1
+    assert not any(one._forward_pre_hooks for one in slow.network.module.modules())
+
+
+COSTLY = [name for name in METHODS if METHODS[name].costly]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [one if one in {"rise", "integrated_gradients"} else pytest.param(one, marks=pytest.mark.slow) for one in COSTLY],
+)
+def test_slow_work_gives_the_same_map_and_says_how_far_it_is(session, method):
+    right, told = session.explain(0, method).explanation.heatmap, []
+    session.kept.maps.clear()
+    with _progress.watched_by(lambda *far: told.append(far)):
+        found = session.slow().explain(0, method).explanation.heatmap
+    torch.testing.assert_close(found, right)
+    assert told[-1][0] == told[-1][1] > 1
+    assert all(0 <= done <= total for done, total in told)
 
 
 def test_closing_the_tab_ends_the_work(served, slow_door):

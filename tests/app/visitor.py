@@ -100,6 +100,14 @@ class Visitor:
                         self.values[key] = (self.values[key] or "") + new if action == "append" else new
         self.seen.append({key: self.values[key] for key in event["outputs"]})
 
+    def stops(self):
+        """Press the stop button, whose work waits for nobody's."""
+        event = self.event("stop", "click")
+        body = {"data": [None], "fn_index": event["id"], "session_hash": self.tab}
+        answer = self.client.post(f"{API}/run/predict", json=body)
+        if answer.status_code != 200:
+            raise RefusedError(answer.text)
+
     def says(self, name):
         """What stands in a part of the page."""
         return self.values[self.part(name)] or ""

@@ -51,7 +51,7 @@ class Following(Generic[T]):
         self._since = 0.0
         self._found: list[T] = []
         self._wrong: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name)  # which the end of the server waits for
 
     def states(self, look: float = LOOK) -> Iterator[State]:
         """How far it is, until it is done; see `result` then."""

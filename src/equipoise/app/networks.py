@@ -29,9 +29,12 @@ class SharedNetwork(Network):
 
     Attributes:
         lane: Whose turn it is.
+        deeply: Whether work can be stopped before every module's forward pass, not only before the network's; of many
+            photos at a time that takes seconds.
     """
 
     lane: Lane = field(default_factory=Lane, repr=False)
+    deeply: bool = False
     _slow: list[SharedNetwork] = field(default_factory=list, repr=False)
 
     @classmethod
@@ -48,12 +51,14 @@ class SharedNetwork(Network):
     def work(self, stop: Stop) -> Iterator[None]:
         """Work with the network alone; raises `CancelledError` at the next forward pass once ``stop`` is requested."""
         with self.lane.turn(stop):
-            handle = self.module.register_forward_pre_hook(stop.check)
+            asked = self.module.modules() if self.deeply else (self.module,)
+            handles = [one.register_forward_pre_hook(stop.check) for one in asked]
             try:
                 stop.check()
                 yield
             finally:
-                handle.remove()
+                for handle in handles:
+                    handle.remove()
 
     def slow(self, stop: Stop) -> SharedNetwork:
         """The same network for slow work, which quick work need not wait for: other modules, the same weights.
@@ -70,7 +75,7 @@ class SharedNetwork(Network):
                     module = copy.deepcopy(self.module, shared)
                 except Exception:  # noqa: BLE001  # a network of one's own may refuse by any error
                     return self
-                self._slow.append(replace(self, module=module, lane=self.lane.slow, _slow=[]))
+                self._slow.append(replace(self, module=module, lane=self.lane.slow, deeply=True, _slow=[]))
             return self._slow[0]
 
 

@@ -70,7 +70,9 @@ class Page:
                 with gr.Column(scale=1, min_width=290, elem_id="given"):
                     self._photo_column()
                 with gr.Column(scale=3, min_width=320, elem_id="answers"):
-                    self.status = gr.HTML("", elem_id="status")
+                    with gr.Row(elem_id="now"):
+                        self.status = gr.HTML("", elem_id="status")
+                        self.stop = gr.Button("Stop", size="sm", scale=0, min_width=90, elem_id="stop")
                     self._controls()
                     with gr.Tabs(elem_id="views"):
                         self._views()
@@ -108,7 +110,6 @@ class Page:
             self.gamma = gr.Slider(
                 1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
             )
-            self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90, elem_id="stop")
         self.wrt = gr.Radio([("each", "")], value="", label="Inputs whose maps are shown", visible=False)
         with gr.Accordion("How maps are drawn", open=False, elem_id="drawn"):
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
