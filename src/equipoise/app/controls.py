@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import importlib.resources
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from PIL import Image
 from equipoise.app import lines, markup
 from equipoise.app.drawing import Style
 from equipoise.app.examples import Example, examples_of, takes
+from equipoise.app.files import new_place
 from equipoise.app.lanes import CancelledError, Lane, waiting
 from equipoise.app.networks import Networks, Offered
 from equipoise.app.reading import Reader
@@ -82,8 +82,7 @@ class PageContent:
             return {}
         found = {}
         for name, path in examples[index].files.items():
-            place = self.folder / secrets.token_hex(8)
-            place.mkdir(parents=True)
+            place = new_place(self.folder)
             found[name] = str(shutil.copy(path, place / path.name))
         return found
 

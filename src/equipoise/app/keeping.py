@@ -34,14 +34,16 @@ class Kept:
     Attributes:
         maps: By what they are of.
         passes: By what a method needs of them.
+        noted: Told after one was recorded.
     """
 
     maps: dict[str, Made] = field(default_factory=dict)
     passes: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
+    noted: Callable[[], None] = lambda: None
 
     def beside(self) -> Kept:
         """The same maps, and forward passes of another module."""
-        return Kept(self.maps)
+        return Kept(self.maps, noted=self.noted)
 
     def remember(self, key: str, make: Callable[[], Made]) -> Made:
         """What was made under a key, or is made now; the last `KEPT` are kept."""
@@ -56,6 +58,7 @@ class Kept:
         trace = self.passes.get(keep)
         if trace is None:
             trace = self.passes[keep] = record()
+            self.noted()
         return trace
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from equipoise.app import lines, markup, taking
+from equipoise.app import files, lines, markup, taking
 from equipoise.app.controls import (
     BOXED,
     PICKED,
@@ -35,9 +35,6 @@ from equipoise.app.views import comparing, covering, explaining, inserting, rand
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.metrics import CANVASES
 
-KEPT: Final = (600, 2 * 3600)
-"""Seconds between two looks at visitors' files, and the age from which they are removed."""
-
 FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
 VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
 
@@ -58,7 +55,7 @@ class Page:
     def __init__(self, content: PageContent) -> None:
         self.content = content
         self.blocks = gr.Blocks(
-            title="equipoise: what did the network see?", analytics_enabled=False, delete_cache=KEPT
+            title="equipoise: what did the network see?", analytics_enabled=False, delete_cache=(600, files.KEPT)
         )
         with self.blocks:
             gr.HTML(f'<div class="eq-head"><h1>What did the network see?</h1><p>{self._head()}</p></div>')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Final
 
 from equipoise.app.lanes import Stop
@@ -28,6 +29,8 @@ class Visitors:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._stops: dict[str, Stop] = {}
+        self._passes = threading.Lock()
+        self._recordings: list[Session] = []  # who has forward passes, the last ones last
 
     def __len__(self) -> int:
         """How many there are."""
@@ -45,6 +48,8 @@ class Visitors:
         with self._lock:
             before = self._sessions.pop(key, None)
             self._sessions[key] = session
+            for one in session.inputs:
+                one.kept.noted = partial(self._noted, session)
         if before is not None and before is not session:
             before.forget()
         self.works(session)
@@ -56,8 +61,6 @@ class Visitors:
             if key is not None:
                 self._sessions[key] = self._sessions.pop(key)
             others = [one for one in self._sessions.values() if one is not session]  # those unused for longest first
-            for one in others[: max(0, len(others) + 1 - self._recorded)]:
-                one.forget_passes()
             over = sum(one.weight for one in self._sessions.values()) - self._budget
             for give in (Session.rest, Session.forget):
                 for one in others:
@@ -66,6 +69,14 @@ class Visitors:
                     held = one.weight
                     give(one)
                     over -= held - one.weight
+
+    def _noted(self, session: Session) -> None:
+        """A forward pass of a visitor's photo was recorded."""
+        with self._passes:
+            self._recordings = [one for one in self._recordings if one is not session] + [session]
+            given, self._recordings = self._recordings[: -self._recorded], self._recordings[-self._recorded :]
+        for one in given:
+            one.forget_passes()
 
     def gone(self, key: str) -> None:
         """A visitor's tab was closed, or has lost its connection: the work ends, and what it made is forgotten."""
