@@ -175,7 +175,7 @@ def test_the_document_tells_the_truth(asked):
     assert f"{reading.TIME_LIMIT:g} seconds and {decoder.MEMORY >> 30} GB for each" in words
     assert f"{server.ALL_UPLOADS >> 30} GB in all; it is removed after two hours" in words
     assert f"at least {server.SHORTEST_PASSWORD} letters" in words
-    assert (visitors.BUDGET, visitors.RECORDED) == (1 << 30, 4)  # "1 GB", "the four who worked last"
+    assert (visitors.BUDGET, visitors.RECORDED) == (1 << 30, 2)  # "1 GB", "the two who worked last"
     assert ENCLOSED == 0.5  # "half of the evidence"
     for mode in MODES:
         assert mode.removesuffix("s") in DOCUMENT.casefold()

@@ -12,7 +12,7 @@ from equipoise.app.session import Session
 BUDGET: Final = 1 << 30
 """Bytes of photos and maps that are kept of all visitors together."""
 
-RECORDED: Final = 4
+RECORDED: Final = 2
 """Of so many visitors, those who worked last, the network's forward pass is kept; of others it is made again."""
 
 
