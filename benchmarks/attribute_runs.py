@@ -31,6 +31,7 @@ from equipoise.attributions.memory import kept_for_later
 from equipoise.methods import METHODS
 from equipoise.models.preprocessing import Preprocessing
 from equipoise.models.spec import ModelSpec
+from equipoise.view import Photo
 
 NETWORKS = {"efficientnet_lite0": None, "torchvision/resnet50": "random"}
 BATCHES = (1, 4, 8, 16, 32)
@@ -80,7 +81,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     if job["kind"] == "bare":
         model, spec = equipoise.load_model(job["model"], job["weights"])
         method = METHODS["ae"](model, input_bounds=spec.input_bounds)
-        images = torch.randn(job["batch"], 3, *spec.preprocessing.crop)
+        paths = sorted(Path(job["source"]).iterdir())[: job["batch"]]
+        images = torch.stack([spec.preprocessing(Photo.read(path, spec.preprocessing).image) for path in paths])
         kept = kept_for_later(torch.device("cpu")) if job.get("kept") else contextlib.nullcontext()
         with kept:  # what `attribute` does for its own process
             method.attribute(images)
@@ -111,7 +113,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 def apart(**job: Any) -> dict[str, Any]:
     """The same in a process of its own."""
     command = [sys.executable, __file__, "--job", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own code
+    passive = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as the command sets it
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=passive)  # noqa: S603  # our own code
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -122,14 +125,14 @@ def beside_the_method(networks: dict[str, str | None], folder: Path, photos: int
     """Each network: the bare method at its best batch, and runs by one process of all cores, in turns."""
     found: dict[str, Any] = {}
     for model, weights in networks.items():
-        common = {"model": model, "weights": weights, "photos": photos}
+        common = {"model": model, "weights": weights, "photos": photos, "source": str(folder)}
         bare = {size: apart(kind="bare", batch=size, **common)["rate"] for size in BATCHES}
         best = max(bare, key=lambda size: bare[size])
         pairs, kept = [], []
         for _ in range(rounds):
             method = apart(kind="bare", batch=best, **common)
             kept.append(apart(kind="bare", batch=best, kept=True, **common)["rate"])
-            ours = apart(kind="run", source=str(folder), output=str(folder) + ".out", **common)
+            ours = apart(kind="run", output=str(folder) + ".out", **common)
             pairs.append((ours, method))
         rate = [ours["rate"] for ours, _ in pairs]
         found[model] = {

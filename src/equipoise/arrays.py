@@ -11,7 +11,8 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -81,14 +82,39 @@ def read_array(path: str | os.PathLike[str]) -> Tensor:
             one; the text is one line that names the file.
         MissingPackageError: If it needs a package that is not installed.
     """
-    file, reader, key = _split(path)
+    file, ending, key = _split(path)
     name = one_line(os.fspath(path))
-    if reader is None:
+    if ending is None:
         raise ImageError(f"{name}: is no array; the names of arrays end in {', '.join(ARRAY_EXTENSIONS)}")
+    with _reading(file, name):
+        return as_tensor(ARRAY_READERS[ending](file, key))
+
+
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the arrays in a file of several, in its order; none of a file of one array, which needs no name.
+
+    Raises:
+        ImageError: As `read_array`.
+    """
+    file, ending, key = _split(path)
+    if ending not in _NAMED or key is not None:
+        return []
+    with _reading(file, one_line(os.fspath(path))):
+        names = _NAMED[ending](file)
+    return names if len(names) > 1 else []
+
+
+@contextmanager
+def _reading(file: Path, name: str) -> Iterator[None]:
+    """Whatever goes wrong with a file as one line that names it.
+
+    Raises:
+        ImageError: In place of all but an `EquipoiseError` of another kind.
+    """
     if not file.is_file():
         raise ImageError(f"{name}: {'is a folder' if file.is_dir() else 'no such file'}")
     try:
-        return as_tensor(reader(file, key))
+        yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except EquipoiseError:
@@ -200,8 +226,22 @@ def _npz(path: Path, key: str | None) -> Any:
         return arrays[_key(list(arrays.files), key)]
 
 
+def _names_of_npz(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return list(arrays.files)
+
+
 @ARRAY_READERS.register(".pt", aliases=(".pth",))
 def _torch(path: Path, key: str | None) -> Any:
+    found = _of_torch(path)
+    if isinstance(found, Tensor):
+        _no_key(key)
+        return found
+    return found[_key(list(found), key)]
+
+
+def _of_torch(path: Path) -> Tensor | dict[str, Tensor]:
+    """What torch.save wrote: a tensor, or several with names."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -210,14 +250,18 @@ def _torch(path: Path, key: str | None) -> Any:
         text = "holds more than tensors, which could run code; save the tensor alone with torch.save"
         raise ImageError(text) from None
     if isinstance(found, Tensor):
-        _no_key(key)
         return found
     arrays = (
         {str(name): one for name, one in found.items() if isinstance(one, Tensor)} if isinstance(found, dict) else {}
     )
     if not arrays:
         raise ImageError(f"holds no tensor, and no dict of tensors, but a {type(found).__name__}")
-    return arrays[_key(list(arrays), key)]
+    return arrays
+
+
+def _names_of_torch(path: Path) -> list[str]:
+    found = _of_torch(path)
+    return [] if isinstance(found, Tensor) else list(found)
 
 
 @ARRAY_READERS.register(".dcm")
@@ -270,13 +314,19 @@ ARRAY_EXTENSIONS: Final = tuple(
 """File name endings of arrays, in lower case; the longer after the shorter."""
 
 
-def _split(path: str | os.PathLike[str]) -> tuple[Path, Reader | None, str | None]:
-    """File, reader and key."""
+_NAMED: Final[Mapping[str | None, Callable[[Path], list[str]]]] = {
+    ".npz": _names_of_npz, ".pt": _names_of_torch, ".pth": _names_of_torch
+}  # fmt: skip
+"""How the names of the arrays in a file are read, by the ending of its name."""
+
+
+def _split(path: str | os.PathLike[str]) -> tuple[Path, str | None, str | None]:
+    """File, ending and key."""
     text, key = os.fspath(path), None
     if "#" in text and not Path(text).exists():
         text, _, key = text.rpartition("#")
     ending = next((one for one in ARRAY_EXTENSIONS if text.lower().endswith(one)), None)
-    return Path(text), None if ending is None else ARRAY_READERS[ending], key
+    return Path(text), ending, key
 
 
 def _key(keys: Sequence[str], key: str | None) -> str:

@@ -125,9 +125,13 @@ def explain(
     if isinstance(image, tuple | Mapping):
         inputs = _network_of_several(model, said)
         options = inputs.options(options)
+        inputs.check(image, wrt)
+        views = inputs.views(image)
+        first = next(iter(views.values()))  # places of a target are those of the first photo
         found = {
-            key: of_input(_of_view(view, method, target, options), key)
-            for key, view in inputs.views(image, wrt).items()
+            key: of_input(_of_view(view, method, target, options, first), key)
+            for key, view in views.items()
+            if wrt is None or key == wrt
         }
         if wrt is not None:
             return found[wrt]
@@ -138,11 +142,13 @@ def explain(
     return _of_view(View.of(image, network), method, target, options)
 
 
-def _of_view(view: View, method: Any, target: Any, options: Mapping[str, Any]) -> Explanation:
+def _of_view(
+    view: View, method: Any, target: Any, options: Mapping[str, Any], first: View | None = None
+) -> Explanation:
     network, several = view.network, listed(target)
     wanted = [parse_target(one, network.spec) for one in ([target] if several is None else several)]
     bound = network.bind(method, **options)
-    explanation = Explanation.of(view, bound, view.targets(wanted))
+    explanation = Explanation.of(view, bound, (first or view).targets(wanted))
     if several is not None or any(_several(one, network) for one in wanted):
         return explanation
     return explanation.select(0)

@@ -6,7 +6,8 @@ any other network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,14 +17,15 @@ from torch import Tensor, nn
 
 from equipoise._registry import nearest
 from equipoise.engine.entrance import python_module
-from equipoise.errors import OptionError, UnsupportedModelError
-from equipoise.loading import alone, load_bare
-from equipoise.methods.several import OneInput, Which, inside
+from equipoise.errors import ImageError, NotFiniteError, OptionError, ShapeError, UnsupportedModelError
+from equipoise.loading import alone, load, load_bare
+from equipoise.methods.layers import LayerRow, list_layers
+from equipoise.methods.several import OneInput, Which, inside, outside
 from equipoise.models.description import Said, read_description
 from equipoise.models.own import changed, unknown
 from equipoise.models.own_preprocessing import OwnPreprocessing, as_preprocessing
 from equipoise.models.preprocessing import Preprocessing
-from equipoise.network import like_weights
+from equipoise.network import black_of, like_weights
 from equipoise.view import Photo, View
 
 if TYPE_CHECKING:
@@ -106,30 +108,62 @@ class SeveralInputs:
         if said.changes or said.preprocess is not None:
             raise OptionError(f"{file} says how each of its inputs is prepared; it cannot be said of all at once")
         module, whole = load_bare(told.architecture, weights or told.weights, device, said.over(told.said))
-        prepares: dict[Which, Prepares] = {
-            name: changed(unknown(name, _PLAIN), changes) for name, changes in told.inputs.items()
-        }
-        return cls(module, prepares, whole, file)
+        return cls(module, described_inputs(file), whole, file)
 
-    def views(self, sources: Sources, wrt: Which | None = None) -> dict[Which, View]:
+    def networks(self) -> dict[Which, Network]:
+        """Each input's network before black photos and the lowest values of arrays; without those passed as they are.
+
+        Raises:
+            OptionError: If an input is passed as it is: nothing is known of it.
+            EquipoiseError: As `equipoise.loading.alone`.
+        """
+        inputs: dict[Which, Tensor] = {}
+        for key, how in self.prepares.items():
+            if how is None:
+                raise OptionError(f"nothing is known of the input {key!r}, which is passed on as it is")
+            inputs[key] = like_weights(black_of(how), self.module)
+        whole: Any = inputs if all(isinstance(key, str) for key in inputs) else tuple(inputs.values())
+        return {key: self._network(whole, key) for key in inputs}
+
+    def views(self, sources: Sources) -> dict[Which, View]:
         """Each input before the network, the others held; without those that are passed as they are.
 
         Args:
             sources: A photo or an array for each input.
-            wrt: The one that is wanted; ``None``: each.
 
         Raises:
             OptionError: If there is no such input, or an input has no source or no preprocessing.
             ImageError: If one cannot be read.
             EquipoiseError: As `equipoise.loading.alone`.
         """
-        given: dict[Which, Any] = dict(sources.items() if isinstance(sources, Mapping) else enumerate(sources))
-        self._check(given, wrt)
-        photos = {key: Photo.read(one, how) for key, one in given.items() if (how := self.prepares[key]) is not None}
-        inputs = {key: self._tensor(key, photos.get(key), one) for key, one in given.items()}
+        given = _pairs(sources)
+        self.check(sources)
+        photos: dict[Which, Photo] = {}
+        inputs: dict[Which, Any] = {}
+        for key, one in given.items():
+            how = self.prepares[key]
+            with _about(key):
+                if how is not None:
+                    photos[key] = Photo.read(one, how)
+                inputs[key] = self._tensor(key, photos.get(key), one)
         whole: Any = inputs if isinstance(sources, Mapping) else tuple(inputs.values())
-        opened = photos if wrt is None else {wrt: photos[wrt]}
-        return {key: self._view(photo, inputs[key], self._network(whole, key)) for key, photo in opened.items()}
+        return {key: self._view(photo, inputs[key], self._network(whole, key)) for key, photo in photos.items()}
+
+    def layers(self) -> list[tuple[LayerRow, tuple[Which, ...]]]:
+        """Where a method can start, under the network's own names, and for which inputs it starts there by default.
+
+        Raises:
+            EquipoiseError: As `networks`.
+        """
+        rows: dict[str, LayerRow] = {}
+        default: dict[str, list[Which]] = {}
+        for key, network in self.networks().items():
+            for row in list_layers(network.module, network.black(), network.reads):
+                name = outside(row.name)
+                rows.setdefault(name, replace(row, name=name))
+                default.setdefault(name, []).extend([key] if row.is_default else [])
+        order = {name: place for place, (name, _) in enumerate(python_module(self.module).named_modules())}
+        return [(rows[name], tuple(default[name])) for name in sorted(rows, key=lambda name: order.get(name, 0))]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """A method's options; the name of a layer is that of the network's own."""
@@ -157,16 +191,29 @@ class SeveralInputs:
     def _view(self, photo: Photo, inputs: Tensor, network: Network) -> View:
         return View(network, photo, inputs, network.answers(inputs), network.spec.preprocessing.box(*photo.image.size))
 
-    def _check(self, given: Mapping[Which, Any], wrt: Which | None) -> None:
-        """Refuse sources that do not fit the inputs.
+    def check(self, sources: Sources, wrt: Which | None = None) -> None:
+        """Refuse sources that do not fit the inputs, and an input that cannot be explained.
 
         Raises:
             OptionError: If they do not.
         """
-        check_given(list(given), list(self.prepares))
+        check_given(list(_pairs(sources)), list(self.prepares))
         if wrt is not None and self.prepares.get(wrt) is None:
             explained = ", ".join(repr(key) for key, how in self.prepares.items() if how is not None)
             raise OptionError(f"wrt is {wrt!r}, and the inputs that can be explained are {explained}")
+
+
+def _pairs(sources: Sources) -> dict[Which, Any]:
+    return dict(sources.items() if isinstance(sources, Mapping) else enumerate(sources))
+
+
+@contextmanager
+def _about(key: Which) -> Iterator[None]:
+    """Say of which input a sentence is."""
+    try:
+        yield
+    except (ImageError, ShapeError, NotFiniteError) as error:
+        raise type(error)(f"input {key!r}: {error}") from error
 
 
 def check_given(given: Sequence[Which], inputs: Sequence[Which]) -> None:
@@ -188,4 +235,27 @@ def check_given(given: Sequence[Which], inputs: Sequence[Which]) -> None:
 
 def is_several(model: object) -> bool:
     """Whether a name is that of a description with ``[inputs]``."""
-    return isinstance(model, str) and model.endswith(".toml") and bool(read_description(Path(model)).inputs)
+    return isinstance(model, str) and bool(described_inputs(model))
+
+
+def described_inputs(model: str) -> dict[Which, Prepares]:
+    """How each input is prepared, by a description with ``[inputs]``; nothing for any other name.
+
+    Raises:
+        DescriptionError: If a description says something that cannot be.
+    """
+    if not model.endswith(".toml"):
+        return {}
+    told = read_description(Path(model)).inputs
+    return {name: changed(unknown(name, _PLAIN), changes) for name, changes in told.items()}
+
+
+def load_either(name: str, *, weights: str | None = None, said: Said | None = None) -> Network | SeveralInputs:
+    """The network of a name, as `equipoise.loading.load`, or as `SeveralInputs.described` where it is of several.
+
+    Raises:
+        EquipoiseError: As these.
+    """
+    if is_several(name):
+        return SeveralInputs.described(name, said, weights=weights)
+    return load(name, weights=weights, said=said)

@@ -26,7 +26,7 @@ from equipoise.errors import (
     UnsupportedModelError,
     WeightsError,
 )
-from equipoise.models.description import Said, read_description
+from equipoise.models.description import Description, Said, read_description
 from equipoise.models.own import (
     as_binary,
     changed,
@@ -208,12 +208,7 @@ class _Kind:
 
 def _of_description(file: str, weights: Weights, device: str | torch.device | None, said: Said) -> tuple[Network, Said]:
     """The network that a file describes; ``weights`` and what is said in place of what it says."""
-    told = read_description(Path(file))
-    if told.inputs:
-        raise OptionError(
-            f"{file} describes a network of the inputs {', '.join(told.inputs)}, which equipoise.explain and "
-            f"equipoise explain {' '.join(f'{name}=FILE' for name in told.inputs)} take, and nothing else yet"
-        )
+    told = _of_one_input(file)
     whole = said.over(told.said)
     if told.preprocessing_from is not None and whole.preprocess is None:
         found = preprocessing_from(told.preprocessing_from, told.architecture)
@@ -222,8 +217,25 @@ def _of_description(file: str, weights: Weights, device: str | torch.device | No
     return replace(network, name=file), Said()
 
 
-def _fetch_description(file: str) -> None:
+def _of_one_input(file: str) -> Description:
+    """What a file says of a network of one input.
+
+    Raises:
+        OptionError: If it is of several.
+        DescriptionError: As `read_description`.
+    """
     told = read_description(Path(file))
+    if told.inputs:
+        raise OptionError(
+            f"{file} describes a network of the inputs {', '.join(told.inputs)}, and one input is needed here; "
+            "equipoise.explain, equipoise serve, equipoise list layers and equipoise explain "
+            f"{' '.join(f'{name}=FILE_OR_FOLDER' for name in told.inputs)} take it"
+        )
+    return told
+
+
+def _fetch_description(file: str) -> None:
+    told = _of_one_input(file)
     if told.weights is None:
         fetch(told.architecture)
 

@@ -101,11 +101,7 @@ class Network:
 
     def black(self) -> Tensor:
         """What the network takes of a black photo, or of an array of its lowest values: ``(1, c, *space)``."""
-        preprocessing = self.spec.preprocessing
-        if isinstance(preprocessing, OwnPreprocessing):
-            return self.prepare(Image.new("RGB", (256, 256)))
-        pixels = torch.zeros(1, preprocessing.channels, *preprocessing.space)
-        return like_weights(preprocessing.normalize(pixels), self.module)
+        return like_weights(black_of(self.spec.preprocessing), self.module)
 
     @property
     def reads(self) -> Output:
@@ -171,6 +167,13 @@ class Network:
                 options["layer"] = layer_name(python_module(self.module), options["layer"], several=several)
         attributor = make_method(method, self.module, **options)
         return BoundMethod(attributor, records.method_record(method, options, attributor), together=named)
+
+
+def black_of(preprocessing: Preprocessing | OwnPreprocessing | ArrayPreprocessing) -> Tensor:
+    """What becomes of a black photo, or of an array of the lowest values: ``(1, c, *space)``, on the CPU."""
+    if isinstance(preprocessing, OwnPreprocessing):
+        return preprocessing(Image.new("RGB", (256, 256))).unsqueeze(0)
+    return preprocessing.normalize(torch.zeros(1, preprocessing.channels, *preprocessing.space))
 
 
 def device_of(module: nn.Module) -> torch.device:

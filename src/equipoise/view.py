@@ -138,6 +138,19 @@ class View:
         return self.answers.scores
 
     @property
+    def pixels(self) -> Tensor:
+        """What the network took, before normalization: ``(1, c, h, w)``, 0 to 1; of an array its values likewise.
+
+        Raises:
+            UnsupportedModelError: If its preprocessing is a function that normalizes each photo by itself.
+        """
+        preprocessing = self.network.spec.preprocessing
+        if self.photo.array is None or isinstance(preprocessing, OwnPreprocessing):
+            return self.network.pictures.pixels(self.photo.image)[None]
+        low, high = (bound.view(-1, *[1] * (self.inputs.dim() - 2)).to(self.inputs) for bound in preprocessing.bounds())
+        return ((self.inputs - low) / (high - low)).float().cpu()
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the photo, in pixels."""
         return self.photo.image.size

@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import own
@@ -22,7 +23,7 @@ from equipoise.app.controls import (
     score_choices,
 )
 from equipoise.app.drawing import Style, outlined
-from equipoise.app.examples import example_photos
+from equipoise.app.examples import examples_of
 from equipoise.app.networks import Networks
 from equipoise.app.session import Session
 from equipoise.app.tasks import OFFERS
@@ -56,7 +57,7 @@ def opened(networks):
 
 
 def choice(session, checked=(), others=(), this=None, that=None, *, seen=False):
-    return Choice.of([session, list(checked), list(others), this, that, 1.0, "overlay", 0.9, False, seen])
+    return Choice.of([session, list(checked), list(others), this, that, 1.0, "overlay", 0.9, False, seen, ""])
 
 
 def raw_output(session):
@@ -275,17 +276,19 @@ def test_no_words_read_a_file_of_the_server(opened, words):
 
 def test_each_network_brings_its_photos(networks, tmp_path):
     content = PageContent(networks, None, tmp_path / "made")
-    assert [path.name for path in content.examples("classes.toml")] == ["garden.png", "meadow.png"]
-    assert content.examples("unsaid.toml") == example_photos(None)
+    assert [one.name for one in content.examples("classes.toml")] == ["garden.png", "meadow.png"]
+    assert content.examples("unsaid.toml") == examples_of(None, networks["unsaid.toml"].prepares)
     assert 'alt="Example garden.png"' in examples_html(content.examples("classes.toml"))
-    copied = content.picked("classes.toml", 1)
+    copied = Path(content.picked("classes.toml", 1)[""])
     assert copied.name == "meadow.png"
     assert copied.is_relative_to(tmp_path / "made")
     assert copied.read_bytes() == (tmp_path / "photos" / "meadow.png").read_bytes()
     for index in (2, -1, "1", None):
-        assert content.picked("classes.toml", index) is None
-    given = PageContent(networks, (tmp_path / "photos" / "meadow.png",), tmp_path / "made")
-    assert [path.name for path in given.examples("unsaid.toml")] == ["meadow.png"]
+        assert content.picked("classes.toml", index) == {}
+    (tmp_path / "others").mkdir()
+    (tmp_path / "photos" / "meadow.png").rename(tmp_path / "others" / "meadow.png")
+    given = PageContent(networks, tmp_path / "others", tmp_path / "made")
+    assert [one.name for one in given.examples("unsaid.toml")] == ["meadow.png"]
 
 
 def test_descriptions_are_offered_by_their_files_names(tmp_path):

@@ -337,9 +337,14 @@ def test_a_forged_upload_reads_no_other_file(server, tmp_path):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (64, 64)).save(secret)
     config = json.loads(fetch(f"{server.address}config"))
-    opening = next(one for one in config["dependencies"] if len(one["inputs"]) == 3 and len(one["outputs"]) == 14)
-    photo = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [photo, "efficientnet_lite0", None], "fn_index": opening["id"], "session_hash": "forged"}
+    (photo,) = (
+        one["id"] for one in config["components"] if one["props"].get("label") == "Photo: drop, paste or choose"
+    )
+    opening = next(one for one in config["dependencies"] if [photo, "input"] in one["targets"])
+    forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    given = [forged, None, None, "efficientnet_lite0", 0, "overlay", "blur"]
+    assert len(opening["inputs"]) == len(given)
+    body = {"data": given, "fn_index": opening["id"], "session_hash": "forged"}
     fetch(f"{server.address}gradio_api/queue/join", json.dumps(body).encode())
     events = f"{server.address}gradio_api/queue/data?session_hash=forged"
     with urllib.request.urlopen(events, timeout=PATIENCE) as stream:  # noqa: S310  # as above

@@ -16,6 +16,7 @@ from equipoise.app import examples, server
 from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
+from equipoise.models import ArrayPreprocessing, Preprocessing
 from patience import PATIENCE
 
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -66,16 +67,43 @@ def test_an_older_gradio_is_named(capsys, monkeypatch):
 
 
 def test_examples(tmp_path):
-    assert {path.name for path in examples.example_photos(None)} == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
+    takes = {"": Preprocessing()}
+    names = {one.name for one in examples.examples_of(None, takes)}
+    assert names == {"chelsea.png", "coffee.png", "grace_hopper.jpg"}
     with pytest.raises(ImageError, match="holds no photos"):
-        examples.example_photos(str(tmp_path))
+        examples.examples_of(tmp_path, takes)
     for index in range(examples.SHOWN_EXAMPLES + 1):
         (tmp_path / f"{index:02}.png").write_bytes(b"")
-    found = examples.example_photos(str(tmp_path))
+    found = examples.examples_of(tmp_path, takes)
     assert len(found) == examples.SHOWN_EXAMPLES
-    assert found[0] == (tmp_path / "00.png").resolve()
+    assert found[0].files == {"": (tmp_path / "00.png").resolve()}
     with pytest.raises(OptionError):
-        examples.example_photos(str(tmp_path / "00.png"))
+        examples.examples_of(tmp_path / "00.png", takes)
+
+
+def test_examples_of_several_inputs(tmp_path):
+    takes = {
+        "image": Preprocessing(),
+        "scan": Preprocessing(mean=(0.5,), std=(0.5,)),
+        "heart": ArrayPreprocessing((9,)),
+    }
+    with pytest.raises(OptionError, match="image is not a folder; examples are looked for there"):
+        examples.examples_of(tmp_path, takes)
+    for name, files in (("image", "a.png b.jpg c.png"), ("scan", "a.nii.gz c.png b.npy"), ("heart", "b.npz c.npy")):
+        (tmp_path / name).mkdir()
+        for file in files.split():
+            (tmp_path / name / file).touch()
+    found = examples.examples_of(tmp_path, takes)
+    assert [one.name for one in found] == ["b", "c"]  # nothing of the heart belongs to a
+    assert {key: path.name for key, path in found[0].files.items()} == {
+        "image": "b.jpg", "scan": "b.npy", "heart": "b.npz"
+    }  # fmt: skip
+    assert found[0].photo.name == "b.jpg"
+    assert examples.examples_of(None, takes) == ()
+    (tmp_path / "heart" / "b.npz").unlink()
+    (tmp_path / "scan" / "c.png").unlink()
+    with pytest.raises(ImageError, match="no files of one name are in the folders image, scan, heart"):
+        examples.examples_of(tmp_path, takes)
 
 
 @pytest.fixture

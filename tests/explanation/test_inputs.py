@@ -11,7 +11,7 @@ from torch import nn
 
 import equipoise
 from equipoise.cli import main
-from equipoise.errors import DescriptionError, EquipoiseError, OptionError
+from equipoise.errors import DescriptionError, EquipoiseError, OptionError, ShapeError
 from equipoise.loading import load
 from equipoise.models import ArrayPreprocessing, Preprocessing
 
@@ -24,9 +24,10 @@ class Pair(nn.Module):
     def __init__(self):
         super().__init__()
         self.color, self.depth, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 3), nn.Linear(8, 3)
+        self.bent = nn.ReLU()
 
     def forward(self, image, depth):
-        seen = [self.color(image).relu().mean((2, 3)), self.depth(depth).relu().mean((2, 3))]
+        seen = [self.color(image).relu().mean((2, 3)), self.bent(self.depth(depth)).mean((2, 3))]
         return self.head(torch.cat(seen, 1))
 
 
@@ -160,6 +161,30 @@ def test_the_command_line_and_the_report(folder, capsys):
     capsys.readouterr()
 
 
+def test_the_layers_of_each_input(folder, capsys):
+    assert main(["list", "layers", "--model", "pair.toml"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["color", "Conv2d", *["4", "x", "30", "x", "30"]],
+        ["depth", "Conv2d", *["4", "x", "14", "x", "22"]],
+        ["bent", "ReLU", *["4", "x", "14", "x", "22"], "default", "of", "depth"],  # the other is no module's output
+    ]
+    assert main(["list", "layers", "--model", "pair.toml", "--size", "8"]) == 2
+    assert "it cannot be said of all at once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [
+    ["reproduce", "insertion", "--dataset", "folder", "--data", "photos"], ["attribute", "photos", "--output", "maps"],
+])  # fmt: skip
+def test_what_takes_one_input_says_what_takes_several(folder, capsys, command):
+    pytest.importorskip("pyarrow", reason="the tests of whole data sets need pyarrow")
+    assert main([*command, "--model", "pair.toml", "--method", "gradient"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "equipoise: pair.toml describes a network of the inputs image, depth, and one input is needed here; "
+        "equipoise.explain, equipoise serve, equipoise list layers and equipoise explain image=FILE_OR_FOLDER "
+        "depth=FILE_OR_FOLDER take it"
+    )
+
+
 @pytest.mark.parametrize(("images", "words"), [
     (["photos/a.png"], "takes the inputs image, depth: give image=FILE depth=FILE"),
     (["image=photos/a.png"], "nothing is given for the input 'depth'; the network takes image, depth"),
@@ -187,7 +212,10 @@ def test_what_is_wrong_is_one_sentence(folder, tmp_path):
         with pytest.raises(EquipoiseError, match=re.escape(words)) as caught:
             equipoise.explain(given, network, "gradient", **more)
         assert "\n" not in str(caught.value)
-    with pytest.raises(OptionError, match="a network of the inputs image, depth, which"):
+    np.save("flat.npy", np.zeros(5, dtype=np.float32))
+    with pytest.raises(ShapeError, match=r"^input 'depth': the array is \(5,\), and the network takes 1 channel"):
+        equipoise.explain({**sources(), "depth": "flat.npy"}, "pair.toml", "gradient")
+    with pytest.raises(OptionError, match="a network of the inputs image, depth, and one input is needed here"):
         load("pair.toml")
     text = (tmp_path / "pair.toml").read_text()
     for old, new, words in (

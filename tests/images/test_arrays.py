@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from equipoise.arrays import ARRAY_EXTENSIONS, ARRAY_READERS, as_channels, as_tensor, is_array_file, read_array
+from equipoise.arrays import (
+    ARRAY_EXTENSIONS,
+    ARRAY_READERS,
+    array_names,
+    as_channels,
+    as_tensor,
+    is_array_file,
+    read_array,
+)
 from equipoise.errors import EquipoiseError, ImageError, MissingPackageError, NotFiniteError, ShapeError
 from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.models.preprocessing import Preprocessing
@@ -286,3 +294,22 @@ def test_arrays_in_memory():
     for wrong in (np.array(["a"]), np.zeros(2, complex), torch.zeros(2, dtype=torch.complex64), np.zeros(0), None):
         with pytest.raises(EquipoiseError):
             as_tensor(wrong)
+
+
+def test_the_names_of_the_arrays_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("two.npz", t1=VOLUME, t2=VOLUME + 1)
+    np.savez("one.npz", t1=VOLUME)
+    np.save("plain.npy", VOLUME)
+    torch.save({"a": torch.ones(2), "b": torch.zeros(2), "step": 3}, "two.pt")
+    torch.save(torch.ones(2), "plain.pt")
+    assert array_names("two.npz") == ["t1", "t2"]
+    assert array_names("two.pt") == ["a", "b"]
+    for one in ("one.npz", "plain.npy", "plain.pt", "two.npz#t1", "photo.png"):
+        assert array_names(one) == []
+    for name in array_names("two.npz"):
+        assert torch.equal(read_array(f"two.npz#{name}"), torch.from_numpy(VOLUME + (name == "t2")))
+    (tmp_path / "torn.npz").write_bytes(b"nothing")
+    for name, words in (("torn.npz", "is damaged"), ("absent.npz", "no such file")):
+        with pytest.raises(ImageError, match=f"^{name}: {words}"):
+            array_names(name)

@@ -174,14 +174,14 @@ def test_page(kind, tmp_path):
 
     bare, transform = kind
     inputs = transform(photo())[None]
-    page = Page(PageContent(Networks(["mynet.toml"]), (Path("photo.png"),), tmp_path / "made"))
-    session, _, others, *_ = page._open("photo.png", "mynet.toml", 0)
+    page = Page(PageContent(Networks(["mynet.toml"]), Path(), tmp_path / "made"))
+    session, _, others, *_ = page._open({"": "photo.png"}, "mynet.toml", 0, "overlay", "blur")
     right = scores(bare, inputs)[0]
     assert {one.name: one.logit for one in session.scores} == pytest.approx(
         dict(zip(NAMES, right.tolist(), strict=True)), abs=1e-5
     )
     assert [label for label, _ in others["choices"]] == [f"{name} ({index})" for index, name in enumerate(NAMES)]
-    shown, *_ = page._show(session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, VIEWS[0], 0)
+    shown, *_ = page._show(session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, "", VIEWS[0], 0)
     assert f"bee, {100 * right.softmax(0)[1]:.1f} %" in shown
     assert f'data-rows="{SIZE}" data-columns="{SIZE}"' in shown
     found = session.explain(1, "gradient").explanation

@@ -1,4 +1,4 @@
-"""What the page's controls share: the photo input, the visitor's choice, and what is said when something is wrong."""
+"""What the page's controls share: what is offered, the visitor's choice, and what is said when something is wrong."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from PIL import Image
 
 from equipoise.app import lines, markup
 from equipoise.app.drawing import Style
-from equipoise.app.examples import example_arrays, example_photos
-from equipoise.app.networks import CancelledError, Networks
+from equipoise.app.examples import Example, examples_of, takes
+from equipoise.app.networks import CancelledError, Networks, Offered
 from equipoise.app.session import Explained, Session
-from equipoise.arrays import ARRAY_EXTENSIONS, is_array_file
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.images import one_line, read_image
 from equipoise.methods.reading import Reading
-from equipoise.models.array_preprocessing import ArrayPreprocessing
-from equipoise.models.own_preprocessing import OwnPreprocessing
 from equipoise.naming import sureness
 from equipoise.report import data_uri, thumbnail
 
 if TYPE_CHECKING:
-    from equipoise.network import Network
+    from equipoise.inputs import Prepares
 
 BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
 """Tells the server of a box that inspector.js saw dragged over a map."""
@@ -41,72 +38,47 @@ PICKED: Final = """element.addEventListener('click', (event) => {
 """Tells the server which example was chosen, by its number."""
 
 
-def photo_input(**options: Any) -> gr.Image:
-    """An image input that hands over the path as it is: only `equipoise.images` decodes what a visitor sends.
-
-    Args:
-        options: Of ``gradio.Image``.
-    """
-    photo = gr.Image(**options)
-    # set on the object, since gradio writes a stub file beside the source of every subclass
-    photo.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]  # as said
-    return photo
-
-
-def array_input(**options: Any) -> gr.File:
-    """A file input for arrays; `equipoise.arrays` reads them, and no file of theirs can run code.
-
-    Args:
-        options: Of ``gradio.File``.
-    """
-    endings = sorted({ending.rpartition(".")[2] for ending in ARRAY_EXTENSIONS})
-    return gr.File(file_types=[f".{ending}" for ending in endings], file_count="single", type="filepath", **options)
-
-
-def takes(network: Network) -> tuple[bool, bool]:
-    """Whether a network's page asks for photos, and whether for arrays."""
-    preprocessing = network.spec.preprocessing
-    photos = not isinstance(preprocessing, ArrayPreprocessing)
-    usual = isinstance(preprocessing, OwnPreprocessing) or preprocessing.channels in {1, 3}
-    return photos, not (photos and usual)
-
-
 @dataclass(frozen=True)
 class PageContent:
     """What the page is made of.
 
     Attributes:
         networks: The networks offered; the first is chosen at first.
-        given: Photos offered with every network; ``None``: with each its own, or the samples.
+        given: Folder of what is offered with every network; ``None``: with each its own, or the samples.
         folder: Where downloads are written; nothing else is read by the browser.
     """
 
     networks: Networks
-    given: tuple[Path, ...] | None
+    given: Path | None
     folder: Path
 
-    def examples(self, model: str) -> tuple[Path, ...]:
-        """The photos or arrays offered with a network.
+    def examples(self, model: str) -> tuple[Example, ...]:
+        """What is offered with a network.
 
         Raises:
-            EquipoiseError: If it cannot be loaded, or the folder of its own holds no photos.
+            EquipoiseError: If it cannot be loaded, or the folder of its own holds nothing that it takes.
         """
-        if self.given is not None:
-            return self.given
         network = self.networks[model]
-        photos, arrays = takes(network)
-        if not arrays:
-            return example_photos(network.examples)
-        return example_arrays(network.examples, photos=photos)
+        if self.given is None:
+            return examples_of(network.examples, network.prepares)
+        try:
+            return examples_of(self.given, network.prepares)
+        except EquipoiseError:
+            if model == self.networks.names[0]:
+                raise
+            return ()  # the folder is for others
 
-    def picked(self, model: str, index: object) -> Path | None:
-        """A copy of an example where the browser may read it; ``None`` if there is no such example."""
-        photos = self.examples(model)
-        if not isinstance(index, int) or not 0 <= index < len(photos):
-            return None
-        place = self.folder / secrets.token_hex(8)
-        place.mkdir(parents=True)
-        return Path(shutil.copy(photos[index], place / photos[index].name))
+    def picked(self, model: str, index: object) -> dict[str, str]:
+        """Copies of an example's files where the browser may read them; nothing if there is no such example."""
+        examples = self.examples(model)
+        if not isinstance(index, int) or not 0 <= index < len(examples):
+            return {}
+        found = {}
+        for name, path in examples[index].files.items():
+            place = self.folder / secrets.token_hex(8)
+            place.mkdir(parents=True)
+            found[name] = str(shutil.copy(path, place / path.name))
+        return found
 
 
 def text_of(name: str) -> str:
@@ -114,31 +86,50 @@ def text_of(name: str) -> str:
     return (importlib.resources.files("equipoise.app") / name).read_text(encoding="utf-8")
 
 
-def examples_html(paths: Sequence[Path]) -> str:
+def examples_html(examples: Sequence[Example]) -> str:
     """A button for each example, with a small picture of a photo that can be read, or the name of an array."""
     buttons = []
-    for index, path in enumerate(paths):
-        name = html.escape(one_line(path.name))
+    for index, one in enumerate(examples):
+        name = html.escape(one_line(one.name))
         shown = f'<span class="eq-file">Example {name}</span>'
-        if not is_array_file(path):
+        if one.photo is not None:
             try:
-                small = data_uri(thumbnail(read_image(path).resize((168, 128), Image.Resampling.LANCZOS)))
+                small = data_uri(thumbnail(read_image(one.photo).resize((168, 128), Image.Resampling.LANCZOS)))
             except EquipoiseError:
                 continue
             shown = f'<img src="{small}" alt="Example {name}">'
         buttons.append(f'<button type="button" data-example="{index}">{shown}</button>')
-    return f'<div class="eq-examples" role="group" aria-label="Example photos">{"".join(buttons)}</div>'
+    return f'<div class="eq-examples" role="group" aria-label="Examples">{"".join(buttons)}</div>'
 
 
-def known_html(network: Network) -> str:
-    """What becomes of photos before the network sees them, and what was assumed of it; each is said once."""
-    words = "" if "preprocessing" in network.assumed else getattr(network.spec.preprocessing, "words", "")
-    what = "Photos" if takes(network)[0] else "Arrays"
-    told = f'<p class="eq-known">{what} are {html.escape(words)}.</p>' if words else ""
+def known_html(network: Offered) -> str:
+    """What becomes of what the network is given before it sees it, and what was assumed of it; each is said once."""
+    told = ""
+    if "preprocessing" not in network.assumed:
+        told = "".join(
+            f'<p class="eq-known">{html.escape(said)}.</p>'
+            for name, how in network.prepares.items()
+            if (said := _prepared(name, how))
+        )
     assumed = "".join(f"<li>{html.escape(one_line(note))}</li>" for note in network.notes)
     if assumed:
         told += f'<div class="eq-note eq-assumed"><p>What was assumed of this network</p><ul>{assumed}</ul></div>'
     return told
+
+
+def _prepared(name: str, how: Prepares) -> str:
+    """What becomes of one input, as a sentence; nothing where that is not known."""
+    words = getattr(how, "words", "")
+    what = "Photos" if takes(how)[0] else "Arrays"
+    return f"{name}: {what.lower()} are {words}" if words and name else f"{what} are {words}" if words else ""
+
+
+def greeting(network: Offered) -> str:
+    """What to do first."""
+    kinds = [("a photo" if takes(how)[0] else "an array", name) for name, how in network.prepares.items()]
+    if len(kinds) > 1:
+        return f"Give {' and '.join(f'{kind} as {name}' for kind, name in kinds)}, or take an example."
+    return "Drop a photo, or take an example at the left." if kinds[0][0] == "a photo" else "Give an array to begin."
 
 
 def guarded(work: Callable[..., tuple[Any, ...] | None], outputs: int) -> Callable[..., tuple[Any, ...]]:
@@ -174,6 +165,7 @@ class Choice:
     targets: list[Explained]
     gamma: float
     style: Style
+    wrt: str | None = None
 
     @classmethod
     def of(cls, given: Sequence[Any]) -> Choice:
@@ -183,14 +175,19 @@ class Choice:
             OptionError: If there is no photo yet.
             EquipoiseError: If a class is unknown.
         """
-        session, checked, others, this, that, gamma, mode, opacity, safe, seen = given
+        session, checked, others, this, that, gamma, mode, opacity, safe, seen, wrt = given
         if session is None:
             raise OptionError("choose a photo first")
         session.stop.reset()
         contrast = [f"contrast:{this}|{that}"] if this and that else []
         targets = session.targets([*contrast, *checked, *others])
         style = Style(mode, opacity, "orange_blue" if safe else "red_blue", bool(seen))
-        return cls(session, targets, float(gamma), style)
+        return cls(session, targets, float(gamma), style, wrt or None)
+
+    @property
+    def part(self) -> Session:
+        """Of several inputs the one that is chosen, or the first."""
+        return self.session.parts(self.wrt)[0]
 
     @property
     def asked(self) -> lines.Asked:
@@ -198,7 +195,11 @@ class Choice:
         session = self.session
         dense = isinstance(session.network.reads, Reading)
         whole = dense and not isinstance(session.score(self.targets[0]), int)
-        return lines.Asked(session.name, session.network.name, tuple(self.targets), self.gamma, whole)
+        photo = {one.input: one.name for one in session.inputs} if session.input else session.name
+        return lines.Asked(
+            photo, session.network.name, tuple(self.targets), self.gamma, whole, self.wrt, self.part.input,
+            flat=self.part.dims != 2,
+        )  # fmt: skip
 
 
 def network_choices(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -42,6 +42,8 @@ class Style:
     seen: bool = False
 
 
+_OF_PICTURES: Final = frozenset({"contour"})  # modes that need rows and columns
+
 MODES: Registry[Callable[[Explanation, Style], Image.Image]] = Registry("drawing")
 """From an explanation of one class to a picture as large as its photo."""
 
@@ -54,6 +56,11 @@ def draw(explanation: Explanation, style: Style) -> Image.Image:
         OptionError: If the opacity is outside 0 to 1, or only photos are drawn so.
     """
     return MODES[style.mode](explanation, style)
+
+
+def modes_for(dims: int) -> list[str]:
+    """The modes in which a map of so many dimensions of positions can be drawn."""
+    return [name for name in MODES if dims == 2 or name not in _OF_PICTURES]
 
 
 def values(explanation: Explanation) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from equipoise.app.drawing import Style, draw
 from equipoise.app.session import OWN, Explained
 from equipoise.app.views import covering, inserting, randomizing
 from equipoise.app.views.comparing import method_options
+from equipoise.app.views.explaining import explained
 from equipoise.naming import slug
 
 if TYPE_CHECKING:
@@ -33,22 +34,30 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[str]:
 
 
 def of_maps(
-    session: Session, targets: Sequence[Explained], methods: Sequence[str], gamma: float, style: Style
+    session: Session,
+    targets: Sequence[Explained],
+    methods: Sequence[str],
+    gamma: float,
+    style: Style,
+    *,
+    wrt: str | None = None,
 ) -> dict[str, bytes]:
-    """Of every method and class: the picture as shown, the heat map, the raw float32 numbers, the record."""
+    """Of every method, class and input: the picture as shown, the heat map, the raw float32 numbers, the record."""
     found: dict[str, bytes] = {}
     for method in methods:
-        for target in targets:
-            explanation = session.full(target, method, method_options(method, gamma))
-            found |= _of_one(explanation, f"{_stem(session)}.{method}.{_part(target)}", style)
+        for part, target in explained(session, targets, wrt):
+            explanation = part.full(target, method, method_options(method, gamma))
+            found |= _of_one(explanation, f"{_stem(part)}.{method}.{_part(target)}", style)
     return found
 
 
 def of_curves(session: Session, made: inserting.Curves, style: Style) -> dict[str, bytes]:
     """Both curves as JSON, and the map whose order they follow."""
+    part = session.parts(made.input)[0]
     record = {
-        "photo": session.name,
+        "photo": part.name,
         "model": session.network.name,
+        **({"input": part.input} if part.input else {}),
         "target": made.target,
         "gamma": made.gamma,
         "mode": made.mode,
@@ -56,8 +65,8 @@ def of_curves(session: Session, made: inserting.Curves, style: Style) -> dict[st
         "shares": inserting.SHARES,
         "found": made.found,
     }
-    return {f"{_stem(session)}.{made.mode}.{_part(made.target)}.json": _json(record)} | of_maps(
-        session, [made.target], [OWN], made.gamma, style
+    return {f"{_stem(part)}.{made.mode}.{_part(made.target)}.json": _json(record)} | of_maps(
+        part, [made.target], [OWN], made.gamma, style
     )
 
 
@@ -84,7 +93,9 @@ def _of_one(explanation: Explanation, stem: str, style: Style) -> dict[str, byte
 
 
 def _stem(session: Session) -> str:
-    return slug(Path(session.name).stem, _NAME)
+    """Begins the names of a photo's files; of several inputs with the input's."""
+    stem = slug(Path(session.name.partition("#")[0]).stem, _NAME)
+    return f"{stem}.{slug(session.input, _NAME)}" if session.input else stem
 
 
 def _part(target: Explained) -> str:

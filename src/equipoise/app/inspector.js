@@ -31,18 +31,22 @@
     if (output) output.textContent = text;
   }
 
+  // of a signal a place is a sample, and a box is a span, as high as the picture
+  const isSignal = (view) => "signal" in view.dataset;
+
   function tell(view, [x, y]) {
     const map = numbers(view);
     const [left, top, right, bottom] = map.place;
     const column = Math.floor(((x - left) / (right - left)) * map.columns);
-    const row = Math.floor(((y - top) / (bottom - top)) * map.rows);
+    const row = isSignal(view) ? 0 : Math.floor(((y - top) / (bottom - top)) * map.rows);
     if (column < 0 || row < 0 || column >= map.columns || row >= map.rows) {
       say(view, "The network did not see this part of the photo.");
       return;
     }
     const value = map.values[row * map.columns + column] * map.scale;
     const word = value > 0 ? view.dataset.positive : value < 0 ? view.dataset.negative : "no evidence";
-    say(view, `row ${row}, column ${column}: ${value.toExponential(2)}, ${word}`);
+    const place = isSignal(view) ? `sample ${column}` : `row ${row}, column ${column}`;
+    say(view, `${place}: ${value.toExponential(2)}, ${word}`);
   }
 
   function cross(view, [x, y]) {
@@ -52,7 +56,12 @@
     mark.style.top = `${100 * y}%`;
   }
 
-  function draw(view, from, to) {
+  function spanned(view, from, to) {
+    return isSignal(view) ? [[from[0], 0], [to[0], 1]] : [from, to];
+  }
+
+  function draw(view, ...corners) {
+    const [from, to] = spanned(view, ...corners);
     const box = view.querySelector(".eq-box");
     box.hidden = false;
     box.style.left = `${100 * Math.min(from[0], to[0])}%`;
@@ -61,8 +70,8 @@
     box.style.height = `${100 * Math.abs(from[1] - to[1])}%`;
   }
 
-  function ask(view, from, to) {
-    const detail = { index: Number(view.dataset.index), box: [...from, ...to] };
+  function ask(view, ...corners) {
+    const detail = { index: Number(view.dataset.index), box: spanned(view, ...corners).flat() };
     view.dispatchEvent(new CustomEvent("eq-boxed", { bubbles: true, detail }));
   }
 
@@ -88,7 +97,7 @@
     const { view, from } = dragged;
     const to = position(view, event);
     dragged = null;
-    if (Math.abs(from[0] - to[0]) > 0.01 && Math.abs(from[1] - to[1]) > 0.01) {
+    if (Math.abs(from[0] - to[0]) > 0.01 && (isSignal(view) || Math.abs(from[1] - to[1]) > 0.01)) {
       ask(view, from, to);
     } else {
       view.querySelector(".eq-box").hidden = true;

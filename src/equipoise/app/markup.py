@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from equipoise.wording import Wording
 
 _STEPS = 32767  # of the 16-bit numbers in which the page gets a map
+_MOST_POINTED = 1 << 21  # values of such a map: more would be long on their way
 
 
 def message(text: str, *, error: bool = False) -> str:
@@ -41,15 +42,21 @@ def title(text: str) -> str:
     return f'<h3 class="eq-class">{html.escape(text)}</h3>'
 
 
-def legend(colors: str, words: Wording) -> str:
-    """The color scale in colors and words."""
+def legend(colors: str, words: Wording, *, framed: bool = True) -> str:
+    """The color scale in colors and words.
+
+    Args:
+        colors: A name in `equipoise.palettes.PALETTES`.
+        words: Of the network.
+        framed: Whether a part of what is shown may be all that the network saw.
+    """
     palette = PALETTES[colors]
+    seen = "The network looked at what is framed, or at all of the photo." if framed else ""
     return (
         f'<div class="eq-legend"><span>{words.ends[0]}</span>'
         f'<span class="eq-scale eq-{colors}" aria-hidden="true"></span>'
         f"<span>{words.ends[1]}</span><span>{words.legend(palette.positive, palette.negative)}; "
-        "the stronger the color, the more. "
-        "The network looked at what is framed, or at all of the photo.</span></div>"
+        f"the stronger the color, the more. {seen}</span></div>"
     )
 
 
@@ -87,23 +94,30 @@ def _figure(one: Shown) -> str:
     name = html.escape(one.title)
     lines = "".join(f"<span>{html.escape(line)}</span>" for line in one.lines)
     drawn = picture(one.picture, one.title)
-    if one.explanation is not None and one.explanation.heatmap.dim() == 2:  # others are not pixel by pixel
+    if one.explanation is not None and _can_be_pointed_at(one.explanation):
         positive, negative = map(html.escape, one.pointed)
         clicks, hint = (" data-clicks", "click it to ask for it alone; ") if one.clicks else ("", "")
+        signal = one.explanation.heatmap.dim() == 1
+        kind, unit, box = (" data-signal", "sample", "a span") if signal else ("", "pixel", "a box")
         drawn = (
             f'<div class="eq-view" tabindex="0" role="application" aria-label="Map of {name}. Arrow keys move a '
-            'pointer, with shift they draw a box, Enter measures it." '
+            f'pointer, with shift they draw {box}, Enter measures it."{kind} '
             f'{_numbers(one.explanation)} data-index="{one.index}" data-positive="{positive}" '
             f'data-negative="{negative}"{clicks}>{drawn}<div class="eq-box" hidden></div>'
             '<div class="eq-cross" hidden></div></div><output class="eq-value" aria-live="polite">'
-            f"Point at a pixel for its value; {hint}drag a box for its share of the evidence.</output>"
+            f"Point at a {unit} for its value; {hint}drag {box} for its share of the evidence.</output>"
         )
     return f'<figure class="eq-figure"><figcaption class="eq-title">{name}</figcaption>{drawn}<p>{lines}</p></figure>'
 
 
+def _can_be_pointed_at(explanation: Explanation) -> bool:
+    """Whether a place of the picture is one of the map; not of a volume, whose slices lie side by side."""
+    return explanation.heatmap.dim() <= 2 and explanation.heatmap.numel() <= _MOST_POINTED
+
+
 def _numbers(explanation: Explanation) -> str:
-    """The map as 16-bit numbers, and where it lies on the picture, in shares of its sides."""
-    heat = values(explanation)
+    """The map as 16-bit numbers, and where it lies on the picture, in shares of its sides; a signal is one row."""
+    heat = np.atleast_2d(values(explanation))
     scale = float(np.abs(heat).max()) or 1.0
     data = base64.b64encode(np.round(heat / scale * _STEPS).astype("<i2").tobytes()).decode()
     width, height = explanation.image.size

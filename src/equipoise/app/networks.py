@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from equipoise.errors import EquipoiseError, UnknownNameError
-from equipoise.loading import load
+from equipoise.inputs import Prepares, SeveralInputs, load_either
 from equipoise.network import Network
 
-Loader = Callable[[str], Network]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from equipoise.inputs import Sources
+    from equipoise.view import View
+
+Loader = Callable[[str], "Network | SeveralInputs"]
 
 
 class CancelledError(EquipoiseError):
@@ -54,9 +60,14 @@ class SharedNetwork(Network):
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
-    def of(cls, network: Network) -> SharedNetwork:
+    def of(cls, network: Network, **more: Any) -> SharedNetwork:
         """The same network, to be shared."""
-        return cls(**{one.name: getattr(network, one.name) for one in fields(network)})
+        return cls(**{one.name: getattr(network, one.name) for one in fields(network)}, **more)
+
+    @property
+    def prepares(self) -> dict[str, Prepares]:
+        """How its one input, which has no name, is prepared."""
+        return {"": self.spec.preprocessing}
 
     @contextmanager
     def work(self, stop: Stop) -> Iterator[None]:
@@ -70,6 +81,52 @@ class SharedNetwork(Network):
                 handle.remove()
 
 
+class SharedInputs:
+    """A network of several inputs that several visitors use, one after another.
+
+    Args:
+        network: The network. It is run once, as far as that can be done without what a visitor gives.
+
+    Raises:
+        EquipoiseError: If no method can explain it.
+    """
+
+    def __init__(self, network: SeveralInputs) -> None:
+        self.network = network
+        self.prepares: dict[str, Prepares] = {str(key): how for key, how in network.prepares.items()}
+        known = network.networks().values()
+        self.notes = tuple(dict.fromkeys(note for one in known for note in one.notes))
+        self.assumed = {key: note for one in known for key, note in one.assumed.items()}
+        self._lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.network.name
+
+    @property
+    def examples(self) -> Path | None:
+        """A folder with a folder for each input."""
+        return self.network.said.examples
+
+    def views(self, sources: Sources, stop: Stop) -> dict[str, tuple[View, SharedNetwork]]:
+        """Each input before the network, the others held, as a view and as a network of that input.
+
+        Raises:
+            EquipoiseError: As `SeveralInputs.views`.
+            CancelledError: If the visitor stopped it.
+        """
+        with self._lock:
+            stop.check()
+            found = self.network.views(sources)
+        shared = {key: SharedNetwork.of(view.network, _lock=self._lock) for key, view in found.items()}
+        return {str(key): (replace(view, network=shared[key]), shared[key]) for key, view in found.items()}
+
+
+Offered: TypeAlias = SharedNetwork | SharedInputs
+"""A network of the page."""
+
+
 class Networks:
     """The networks that a page offers.
 
@@ -78,13 +135,13 @@ class Networks:
         loader: Loads one.
     """
 
-    def __init__(self, names: Sequence[str], loader: Loader = load) -> None:
+    def __init__(self, names: Sequence[str], loader: Loader = load_either) -> None:
         self.names = list(dict.fromkeys(names))
         self._load = loader
         self._lock = threading.Lock()
-        self._loaded: dict[str, SharedNetwork] = {}
+        self._loaded: dict[str, Offered] = {}
 
-    def __getitem__(self, name: str) -> SharedNetwork:
+    def __getitem__(self, name: str) -> Offered:
         """The network of that name, loaded now if it is not yet.
 
         Raises:
@@ -95,5 +152,8 @@ class Networks:
             raise UnknownNameError(f"this page has no network {name!r}; it has {', '.join(self.names)}")
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = SharedNetwork.of(self._load(name))
+                found = self._load(name)
+                self._loaded[name] = (
+                    SharedInputs(found) if isinstance(found, SeveralInputs) else SharedNetwork.of(found)
+                )
             return self._loaded[name]

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import gradio as gr
 
-from equipoise.app import files, lines, markup
+from equipoise.app import drawing, files, lines, markup
 from equipoise.app.controls import (
     BOXED,
     PICKED,
     Choice,
     PageContent,
     TakeHome,
-    array_input,
     class_choices,
     complaint,
     examples_html,
+    greeting,
     guarded,
     known_html,
     network_choices,
-    photo_input,
     request_stop,
     score_choices,
-    takes,
 )
 from equipoise.app.drawing import MODES
-from equipoise.app.session import OWN, Session
-from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
-from equipoise.arrays import is_array_file
+from equipoise.app.examples import takes
+from equipoise.app.networks import SharedInputs
+from equipoise.app.session import OWN, Explained, Session
+from equipoise.app.uploads import WIDTH, Uploads, of_array, of_photo, photo_input
+from equipoise.app.views import comparing, covering, explaining, inserting, randomizing, seeing
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.metrics import CANVASES
 
 FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
 VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
+
+_GONE: Final = gr.update(visible=False)
+_EMPTY: Final = gr.update(value=None)
+_COUNT: Final = 12  # where in the following stands how many were opened
+_NOTHING: Final[tuple[Any, ...]] = (
+    None, gr.update(visible=False, value=[]), gr.update(visible=False, value=[]), _GONE, _EMPTY, _EMPTY, _GONE, None,
+    None, "", "", "", 0, gr.update(visible=False, value=""), gr.skip(), gr.skip(), gr.skip(),
+)  # fmt: skip
+"""What `Page._open` gives where there is nothing to look at."""
 
 _QUEUE: Final[dict[str, Any]] = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "minimal"}
 _LIVE: Final[dict[str, Any]] = _QUEUE | {"trigger_mode": "always_last"}
@@ -51,10 +60,7 @@ class Page:
         self.content = content
         self.blocks = gr.Blocks(title="equipoise: what did the network see?", analytics_enabled=False)
         with self.blocks:
-            gr.HTML(
-                '<div class="eq-head"><h1>What did the network see?</h1><p>Give it a photo. The network says what is '
-                "in it, and the map shows which pixels speak for that and which against it.</p></div>"
-            )
+            gr.HTML(f'<div class="eq-head"><h1>What did the network see?</h1><p>{self._head()}</p></div>')
             self.session = gr.State(None)
             self.opened = gr.State(0)
             self.curves = gr.State(None)
@@ -68,16 +74,17 @@ class Page:
                         self._views()
             self._wire()
 
+    def _head(self) -> str:
+        prepares = self.content.networks[self.content.networks.names[0]].prepares
+        if all(takes(how)[0] for how in prepares.values()) and len(prepares) == 1:
+            what = "Give it a photo. The network says what is in it, and the map shows which pixels speak"
+        else:
+            what = "Show it something. The network says what that is, and the map shows which parts speak"
+        return f"{what} for that and which against it."
+
     def _photo_column(self) -> None:
         names = self.content.networks.names
-        photos, arrays = takes(self.content.networks[names[0]])
-        with gr.Column(visible=photos) as self.for_photos:
-            self.photo = photo_input(
-                label="Photo: drop, paste or choose", sources=["upload", "clipboard"], height=250, buttons=[],
-                alt_text="The chosen photo",
-            )  # fmt: skip
-        with gr.Column(visible=arrays) as self.for_arrays:
-            self.array = array_input(label="Array: .npy, .npz, .pt, .dcm, .nii", height=140, elem_id="array")
+        self.uploads = Uploads(self.content.networks)
         self.examples = gr.HTML(examples_html(self.content.examples(names[0])), js_on_load=PICKED)
         self.model = gr.Dropdown(
             network_choices(names), value=names[0], label="Network", interactive=True, visible=len(names) > 1
@@ -90,9 +97,8 @@ class Page:
             self.that = gr.Dropdown([], label="rather than that", elem_id="that")
         with gr.Column(visible=False) as self.pair:
             self.other_photo = photo_input(
-                label="How like another photo it is: drop or choose the other", sources=["upload", "clipboard"],
-                height=180, buttons=[], alt_text="The other photo",
-            )  # fmt: skip
+                label="How like another photo it is: drop or choose the other", height=180, alt_text="The other photo"
+            )
 
     def _controls(self) -> None:
         self.status = gr.HTML("", elem_id="status")
@@ -101,6 +107,7 @@ class Page:
                 1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
             )
             self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90, elem_id="stop")
+        self.wrt = gr.Radio([("each", "")], value="", label="Inputs whose maps are shown", visible=False)
         with gr.Accordion("How maps are drawn", open=False):
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
             self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
@@ -110,8 +117,9 @@ class Page:
     def _views(self) -> None:
         with gr.Tab(VIEWS[0]) as explain:
             self.explained = gr.HTML(
-                markup.message("Drop a photo, or take an example at the left."), js_on_load=BOXED, elem_id="explained"
-            )
+                markup.message(greeting(self.content.networks[self.content.networks.names[0]])), js_on_load=BOXED,
+                elem_id="explained",
+            )  # fmt: skip
             self.share = gr.HTML("", elem_id="share", elem_classes="eq-share")
             self.take_explained = TakeHome.make()
         with gr.Tab(VIEWS[1]) as compare:
@@ -149,7 +157,7 @@ class Page:
     def _wire(self) -> None:
         self._all = [
             self.session, self.checked, self.others, self.this, self.that, self.gamma, self.mode, self.opacity,
-            self.safe, self.seen,
+            self.safe, self.seen, self.wrt,
         ]  # fmt: skip
         self._wire_photo()
         self._wire_live()
@@ -158,20 +166,28 @@ class Page:
         self.stop.click(request_stop, self.session, None, queue=False, show_progress="hidden")
 
     def _wire_photo(self) -> None:
+        given = [*self.uploads.components, self.model, self.opened, self.mode, self.canvas]
         outputs = [
             self.session, self.checked, self.others, self.contrast, self.this, self.that, self.pair,
-            self.other_photo, self.curves, self.compared, self.inserted, self.share, self.opened,
+            self.other_photo, self.curves, self.compared, self.inserted, self.share, self.opened, self.wrt, self.mode,
+            self.seen, self.canvas, self.status,
         ]  # fmt: skip
-        work, inputs = guarded(self._open, len(outputs)), [self.photo, self.model, self.opened]
-        self.photo.input(work, inputs, [*outputs, self.status], **_QUEUE)
-        from_array = [self.array, self.model, self.opened]
-        self.array.upload(work, from_array, [*outputs, self.status], **_QUEUE)
-        either = guarded(self._open_either, len(outputs))
-        described = [self.examples, self.known, self.for_photos, self.for_arrays, self.status]
-        chosen = self.model.input(guarded(self._described, 4), self.model, described, **_QUEUE)
-        chosen.success(either, [self.photo, *from_array], [*outputs, self.status], **_QUEUE)
-        picked = self.examples.select(self._pick, self.model, [self.photo, self.array], show_progress="hidden")
-        picked.then(either, [self.photo, *from_array], [*outputs, self.status], **_QUEUE)
+        work = self._open_given
+        for place, slot in enumerate(self.uploads.slots):
+            filled = [*slot.components, *outputs]
+            slot.photo.input(self._filled(place, of_photo), given, filled, **_LIVE)
+            for moved in (slot.array.upload, slot.array.clear):  # the one may come while the other is at work
+                moved(self._filled(place, of_array), given, filled, **_LIVE)
+            slot.key.input(work, given, outputs, **_LIVE)
+        described = [self.examples, self.known, self.explained, *self.uploads.columns]
+        chosen = self.model.input(
+            guarded(self._described, len(described)), self.model, [*described, self.status], **_QUEUE
+        )
+        chosen.success(work, given, outputs, **_QUEUE)
+        picked = self.examples.select(
+            self._pick, self.model, [*self.uploads.components, self.status], show_progress="hidden"
+        )
+        picked.success(work, given, outputs, **_QUEUE)
         self.other_photo.input(
             guarded(self._paired, 1), [self.session, self.others, self.other_photo], [self.others, self.status],
             **_QUEUE,
@@ -182,6 +198,7 @@ class Page:
     def _wire_live(self) -> None:
         live = (
             self.checked, self.this, self.that, self.gamma, self.mode, self.opacity, self.safe, self.seen, self.depth,
+            self.wrt,
         )  # fmt: skip
         # a class typed in full, and one that a click adds, are no input to gradio
         moved = [*(one.input for one in live), self.others.change]
@@ -220,21 +237,45 @@ class Page:
 
     # What the controls do.
 
-    def _pick(self, event: gr.EventData, model: str) -> Any:
-        copied = self.content.picked(model, event._data["index"])  # noqa: SLF001  # where gradio keeps what was sent
-        if copied is None:
-            return gr.skip(), gr.skip()
-        return (None, str(copied)) if is_array_file(copied) else (str(copied), None)
+    def _pick(self, event: gr.EventData, model: str) -> tuple[Any, ...]:
+        index = event._data["index"]  # noqa: SLF001  # where gradio keeps what was sent
+        return guarded(self._picked, len(self.uploads.components))(model, index)
+
+    def _picked(self, model: str, index: object) -> tuple[Any, ...] | None:
+        copied = self.content.picked(model, index)
+        return tuple(self.uploads.filled(model, copied)) if copied else None
 
     def _described(self, model: str) -> tuple[Any, ...]:
         network = self.content.networks[model]
-        photos, arrays = takes(network)
-        shown = gr.update(visible=photos), gr.update(visible=arrays)
-        return examples_html(self.content.examples(model)), known_html(network), *shown
+        shown = examples_html(self.content.examples(model)), known_html(network), markup.message(greeting(network))
+        return *shown, *self.uploads.seen(model)
 
-    def _open_either(self, photo: str | None, array: str | None, model: str, opened: int) -> tuple[Any, ...]:
-        photos, arrays = takes(self.content.networks[model])
-        return self._open((photo if photos else None) or (array if arrays else None), model, opened)
+    def _filled(self, place: int, fill: Callable[[str | None], list[Any]]) -> Callable[..., list[Any]]:
+        """What is done when a place got a file: what else was in it goes, and all is opened that is there."""
+
+        def work(*given: Any) -> list[Any]:
+            at = WIDTH * place
+            own = at + (fill is of_array)
+            try:
+                new = fill(given[own])
+            except EquipoiseError as error:
+                return [*[gr.skip()] * (WIDTH + len(_NOTHING)), complaint(error)]
+            values = [*given[:at], *new[:2], None, *given[at + WIDTH :]]
+            new[own - at] = gr.skip()
+            return [*new, *self._open_given(*values)]
+
+        return work
+
+    def _open_given(self, *given: Any) -> list[Any]:
+        """What is shown of what is given, and what is wrong with it or lacks yet."""
+        *values, model, opened, mode, canvas = given
+        try:
+            found = self.uploads.given(model, values)
+            if found.lacking or found.unnamed:
+                return [*_NOTHING[:_COUNT], opened, *_NOTHING[_COUNT + 1 :], markup.message(found.waits_for)]
+            return [*self._open(found.paths, model, opened, mode, canvas), ""]
+        except EquipoiseError as error:
+            return [*[gr.skip()] * len(_NOTHING), complaint(error)]
 
     def _paired(self, session: Session | None, others: list[str], path: str | None) -> tuple[Any]:
         if session is None or path is None:
@@ -242,15 +283,19 @@ class Page:
         kept = [one for one in others if not one.startswith("similarity:")]
         return (gr.update(value=[*kept, session.compare_with(path)]),)
 
-    def _open(self, path: str | None, model: str, opened: int) -> tuple[Any, ...]:
-        if path is None:
-            hidden, nothing, gone = gr.update(visible=False, value=[]), gr.update(value=None), gr.update(visible=False)
-            return None, hidden, hidden, gone, nothing, nothing, gone, None, None, "", "", "", opened
-        session = Session.open(path, self.content.networks[model])
+    def _open(self, paths: Mapping[str, str], model: str, opened: int, mode: str, canvas: str) -> list[Any]:
+        network = self.content.networks[model]
+        if isinstance(network, SharedInputs):
+            session = Session.open_each(paths, network)
+        else:
+            session = Session.open(paths[""], network)
         offer, classes, scores = session.offer, class_choices(session), score_choices(session)
         said = [str(one) for one in session.targets([])][: explaining.MOST]
         pair = gr.update(choices=classes, value=None)
-        return (
+        modes = [one for one in drawing.MODES if all(one in drawing.modes_for(part.dims) for part in session.inputs)]
+        kinds = inserting.canvases(session)
+        names = [one.input for one in session.inputs]
+        return [
             session,
             gr.update(choices=scores, value=said, label=offer.chips, visible=True),
             gr.update(
@@ -264,13 +309,17 @@ class Page:
             pair,
             pair,
             gr.update(visible=offer.pairs),
-            None,  # the photo's value alone: gradio would make an updated input anew, one that decodes photos itself
+            None,
             None,
             "",
             "",
             "",
             opened + 1,
-        )
+            gr.update(choices=[("each", ""), *((name, name) for name in names)], value="", visible=len(names) > 1),
+            gr.update(choices=modes, value=mode if mode in modes else modes[0]),
+            gr.update(visible=any(seeing.can_be_shown(one) for one in session.inputs)),
+            gr.update(choices=kinds, value=canvas if canvas in kinds else kinds[0]),
+        ]
 
     def _refresh_inputs(self) -> list[Any]:
         return [*self._all, self.active, self.depth]
@@ -295,16 +344,16 @@ class Page:
         choice = Choice.of(values)
         session, target, gamma, style = choice.session, choice.targets[0], choice.gamma, choice.style
         if active == VIEWS[0]:
-            shown[0] = explaining.explain(session, choice.targets, gamma, style)
+            shown[0] = explaining.explain(session, choice.targets, gamma, style, wrt=choice.wrt)
             shown[3:5] = lines.explain_python(choice.asked), lines.explain_command(choice.asked)
             shown[9] = ""
         elif active == VIEWS[3]:
             place = min(int(depth), len(randomizing.steps(session)) - 1)
-            shown[1] = randomizing.show(session, target, gamma, place, style)
+            shown[1] = randomizing.show(session, target, gamma, place, style, wrt=choice.wrt)
             layers = len(randomizing.steps(session)[place].layers)
-            shown[5:7] = lines.sanity_python(choice.asked, layers), lines.recipe_command("fig7", choice.asked)
+            shown[5:7] = lines.sanity_python(choice.asked, layers), _command(lines.recipe_command("fig7", choice.asked))
         elif active == VIEWS[4]:
-            shown[2] = covering.show(session, target, gamma)
+            shown[2] = covering.show(choice.part, target, gamma)
             shown[7:9] = lines.coverage_python(choice.asked), lines.explain_command(choice.asked)
         return tuple(shown)
 
@@ -314,17 +363,18 @@ class Page:
 
     def _clicked(self, *given: Any) -> tuple[Any, Any]:
         *values, asked = given
-        session, others = Choice.of(values).session, values[2]
+        choice, others = Choice.of(values), values[2]
+        part, _ = _pointed_at(choice, asked)
         across, down = (min(max(float(share), 0.0), 1.0) for share in asked["at"])
-        return gr.skip(), gr.update(value=list(dict.fromkeys([*others, session.pixel_at(across, down)])))
+        return gr.skip(), gr.update(value=list(dict.fromkeys([*others, part.pixel_at(across, down)])))
 
     def _share(self, *given: Any) -> tuple[Any, Any]:
         *values, asked = given
         choice = Choice.of(values)
-        target = choice.targets[min(max(int(asked["index"]), 0), len(choice.targets) - 1)]
+        part, target = _pointed_at(choice, asked)
         left, top, right, bottom = (min(max(float(edge), 0.0), 1.0) for edge in asked["box"])
         options = comparing.method_options(OWN, choice.gamma)
-        said = explaining.in_box(choice.session, target, (left, top, right, bottom), OWN, options)
+        said = explaining.in_box(part, target, (left, top, right, bottom), OWN, options)
         return markup.message(said), gr.skip()
 
     def _compare(self, *given: Any) -> Iterator[tuple[Any, ...]]:
@@ -334,7 +384,9 @@ class Page:
             choice = Choice.of(values)
             python = lines.compare_python(choice.asked, methods)
             command = lines.explain_command(choice.asked, methods)
-            for body in comparing.compare(choice.session, choice.targets, methods, choice.gamma, choice.style):
+            for body in comparing.compare(
+                choice.session, choice.targets, methods, choice.gamma, choice.style, wrt=choice.wrt
+            ):
                 yield body, python, command, ""
         except EquipoiseError as error:
             yield gr.skip(), gr.skip(), gr.skip(), complaint(error)
@@ -346,13 +398,13 @@ class Page:
         *values, way, canvas, amount = given
         choice = Choice.of(values)
         made = inserting.curves(
-            choice.session, choice.targets[0], choice.gamma, mode=way, canvas=canvas, progress=progress
+            choice.part, choice.targets[0], choice.gamma, mode=way, canvas=canvas, progress=progress
         )
         return (
             made,
             inserting.show(choice.session, made, amount),
             lines.insert_python(choice.asked, mode=way, canvas=canvas),
-            lines.recipe_command(way, choice.asked, [f"canvas={canvas}"]),
+            _command(lines.recipe_command(way, choice.asked, [f"canvas={canvas}"])),
         )
 
     def _reveal(self, *given: Any) -> tuple[str]:
@@ -369,12 +421,12 @@ class Page:
 
     def _explained_files(self, *values: Any) -> dict[str, bytes]:
         choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.targets, [OWN], choice.gamma, choice.style)
+        return files.of_maps(choice.session, choice.targets, [OWN], choice.gamma, choice.style, wrt=choice.wrt)
 
     def _compared_files(self, *given: Any) -> dict[str, bytes]:
         *values, fast, slow = given
         choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.targets, [*fast, *slow], choice.gamma, choice.style)
+        return files.of_maps(choice.session, choice.targets, [*fast, *slow], choice.gamma, choice.style, wrt=choice.wrt)
 
     def _inserted_files(self, *given: Any) -> dict[str, bytes]:
         *values, made = given
@@ -387,8 +439,19 @@ class Page:
         *values, depth = given
         choice = Choice.of(values)
         place = min(int(depth), len(randomizing.steps(choice.session)) - 1)
-        return files.of_randomized(choice.session, choice.targets[0], choice.gamma, place, choice.style)
+        return files.of_randomized(choice.part, choice.targets[0], choice.gamma, place, choice.style)
 
     def _covered_files(self, *values: Any) -> dict[str, bytes]:
         choice = Choice.of(values)
-        return files.of_coverage(choice.session, choice.targets[0], choice.gamma, choice.style)
+        return files.of_coverage(choice.part, choice.targets[0], choice.gamma, choice.style)
+
+
+def _pointed_at(choice: Choice, asked: Mapping[str, Any]) -> tuple[Session, Explained]:
+    """Of which input and target the map is that a visitor pointed at."""
+    maps = explaining.explained(choice.session, choice.targets, choice.wrt)
+    return maps[min(max(int(asked["index"]), 0), len(maps) - 1)]
+
+
+def _command(text: str) -> Any:
+    """A command to show, where there is one."""
+    return gr.update(value=text, visible=bool(text))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from equipoise.app.examples import example_photos
 from equipoise.app.networks import Loader, Networks
 from equipoise.errors import MissingPackageError, OptionError
-from equipoise.loading import load
+from equipoise.images import one_line
+from equipoise.inputs import load_either
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def start(
     host: str = "127.0.0.1",
     port: int | None = None,
     examples: str | None = None,
-    loader: Loader = load,
+    loader: Loader = load_either,
 ) -> Served:
     """Start the page.
 
@@ -65,7 +65,8 @@ def start(
         models: Networks that it offers, as `equipoise.load_model` takes them; the first is loaded now.
         host: Address to listen on; the default is reached from this machine alone.
         port: 0 or ``None``: a free one from 7860 on.
-        examples: Folder of photos to offer; ``None``: each network's own, or samples.
+        examples: Folder of photos or arrays to offer, of several inputs with a folder of each; ``None``: each
+            network's own, or samples.
         loader: Loads a network by its name.
 
     Raises:
@@ -75,21 +76,23 @@ def start(
     """
     if port is not None and not 0 <= port <= LAST_PORT:
         raise OptionError(f"--port is {port}; it has to be between 0 and {LAST_PORT}")
-    photos = None if examples is None else example_photos(examples)
+    if examples is not None and not Path(examples).is_dir():
+        raise OptionError(f"--examples {one_line(examples)} is not a folder")
+    given = None if examples is None else Path(examples)
     folder = Path(tempfile.mkdtemp(prefix="equipoise-"))
     # gradio reads these when it is imported; none of its reports leave the machine
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     try:
-        blocks, look = _page(Networks(models, loader), photos, folder)
+        blocks, look = _page(Networks(models, loader), given, folder)
         return Served(_launch(blocks, look, (host, port), [folder / "made"]), folder, blocks)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _page(networks: Networks, photos: tuple[Path, ...] | None, folder: Path) -> tuple[Any, dict[str, Any]]:
+def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, dict[str, Any]]:
     """The page, and how it looks."""
     try:
         import gradio as gr  # noqa: PLC0415  # the app extra
@@ -101,7 +104,7 @@ def _page(networks: Networks, photos: tuple[Path, ...] | None, folder: Path) -> 
     from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
     networks[networks.names[0]]  # now, and not while the first visitor waits
-    blocks = Page(PageContent(networks, photos, folder / "made")).blocks
+    blocks = Page(PageContent(networks, given, folder / "made")).blocks
     theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",
@@ -128,7 +131,9 @@ def _launch(blocks: Any, look: dict[str, Any], place: tuple[str, int | None], al
     return str(address)
 
 
-def serve(models: Sequence[str], *, host: str, port: int | None, examples: str | None, loader: Loader = load) -> int:
+def serve(
+    models: Sequence[str], *, host: str, port: int | None, examples: str | None, loader: Loader = load_either
+) -> int:
     """Start the page, say where it is, and wait for Ctrl-C; the exit status.
 
     Raises:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from equipoise.answers import ClassScore, ScoreOf
-from equipoise.app.networks import SharedNetwork, Stop
+from equipoise.app.networks import SharedInputs, SharedNetwork, Stop
 from equipoise.app.tasks import Offer, offer_of
 from equipoise.errors import ImageError, OptionError, TargetError
+from equipoise.explaining import of_input
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
 from equipoise.methods.propagation import Propagation
@@ -58,21 +59,37 @@ class Made:
     seconds: float
 
 
+def _named(path: str) -> str:
+    """A file without its folder; of several arrays in it one may be named after a ``#``."""
+    if "#" not in path or Path(path).exists():
+        return Path(path).name
+    file, _, key = path.rpartition("#")
+    return f"{Path(file).name}#{key}"
+
+
 @dataclass(eq=False)
 class Session:
-    """A photo before a network.
+    """A photo before a network; of a network of several inputs one of them, the others held.
+
+    What can be chosen and what the network says is asked of the first input's session.
 
     Args:
         network: The network.
         view: What it saw.
         name: Of the photo, for people.
         stop: The visitor's stop button.
+        input: Name of the input; of a network of one input none.
+        first: The session of the first input; ``None``: it is this one.
+        beside: Of the first input's session those of the others.
     """
 
     network: SharedNetwork
     view: View
     name: str
     stop: Stop = field(default_factory=Stop)
+    input: str = ""
+    first: Session | None = None
+    beside: tuple[Session, ...] = ()
     _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
     _made: dict[str, Made] = field(default_factory=dict)
     _others: dict[str, ScoreOf] = field(default_factory=dict)
@@ -86,13 +103,51 @@ class Session:
             CancelledError: If the visitor stopped it.
         """
         stop = stop or Stop()
-        name = Path(path).name
+        name = _named(path)
         try:
             with network.work(stop):
                 view = View.of(path, network)
         except ImageError as error:  # a visitor need not know the server's folders
             raise ImageError(str(error).replace(one_line(path), one_line(name))) from error
         return cls(network, replace(view, photo=replace(view.photo, path=name)), name, stop)
+
+    @classmethod
+    def open_each(cls, paths: Mapping[str, str], network: SharedInputs, stop: Stop | None = None) -> Session:
+        """Read a photo or an array for each input and show them to a network; the session of the first.
+
+        Raises:
+            ImageError: If one cannot be read.
+            CancelledError: If the visitor stopped it.
+        """
+        stop = stop or Stop()
+        names = {key: _named(path) for key, path in paths.items()}
+        try:
+            views = network.views(paths, stop)
+        except ImageError as error:  # as in `open`
+            text = str(error)
+            for key, path in paths.items():
+                text = text.replace(one_line(path), one_line(names[key]))
+            raise ImageError(text) from error
+        made: list[Session] = []
+        for key, (view, alone) in views.items():
+            named = replace(view, photo=replace(view.photo, path=names[key]))
+            made.append(cls(alone, named, names[key], stop, key, made[0] if made else None))
+        made[0].beside = tuple(made[1:])
+        return made[0]
+
+    @property
+    def inputs(self) -> tuple[Session, ...]:
+        """Of the first input's session: it and those of the others, in the order of the description."""
+        return (self, *self.beside)
+
+    def parts(self, wrt: str | None) -> tuple[Session, ...]:
+        """The input of a name alone, or each: for ``None``, and where there is none of that name."""
+        return tuple(one for one in self.inputs if one.input == wrt) or self.inputs
+
+    @property
+    def dims(self) -> int:
+        """How many dimensions of positions there are: 1 of a signal, 2 of a photo, 3 of a volume."""
+        return self.view.inputs.dim() - 2
 
     @property
     def words(self) -> Wording:
@@ -101,8 +156,9 @@ class Session:
 
     @property
     def offer(self) -> Offer:
-        """What can be chosen."""
-        return offer_of(self.network.spec)
+        """What can be chosen; several inputs are not compared with several others."""
+        offer = offer_of(self.network.spec)
+        return replace(offer, pairs=False) if self.beside or self.first else offer
 
     @property
     def scores(self) -> tuple[ClassScore, ...]:
@@ -132,6 +188,8 @@ class Session:
         Raises:
             TargetError: If there is no such class.
         """
+        if self.first is not None:
+            return self.first.score(target)
         if isinstance(target, int):
             return self.view.answers.target(target)
         if target in self._others:
@@ -145,6 +203,9 @@ class Session:
             across: Of the photo's width, 0 to 1.
             down: Of its height.
 
+        Returns:
+            In the words of a target: the place in the first input's pixels.
+
         Raises:
             TargetError: If the network does not see that pixel, or gives no class for each.
         """
@@ -156,7 +217,9 @@ class Session:
             raise TargetError("the network does not see this part of the photo")
         winner = int(raw[0, :, int(y * raw.shape[2]), int(x * raw.shape[3])].argmax())
         name = self.view.answers.name(winner)
-        return f"pixel:{winner if '|' in name else name}|{across * width:.1f}|{down * height:.1f}"
+        left, top, right, bottom = (self.first or self).view.box
+        column, row = left + x * (right - left), top + y * (bottom - top)
+        return f"pixel:{winner if '|' in name else name}|{column:.1f}|{row:.1f}"
 
     def compare_with(self, path: str) -> str:
         """The target "how like another photo this one is", for a network that gives a vector.
@@ -224,9 +287,14 @@ class Session:
             with self.network.work(self.stop):
                 trace = self._trace_for(bound) if isinstance(score, int | ClassGroup) else None
                 explanation = Explanation.of(self.view, bound, [score], trace).select(0)
-            return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            return Made(self.told(explanation).thumbnail(SHOWN), seconds)
 
         return self.remember(to_json([method, options, target]), make)
+
+    def told(self, explanation: Explanation) -> Explanation:
+        """An explanation whose record says which of several inputs it is of."""
+        return of_input(explanation, self.input) if self.input else explanation
 
     def remember(self, key: str, make: Callable[[], Made]) -> Made:
         """What was made under a key, or is made now; the last `KEPT` are kept."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from equipoise.answers import ScoreOf
     from equipoise.cli.request import Asked, ExplainRequest
     from equipoise.network import BoundMethod, Network
     from equipoise.view import View
-    from equipoise.wanted import PhotoTarget
 
 WAITING: Final = 16
 """Photos whose pictures wait to be drawn and written."""
@@ -71,10 +71,12 @@ def _explain_passes(asked: Asked, console: RunConsole) -> None:
         console.begin(one_line(one.stem))
         try:
             made: dict[str, dict[str, Explanation]] = {}
-            for key, view in network.views(one.files).items():
+            views = network.views(one.files)
+            first = next(iter(views.values()))  # places of a target are those of the first photo
+            meant = first.targets(read_targets(asked.request.targets, first.network.spec))
+            for key, view in views.items():
                 bound = _bound(view.network, options, console)
-                targets = read_targets(asked.request.targets, view.network.spec)
-                found = _explained(view, bound, targets, console)
+                found = _explained(view, bound, meant, console)
                 options = {method: options[method] for method in bound}  # what failed once is not tried again
                 made[str(key)] = {method: of_input(explanation, key) for method, explanation in found.items()}
             for name, explanations in made.items():
@@ -124,14 +126,13 @@ def _explain_each(photos: Sequence[PhotoFile], together: Together, results: Resu
 
 
 def _explained(
-    view: View, bound: dict[str, BoundMethod], targets: Sequence[PhotoTarget], console: RunConsole
+    view: View, bound: dict[str, BoundMethod], meant: Sequence[ScoreOf], console: RunConsole
 ) -> dict[str, Explanation]:
     """One view by every method; one that fails is taken out of ``bound``.
 
     Raises:
         EquipoiseError: If no method is left that can explain this network.
     """
-    meant = view.targets(targets)
     explanations = {}
     for name in list(bound):
         try:

@@ -58,17 +58,20 @@ def print_layers(asked: NetworkRequest) -> int:
     """
     import torch  # noqa: PLC0415  # takes time
 
+    from equipoise.inputs import SeveralInputs  # noqa: PLC0415  # loads torch
     from equipoise.methods.layers import list_layers  # noqa: PLC0415
 
-    network = asked.load()
-    with torch.no_grad():
-        rows = list_layers(network.module, network.black(), network.reads)  # any photo: only the shapes are shown
+    network = asked.load_either()
+    with torch.no_grad():  # any photo: only the shapes are shown
+        if isinstance(network, SeveralInputs):
+            rows = [(row, f"default of {', '.join(map(str, of))}" if of else "") for row, of in network.layers()]
+        else:
+            found = list_layers(network.module, network.black(), network.reads)
+            rows = [(row, "default" if row.is_default else "") for row in found]
     if not rows:
         sys.stderr.write(f"equipoise: {asked.model} has no layers with names, as no exported program has\n")
         return 0
-    _print_table(
-        [(row.name, row.kind, " x ".join(map(str, row.shape[1:])), "default" if row.is_default else "") for row in rows]
-    )
+    _print_table([(row.name, row.kind, " x ".join(map(str, row.shape[1:])), default) for row, default in rows])
     return 0
 
 

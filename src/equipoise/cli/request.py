@@ -94,6 +94,17 @@ class NetworkRequest:
         find_own_modules()
         return load(self.model, weights=self.weights, device=device, said=self.said(option))
 
+    def load_either(self) -> Network | SeveralInputs:
+        """As `load`, also of several inputs.
+
+        Raises:
+            EquipoiseError: As `said` and `equipoise.inputs.load_either`.
+        """
+        from equipoise.inputs import load_either  # noqa: PLC0415  # loads torch
+
+        find_own_modules()
+        return load_either(self.model, weights=self.weights, said=self.said())
+
 
 def _numbers(key: str, text: str) -> Any:
     """The numbers of an option; of ``--size`` one alone as it is, and ``"500,"`` is the length of a signal."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from equipoise.app import server
 from equipoise.cli.request import find_own_modules, names_of, one_network
-from equipoise.loading import load
+from equipoise.inputs import load_either
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from equipoise.cli.request import NetworkRequest
+    from equipoise.inputs import SeveralInputs
     from equipoise.network import Network
 
 
@@ -35,7 +36,7 @@ def serve_page(
     one_network(said, names)
     told = said.said()
 
-    def loader(name: str) -> Network:
-        return load(name, weights=said.weights, said=told)
+    def loader(name: str) -> Network | SeveralInputs:
+        return load_either(name, weights=said.weights, said=told)
 
     return server.serve(names, host=host, port=port, examples=examples, loader=loader)

@@ -99,6 +99,11 @@ def inside(layer: Any, model: nn.Module) -> Any:
     return f"{_INSIDE}.{layer}" if known and layer else layer
 
 
+def outside(name: str) -> str:
+    """The name that the network itself has for a layer of a `OneInput`."""
+    return name.removeprefix(f"{_INSIDE}.")
+
+
 def _one(explain: Explain, network: nn.Module, inputs: Inputs, which: Which, target: Any) -> Map:
     """The map of one input."""
     opened: Tensor = inputs[which]  # type: ignore[index]  # a place of a tuple or a name of a dict

@@ -5,19 +5,19 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 from equipoise.app.drawing import Style, draw
 from equipoise.app.markup import Shown, legend, message, row, title
 from equipoise.app.networks import CancelledError
-from equipoise.app.session import OWN, Explained
-from equipoise.app.views.explaining import check_count, heading, sums
+from equipoise.app.session import OWN, Explained, Session
+from equipoise.app.views.explaining import check_count, explained, heading, sums
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
 from equipoise.methods.base import title_of
 
-if TYPE_CHECKING:
-    from equipoise.app.session import Session
+Asked: TypeAlias = tuple[Session, Explained]
+"""Of which input, and of what, a row of maps is."""
 
 MEASURED: Final = "VGG-16, ResNet-50 and EfficientNet-Lite0"
 """The networks on which the cost of methods was measured."""
@@ -48,9 +48,15 @@ def method_options(method: str, gamma: float) -> dict[str, Any]:
 
 
 def compare(
-    session: Session, targets: Sequence[Explained], methods: Sequence[str], gamma: float, style: Style
+    session: Session,
+    targets: Sequence[Explained],
+    methods: Sequence[str],
+    gamma: float,
+    style: Style,
+    *,
+    wrt: str | None = None,
 ) -> Iterator[str]:
-    """The maps so far, each time one more method is done; a row per class.
+    """The maps so far, each time one more method is done; a row per class, and of several inputs one for each.
 
     Raises:
         OptionError: If no method or too many classes are chosen.
@@ -59,31 +65,34 @@ def compare(
     check_count(targets)
     if not methods:
         raise OptionError("choose at least one method to compare")
-    rows: dict[Explained, list[Shown]] = {target: [] for target in targets}
-    heads: dict[Explained, str] = {}
+    asked = explained(session, targets, wrt)
+    rows: dict[Asked, list[Shown]] = {one: [] for one in asked}
+    heads: dict[Asked, str] = {}
     failures: dict[str, str] = {}
     for count, method in enumerate(methods, start=1):
         try:
-            for target in targets:
-                made = session.explain(target, method, method_options(method, gamma))
-                lines = (f"{made.seconds:.2f} s", *sums(made.explanation, session.words))
-                rows[target].append(Shown(title_of(method), draw(made.explanation, style), lines))
+            for part, target in asked:
+                made = part.explain(target, method, method_options(method, gamma))
+                lines, shown = (f"{made.seconds:.2f} s", *sums(made.explanation, part.words)), rows[part, target]
+                shown.append(Shown(title_of(method), draw(made.explanation, style), lines))
                 if (other := made.explanation.other) is not None:
-                    told = sums(other, session.words)
-                    rows[target].append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
-                heads[target] = heading(made.explanation)
+                    told = sums(other, part.words)
+                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
+                of = f"{part.input}: " if part.input else ""
+                heads[part, target] = f"{of}{heading(made.explanation)}"
         except CancelledError:
             raise
         except EquipoiseError as error:  # what a method cannot do with one class, it can do with none
             failures[title_of(method)] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
-        yield _page(rows, heads, message(waiting) + _troubles(failures), legend(style.colors, session.words))
+        scale = legend(style.colors, session.words, framed=any(part.dims == 2 for part, _ in asked))
+        yield _page(rows, heads, message(waiting) + _troubles(failures), scale)
 
 
 def _troubles(failures: Mapping[str, str]) -> str:
     return "".join(message(f"{method}: {why}", error=True) for method, why in failures.items())
 
 
-def _page(rows: Mapping[Explained, Sequence[Shown]], heads: Mapping[Explained, str], said: str, scale: str) -> str:
-    body = "".join(title(heads[target]) + row(shown, narrow=True) for target, shown in rows.items() if shown)
+def _page(rows: Mapping[Asked, Sequence[Shown]], heads: Mapping[Asked, str], said: str, scale: str) -> str:
+    body = "".join(title(heads[one]) + row(shown, narrow=True) for one, shown in rows.items() if shown)
     return scale + said + body

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from equipoise.app.markup import table
 from equipoise.app.session import OWN, Explained
 from equipoise.methods.reading import Reading, only_column
+from equipoise.methods.several import outside
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
@@ -51,7 +52,7 @@ def operations(session: Session, target: Explained, gamma: float) -> list[Operat
     return [
         Operation(
             one.name,
-            one.site.module or "the model itself",
+            outside(one.site.module or "") or "the model itself",
             one.rule,
             float(one.arrived.flatten()[0]),
             float(one.left.flatten()[0]),
@@ -65,7 +66,8 @@ def show(session: Session, target: Explained, gamma: float) -> str:
     """The table."""
     found = operations(session, target, gamma)
     rules = dict.fromkeys(one.rule for one in found)
-    caption = f"{len(found)} operations, {len(rules)} kinds of treatment: {', '.join(rules)}"
+    of = f"{session.input}: " if session.input else ""
+    caption = f"{of}{len(found)} operations, {len(rules)} kinds of treatment: {', '.join(rules)}"
     rows = [(one.name, one.module, one.rule, f"{one.arrived:+.4f}", f"{one.left:+.4f}", one.shape) for one in found]
     return table(HEADS, rows, caption)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise.app.drawing import Style, draw, outlined
-from equipoise.app.markup import Shown, legend, row
+from equipoise.app.markup import Shown, legend, row, title
 from equipoise.app.session import OWN, Explained
+from equipoise.app.views.inserting import UNITS
 from equipoise.app.views.seeing import beside, found, places_of
 from equipoise.errors import OptionError
 from equipoise.metrics import energy_pointing
@@ -37,26 +39,54 @@ def check_count(targets: Sequence[Explained]) -> None:
         raise OptionError(f"{len(targets)} classes are chosen; at most {MOST} are shown side by side")
 
 
-def explain(session: Session, targets: Sequence[Explained], gamma: float, style: Style) -> str:
-    """The maps of the targets side by side.
+def explain(
+    session: Session, targets: Sequence[Explained], gamma: float, style: Style, *, wrt: str | None = None
+) -> str:
+    """The maps of the targets side by side; of several inputs a row for each target.
+
+    Args:
+        session: What was given; of several inputs the session of the first.
+        targets: What is explained.
+        gamma: Of the maps.
+        style: How they are drawn.
+        wrt: The input that is explained; ``None``: each.
 
     Raises:
         OptionError: If there are too many targets, or gamma is not in 1 to 2.
     """
     check_count(targets)
+    parts = session.parts(wrt)
     shown = [found(session)] if session.offer.boxes else []
-    shown += beside(session) if style.seen else []
-    for place, target in enumerate(targets):
-        one = session.explain(target, options={"gamma": gamma}).explanation
-        drawn = outlined(draw(one, style), places_of(session, target, one.box))
-        own = [note for note in one.notes if note not in session.network.notes]  # those are on the page already
-        lines = (*sums(one, session.words), *own)
-        clicks, pointed = session.offer.pixels, session.words.pointed
-        shown.append(Shown(heading(one), drawn, lines, one, place, pointed, clicks))
-        if one.other is not None:
-            shown.append(Shown(f"The other photo: {heading(one.other)}", draw(one.other, style),
-                               sums(one.other, session.words)))  # fmt: skip
-    return legend(style.colors, session.words) + row(shown)
+    shown += [one for part in parts for one in beside(part)] if style.seen else []
+    places = itertools.count()
+    rows = {
+        target: [one for part in parts for one in _maps(part, target, gamma, style, next(places))] for target in targets
+    }
+    if session.input:
+        heads = {target: session.explain(target, options={"gamma": gamma}).explanation for target in targets}
+        body = "".join(title(heading(heads[target])) + row(maps) for target, maps in rows.items())
+    else:
+        shown, body = shown + [one for maps in rows.values() for one in maps], ""
+    return legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts)) + row(shown) + body
+
+
+def explained(session: Session, targets: Sequence[Explained], wrt: str | None) -> list[tuple[Session, Explained]]:
+    """Of which input and target the maps of `explain` are, in their order."""
+    return [(part, target) for target in targets for part in session.parts(wrt)]
+
+
+def _maps(part: Session, target: Explained, gamma: float, style: Style, place: int) -> list[Shown]:
+    """The map of one target, and that of the other photo where there is one."""
+    one = part.explain(target, options={"gamma": gamma}).explanation
+    drawn = outlined(draw(one, style), places_of(part, target, one.box))
+    own = [note for note in one.notes if note not in part.network.notes]  # those are on the page already
+    lines = (*sums(one, part.words), *own)
+    clicks = part.offer.pixels and part.dims == 2
+    shown = [Shown(part.input or heading(one), drawn, lines, one, place, part.words.pointed, clicks)]
+    if one.other is not None:
+        told = sums(one.other, part.words)
+        shown.append(Shown(f"The other photo: {heading(one.other)}", draw(one.other, style), told))
+    return shown
 
 
 def heading(explanation: Explanation) -> str:
@@ -71,7 +101,7 @@ def sums(explanation: Explanation, words: Wording) -> tuple[str, ...]:
     signed = zip(("positive_sum", "negative_sum"), words.summed, strict=True)
     parts = ", ".join(f"{one[key]:+.4g} {word}" for key, word in signed)
     return (
-        f"positive ratio {100 * one['positive_ratio']:.1f} % of the pixels",
+        f"positive ratio {100 * one['positive_ratio']:.1f} % of the {UNITS[explanation.heatmap.dim()]}",
         f"sum {one['sum']:+.4g}: {parts}",
     )
 
@@ -82,7 +112,7 @@ def in_box(
     """How much of the evidence lies in a box, as a sentence.
 
     Args:
-        session: The photo.
+        session: The photo, or one of several inputs.
         target: What is explained.
         box: ``(left, top, right, bottom)`` in shares of the photo's sides, 0 to 1.
         method: A name of `equipoise.METHODS`.
@@ -95,7 +125,7 @@ def in_box(
     mask = box_mask(explanation, box)
     if not mask.any():
         raise OptionError("the box holds nothing that the network saw; it saw the part of the photo that has the map")
-    heat = explanation.heatmap.float().cpu()[None]
+    heat = _rows(explanation)[None]
     speaks_for, against = (float(energy_pointing(one, mask[None])) for one in (heat, -heat))
     area = float(mask.float().mean())
     shares = [
@@ -104,7 +134,16 @@ def in_box(
         if not math.isnan(share)  # a map may have none of it
     ]
     name = explanation.targets[0].name
-    return f"The box holds {' and '.join(shares) or 'no evidence'} “{name}”, on {100 * area:.1f} % of the pixels."
+    held, unit = " and ".join(shares) or "no evidence", UNITS[explanation.heatmap.dim()]
+    of = f" of {session.input}" if session.input else ""
+    what = "span" if explanation.heatmap.dim() == 1 else "box"
+    return f"The {what} holds {held} “{name}”, on {100 * area:.1f} % of the {unit}{of}."
+
+
+def _rows(explanation: Explanation) -> torch.Tensor:
+    """The map of a photo as it is, that of a signal as one row: ``(h, w)``."""
+    heat = explanation.heatmap.float().cpu()
+    return heat[None] if heat.dim() == 1 else heat
 
 
 def box_mask(explanation: Explanation, box: Box) -> torch.Tensor:
@@ -115,9 +154,9 @@ def box_mask(explanation: Explanation, box: Box) -> torch.Tensor:
         box: As in `in_box`; its corners may be in any order.
 
     Returns:
-        Bool, ``(h, w)``.
+        Bool, ``(h, w)``; of a signal ``(1, l)``.
     """
-    rows, columns = explanation.heatmap.shape[-2:]
+    rows, columns = _rows(explanation).shape
     width, height = explanation.image.size
     left, top, right, bottom = explanation.box
     across = left + (torch.arange(columns) + 0.5) / columns * (right - left)

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from equipoise import array_pictures
 from equipoise.app.drawing import enlarged
 from equipoise.app.markup import Curve, Shown, chart, row
 from equipoise.app.session import SHOWN, Explained
-from equipoise.metrics import area, perturb, perturbation_curve
+from equipoise.metrics import CANVASES, area, perturb, perturbation_curve
 from equipoise.naming import sureness
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ SHARES: Final = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.
 """Shares of the pixels at which the network is asked."""
 
 ORDERS: Final = {"most_relevant": "the map's order", "random": "a random order"}
+
+UNITS: Final = {1: "samples", 2: "pixels", 3: "voxels"}
+"""What a network sees values of, by how many dimensions of positions there are."""
+
+_OF_ANY_SHAPE: Final = ("mean", "black")  # canvases for which neighbors do not matter
 
 Mode = Literal["insertion", "deletion"]
 Progress = Callable[[float, str], object]
@@ -40,6 +46,7 @@ class Curves:
         mode: Whether pixels are shown or hidden.
         canvas: What is there without them.
         found: Per name in `ORDERS` the probability at each of `SHARES`, or the score where there is none.
+        input: Of several inputs the one whose pixels they are.
     """
 
     target: Explained
@@ -47,19 +54,35 @@ class Curves:
     mode: Mode
     canvas: str
     found: dict[str, tuple[float, ...]]
+    input: str = ""
+
+
+def canvases(session: Session) -> list[str]:
+    """What can be there without the pixels; the canvases that look at neighbors are made for pictures."""
+    return list(CANVASES) if all(one.dims == 2 for one in session.inputs) else list(_OF_ANY_SHAPE)
 
 
 def pixels_of(session: Session) -> Tensor:
-    """What the network saw before normalization: ``(1, c, h, w)``, 0 to 1."""
-    return session.network.pictures.pixels(session.view.photo.image)[None]
+    """What the network saw before normalization: ``(1, c, h, w)``, 0 to 1; what is no picture as one row."""
+    pixels = session.view.pixels
+    return pixels if session.dims == 2 else pixels.flatten(2).unsqueeze(2)
 
 
 def picture_of(session: Session, pixels: Tensor) -> Image.Image:
     """Such pixels ``(c, h, w)`` as a picture, in a person's order of colors; of one channel a gray one."""
-    order = getattr(session.network.pictures, "color_order", "RGB")
-    colors = pixels.flip(0) if order == "BGR" and len(pixels) == 3 else pixels
-    shown = colors[:3] if len(colors) >= 3 else colors[:1].expand(3, -1, -1)
-    return Image.fromarray((shown * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    values = pixels.reshape(session.view.inputs.shape[1:])
+    if session.dims != 2 or len(values) not in {1, 3}:
+        return array_pictures.picture_of(values.numpy())
+    order = getattr(session.network.spec.preprocessing, "color_order", "RGB")
+    colors = values.flip(0) if order == "BGR" and len(values) == 3 else values
+    shown = colors if len(colors) == 3 else colors.expand(3, -1, -1)
+    return Image.fromarray((shown.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+
+
+def _map_of(session: Session, target: Explained, gamma: float) -> Tensor:
+    """The map in the order of `pixels_of`: ``(1, h, w)``."""
+    heat = session.explain(target, options={"gamma": gamma}).explanation.heatmap.float().cpu()
+    return heat[None] if session.dims == 2 else heat.reshape(1, 1, -1)
 
 
 def curves(
@@ -75,11 +98,11 @@ def curves(
     References:
         Nam & Lee 2024, section 5.4 and Fig. 10; Petsiuk et al. 2018 (*RISE*), section 4.3.
     """
-    heat = session.explain(target, options={"gamma": gamma}).explanation.heatmap.float().cpu()[None]
-    normalize = session.network.pictures.normalize
+    heat, shape = _map_of(session, target, gamma), session.view.inputs.shape[1:]
+    normalize = session.network.spec.preprocessing.normalize
 
     def score(images: Tensor, _numbers: Tensor) -> Tensor:
-        return session.certainty(normalize(images), target)
+        return session.certainty(normalize(images.reshape(-1, *shape)), target)
 
     found: dict[str, tuple[float, ...]] = {}
 
@@ -93,7 +116,7 @@ def curves(
                 progress=tell,
             )  # fmt: skip
             found[order] = tuple(curve[0].tolist())
-    return Curves(target, gamma, cast("Mode", mode), canvas, found)
+    return Curves(target, gamma, cast("Mode", mode), canvas, found, session.input)
 
 
 def show(session: Session, made: Curves, share: float) -> str:
@@ -104,9 +127,9 @@ def show(session: Session, made: Curves, share: float) -> str:
         made: The curves.
         share: 0 to 1.
     """
+    session = session.parts(made.input)[0]
     explanation = session.explain(made.target, options={"gamma": made.gamma}).explanation
-    heat = explanation.heatmap.float().cpu()[None]
-    pixels = pixels_of(session)
+    heat, pixels = _map_of(session, made.target, made.gamma), pixels_of(session)
     target, pictures = explanation.targets[0], []
     for order, words in ORDERS.items():
         changed = perturb(pixels, heat, share, mode=made.mode, order=order, canvas=made.canvas)[0]
@@ -121,7 +144,8 @@ def show(session: Session, made: Curves, share: float) -> str:
         )
         for (order, words), kind in zip(ORDERS.items(), ("eq-own", "eq-other"), strict=True)
     ]
-    across = f"pixels {'shown' if made.mode == 'insertion' else 'hidden'}"
+    of = f" of {session.input}" if session.input else ""
+    across = f"{UNITS[session.dims]}{of} {'shown' if made.mode == 'insertion' else 'hidden'}"
     unit = f" in {target.unit}" if target.unit and target.probability is None else ""
     up = f"{session.words.sure if isinstance(made.target, int) else 'score'} of {target.name}{unit}"
     return row(pictures) + chart(lines, share, across, up, _scale(target, made))

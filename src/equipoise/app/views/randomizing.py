@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from equipoise.app.drawing import Style, draw
-from equipoise.app.markup import Shown, legend, row
+from equipoise.app.markup import Shown, legend, row, title
 from equipoise.app.session import OWN, SHOWN, Explained, Made
 from equipoise.app.views.explaining import heading
 from equipoise.errors import OptionError
 from equipoise.explanation import Explanation
+from equipoise.methods.several import outside
 from equipoise.metrics import randomize, rank_correlation, stages
 from equipoise.records import to_json
 
@@ -39,7 +40,7 @@ class Step:
         """For a person."""
         if not self.layers:
             return "the trained network"
-        return f"{len(self.layers)} of {self.of} layers random, from the logits down to {self.layers[-1]}"
+        return f"{len(self.layers)} of {self.of} layers random, from the logits down to {outside(self.layers[-1])}"
 
 
 def steps(session: Session) -> list[Step]:
@@ -72,20 +73,21 @@ def randomized(session: Session, target: Explained, gamma: float, step: Step) ->
             copied = randomize(session.network.module, step.layers)
             bound = replace(session.network, module=copied).bind(OWN, gamma=gamma)
             explanation = Explanation.of(session.view, bound, [session.score(target)]).select(0)
-        return Made(explanation.thumbnail(SHOWN), time.perf_counter() - started)
+        return Made(session.told(explanation).thumbnail(SHOWN), time.perf_counter() - started)
 
     return session.remember(to_json(["random", len(step.layers), gamma, target]), make)
 
 
-def show(session: Session, target: Explained, gamma: float, place: int, style: Style) -> str:
-    """The map of the trained network beside that of a random one.
+def show(session: Session, target: Explained, gamma: float, place: int, style: Style, *, wrt: str | None = None) -> str:
+    """The map of the trained network beside that of a random one; of several inputs a row for each.
 
     Args:
-        session: The photo.
+        session: The photo; of several inputs the session of the first.
         target: What is explained.
         gamma: Of the maps.
         place: Of the slider, from 0 (trained).
         style: How maps are drawn.
+        wrt: The input that is explained; ``None``: each.
 
     Raises:
         OptionError: If the slider has no such place.
@@ -93,13 +95,21 @@ def show(session: Session, target: Explained, gamma: float, place: int, style: S
     found = steps(session)
     if not 0 <= place < len(found):
         raise OptionError(f"the slider is at {place}; it goes from 0 to {len(found) - 1}")
-    step = found[place]
-    before = session.explain(target, options={"gamma": gamma}).explanation
-    after = randomized(session, target, gamma, step).explanation
+    parts = session.parts(wrt)
+    rows = "".join(
+        (title(part.input) if part.input else "") + row(_beside(part, target, gamma, found[place], style))
+        for part in parts
+    )
+    return legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts)) + rows
+
+
+def _beside(part: Session, target: Explained, gamma: float, step: Step, style: Style) -> list[Shown]:
+    """The map of one input, of the trained network and of the random one."""
+    before = part.explain(target, options={"gamma": gamma}).explanation
+    after = randomized(part, target, gamma, step).explanation
     flat = [one.heatmap.float().cpu().reshape(1, 1, -1) for one in (before, after)]  # of a signal, of a volume, too
     likeness = float(rank_correlation(*flat))
-    pictures = [
+    return [
         Shown(f"trained: {heading(before)}", draw(before, style)),
         Shown(step.words, draw(after, style), (f"rank correlation with the trained network's map {likeness:+.2f}",)),
     ]
-    return legend(style.colors, session.words) + row(pictures)

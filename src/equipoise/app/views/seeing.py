@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from equipoise.app.drawing import Corners, enlarged, outlined
 from equipoise.app.markup import Shown
 from equipoise.app.session import SHOWN, Explained
+from equipoise.app.views.inserting import picture_of
 from equipoise.errors import ImageError, UnsupportedModelError
 from equipoise.methods.scores import Box, Pixel
+from equipoise.models.array_preprocessing import ArrayPreprocessing
 from equipoise.naming import sureness
 
 if TYPE_CHECKING:
@@ -17,17 +19,29 @@ if TYPE_CHECKING:
     from equipoise.app.session import Session
 
 
+def can_be_shown(session: Session) -> bool:
+    """Whether what the network saw is another picture than what it was given; arrays may be taken as they are."""
+    return not isinstance(session.network.spec.preprocessing, ArrayPreprocessing)
+
+
 def beside(session: Session) -> list[Shown]:
     """The photo with what the network saw of it outlined, and what it saw; where that is a picture."""
+    if not can_be_shown(session):
+        return []
     photo, frame = _small(session)
+    of = f"{session.input}: " if session.input else ""
+    columns, rows = session.view.inputs.shape[:-3:-1]
     try:
-        seen = session.network.pictures.image(session.view.photo.image)
+        if session.view.photo.array is None:
+            seen = session.network.pictures.image(session.view.photo.image)
+        else:
+            seen = picture_of(session, session.view.pixels[0])
     except (ImageError, UnsupportedModelError) as error:
-        return [Shown("What the network saw", photo, (f"This cannot be shown: {error}",))]
+        return [Shown(f"{of}what the network saw", photo, (f"This cannot be shown: {error}",))]
     gray = ", in gray" if session.view.inputs.shape[1] == 1 else ""
     return [
-        Shown("The photo, with a line around what the network saw of it", outlined(photo, [frame])),
-        Shown(f"What the network saw: {seen.width} x {seen.height} pixels{gray}", enlarged(seen, SHOWN)),
+        Shown(f"{of}The photo, with a line around what the network saw of it", outlined(photo, [frame])),
+        Shown(f"{of}What the network saw: {columns} x {rows} pixels{gray}", enlarged(seen, SHOWN)),
     ]
 
 
@@ -49,8 +63,10 @@ def places_of(session: Session, target: Explained, frame: Corners) -> list[Corne
         frame: Where in the picture lies what the network saw.
     """
     score, raw = session.score(target), session.view.answers.raw
-    if isinstance(score, Box):
-        rows, columns = session.view.inputs.shape[-2:]
+    if session.dims != 2:
+        return []
+    if isinstance(score, Box):  # in pixels of the first input
+        rows, columns = (session.first or session).view.inputs.shape[-2:]
         left, top, right, bottom = score.corners
     elif isinstance(score, Pixel):
         rows, columns = raw.shape[2:]
