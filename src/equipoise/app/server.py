@@ -101,10 +101,12 @@ def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, di
     if int(gr.__version__.split(".")[0]) < 6:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
     from equipoise.app.controls import PageContent, text_of  # noqa: PLC0415  # they import gradio
+    from equipoise.app import scenes  # noqa: PLC0415  # it imports gradio
     from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
     networks[networks.names[0]]  # now, and not while the first visitor waits
     blocks = Page(PageContent(networks, given, folder / "made")).blocks
+    scenes.add(blocks)
     theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",
