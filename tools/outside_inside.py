@@ -29,6 +29,11 @@ from equipoise.metrics import outside_inside_ratio
 DRAWS: Final = 2000
 LOWEST: Final = 0.05  # share of the pixels that is clipped
 
+INTRODUCTION: Final = """\
+Eq. 14 says neither how a map with negative values is scaled nor how the photos' ratios become one number. Read in six
+ways, each with its 95 % interval over photos, beside the paper's number: + agrees (the interval holds it and is at most
+0.1 wide), - does not, ? cannot be decided."""
+
 Numbers = NDArray[np.float64]
 Maps = torch.Tensor
 
@@ -81,9 +86,7 @@ def estimated(values: Numbers, pooled: str) -> Estimate:
     dice = np.random.default_rng(0)
     samples = of(values[dice.integers(0, len(values), (DRAWS, len(values)))])
     low, high = np.nanpercentile(samples, [2.5, 97.5])
-    return Estimate(
-        float(of(values)), float(low), float(high), len(values), int(np.isnan(values).sum()), len(values)
-    )
+    return Estimate(float(of(values)), float(low), float(high), len(values), int(np.isnan(values).sum()), len(values))
 
 
 def readings(run: Path, data: Any = None) -> dict[tuple[str, str], dict[str, list[Estimate]]]:
@@ -111,9 +114,7 @@ def section(run: Path) -> str:
     recipe = RECIPES["table3"]
     parts = [
         "## How the outside-inside ratio is read",
-        "Eq. 14 says neither how a map with negative values is scaled nor how the photos' ratios become one number. "
-        "Read in six ways, each with its 95 % interval over photos, beside the paper's number: + agrees (the interval "
-        "holds it and is at most 0.1 wide), - does not, ? cannot be decided.",
+        INTRODUCTION,
     ]
     for (dataset, model), of_method in readings(run).items():
         heads = " | ".join(f"{scaled}, {pooled}" for scaled, pooled in READINGS)

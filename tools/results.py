@@ -32,10 +32,7 @@ WIDEST, TALLEST = 1100, 1500  # pixels
 def small(picture: Path) -> bytes:
     """The figure in its own colors, shrunk to fit."""
     image = Image.open(picture).convert("RGB")
-    image.thumbnail((CHECKS = TARGET / "checks.json"
-"""Of each page one photo's numbers; ``tests/docs/test_results_pages.py`` measures them again."""
-
-WIDEST, TALLEST), Image.Resampling.LANCZOS)
+    image.thumbnail((WIDEST, TALLEST), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

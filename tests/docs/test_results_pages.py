@@ -23,9 +23,7 @@ def protocol_of(check):
     usual = RECIPES[check["recipe"]].protocol
     said = json.loads(check["protocol"])
     assert said.pop("protocol") == usual.name
-    options = {
-        name: tuple(value) if isinstance(getattr(usual, name), tuple) else value for name, value in said.items()
-    }
+    options = {name: tuple(value) if isinstance(getattr(usual, name), tuple) else value for name, value in said.items()}
     assert set(options) == {one.name for one in fields(usual)}
     return replace(usual, **options)
 

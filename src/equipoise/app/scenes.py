@@ -1,4 +1,4 @@
-"""The page "Scenes": pick a drawn scene, a network and a method, and see what the network used and what the map says."""
+"""The page of scenes: pick a scene, a network and a method, and see what the network used and what the map says."""
 
 from __future__ import annotations
 

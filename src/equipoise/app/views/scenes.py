@@ -31,7 +31,13 @@ NETWORKS: Final = {
 METHODS: Final = {one.label: one for one in EVERY}
 
 SIDE: Final = 280  # of a picture, in pixels
-_HEADS: Final = ("what", "share of the positive relevance", "of the highest pixels", "its effect, in logits", "its sign")
+_HEADS: Final = (
+    "what",
+    "share of the positive relevance",
+    "of the highest pixels",
+    "its effect, in logits",
+    "its sign",
+)
 
 
 @lru_cache(maxsize=len(NETWORKS))
@@ -138,7 +144,13 @@ def numbers(asked: Asked, fact: Fact, heatmap: torch.Tensor) -> list[tuple[str, 
         asks = abs(effect) >= DrawnScenes().least
         share = _share(float(metrics.energy_pointing(heatmap[None], inside[None])))
         rows.append(
-            (f"object {index + 1}: a {SHAPES.names()[shape]}", share, "", f"{effect:+.1f}", right if asks else "not asked")
+            (
+                f"object {index + 1}: a {SHAPES.names()[shape]}",
+                share,
+                "",
+                f"{effect:+.1f}",
+                right if asks else "not asked",
+            )
         )
     if fact.watermark:
         share = _share(float(metrics.energy_pointing(heatmap[None], asked.seen.corner[None])))
