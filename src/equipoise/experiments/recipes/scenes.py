@@ -28,10 +28,10 @@ EVERY: Final = (
     MethodRun("Grad-CAM++", "grad_cam_plus_plus"),
     MethodRun("Score-CAM", "score_cam"),
     MethodRun("Occlusion", "occlusion", {"window": 8, "stride": 4}),
-    MethodRun("RISE", "rise", {"masks": 400}),
+    MethodRun("RISE", "rise", {"masks": 200}),
     MethodRun("LIME", "lime", {"samples": 200}),
     MethodRun("Kernel SHAP", "kernel_shap", {"samples": 200}),
-    MethodRun("Extremal Perturbation", "extremal_perturbation", {"steps": 60}),
+    MethodRun("Extremal Perturbation", "extremal_perturbation", {"steps": 40}),
     RANDOM,
 )
 """Every method, Attribution Equilibrium first, what knows nothing last; those of many forward passes take fewer."""
@@ -54,7 +54,7 @@ RECIPES.add(
             Column("shortcut", "energy_pointing_game", {"detail": SHORTCUT}),
         ),
         keep_maps=0,
-        limit=24,
+        limit=20,
         offline_models=(),
         notes=(
             "mass, rank: of the positive relevance, and of the highest pixels, the share on the cause.",
