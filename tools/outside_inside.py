@@ -74,7 +74,7 @@ def maps_of(run: Path) -> Iterator[tuple[str, str, str, list[tuple[str, Maps]]]]
                     for row in rows
                     if (row["dataset"], row["model"], row["method"]) == (dataset, model, method)
                 }
-                found = [(unit, torch.tensor(one.heatmap)) for key, unit in these.items() for one in store.maps(key)]
+                found = [(unit, torch.as_tensor(one.heatmap)) for key, unit in these.items() for one in store.maps(key)]
                 yield dataset, model, method, found
     finally:
         store.close()
