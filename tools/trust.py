@@ -93,7 +93,10 @@ def first() -> str:
         order = sorted(
             numbers, key=lambda label, numbers=numbers, more=more: -numbers[label] if more else numbers[label]
         )
+        ties = [label for label in order if round(numbers[label], 2) == round(numbers[order[0]], 2)]
         best = ", ".join(f"{_link(label)} {numbers[label]:.2f}" for label in order[:3])
+        if len(ties) > 3:
+            best = f"{len(ties)} methods {numbers[order[0]]:.2f}"
         places = " and ".join(
             f"{label} {numbers[label]:.2f} is number {order.index(label) + 1}" for label in ("AE", "AE fine")
         )

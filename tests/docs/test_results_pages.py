@@ -16,6 +16,7 @@ from equipoise.experiments.protocols.planted import Planted
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 CHECKS = json.loads((RESULTS / "checks.json").read_text(encoding="utf-8"))
+LONG = {"difull"}  # each cell passes the network on its own
 
 
 def protocol_of(check):
@@ -44,7 +45,9 @@ def units_of(protocol, key):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("page", sorted(CHECKS))
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in sorted(CHECKS)]
+)
 def test_a_photo_of_the_page_is_measured_again(page, request, tmp_path, monkeypatch):
     check = CHECKS[page]
     if check["dataset"] != "scenes":
