@@ -217,7 +217,10 @@ def test_quick_results_are_not_shown(tmp_path):
 
 def test_whole_runs_and_formats_are_told():
     text = render.page(BAD | {"map_formats": FORMATS})
-    assert "| efficientnet_lite0 | 1: 3.0 | 3.00 [2.90, 3.10] | 4 | 0.360 | 0.87 [0.77, 0.97] | 1.00 [0.90, 1.10] |" in text
+    assert (
+        "| efficientnet_lite0 | 1: 3.0 | 3.00 [2.90, 3.10] | 4 | 0.360 | 0.87 [0.77, 0.97] | 1.00 [0.90, 1.10] |"
+        in text
+    )
     assert "| one | 2.00 [1.90, 2.10] |" in text
     assert "| Parquet | float16 | 0.312 | 9 | 0.80 | 0.90 |" in text
 
