@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from method_pages import documented
+
 from equipoise.experiments.recipes.scenes import EVERY
 
 RESULTS: Final = Path(__file__).parents[1] / "docs" / "results"
@@ -62,7 +64,7 @@ def means(page: str = "scenes") -> Table:
 
 def _link(label: str) -> str:
     one = next((one for one in EVERY if one.label == label), None)
-    return label if one is None else f"[{label}](methods/{one.method}.md)"
+    return label if one is None or one.method not in documented() else f"[{label}](methods/{one.method}.md)"
 
 
 def trust_table() -> str:
