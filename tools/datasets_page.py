@@ -129,7 +129,8 @@ def table() -> str:
 def places() -> str:
     """One item per data set."""
     return "\n".join(
-        f"- `{name}`: {', '.join(f'`{path}`' for path in entry.looked_for)}. {entry.how_to_get}"
+        f"- `{name}`: {''.join(f'`{path}`, ' for path in entry.looked_for).removesuffix(', ') or 'nowhere'}. "
+        f"{entry.how_to_get}"
         for name, entry in DATASETS.items()
     )
 

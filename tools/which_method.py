@@ -8,6 +8,7 @@ from pathlib import Path
 from filling import filled
 from method_cards import card, measured
 from method_pages import costs, documented, median_correlation, shown, units
+from trust import first, trust_table
 
 from equipoise.methods import METHODS
 from equipoise.records import write_atomically
@@ -70,6 +71,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "map": lambda: _those(lambda name: METHODS[name].level == "map"),
     "signed": lambda: _those(lambda name: METHODS[name].signed),
     "unsigned": lambda: _those(lambda name: not METHODS[name].signed),
+    "trust": trust_table,
+    "first": first,
     "families": lambda: str(len(measured("networks")["families"])),
     "everywhere": lambda: _those(lambda name: _runs(name, everywhere=True)),
     "somewhere": lambda: _those(lambda name: _runs(name, everywhere=False)),

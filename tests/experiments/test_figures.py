@@ -1,6 +1,7 @@
 """Every figure is drawn, and shows no photo where it must not."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, MethodRun, Plan, run
 from equipoise.experiments.presenting.figures import FIGURES
 from equipoise.experiments.presenting.figures.base import picture
+from equipoise.experiments.presenting.figures.curves import filled_edges
 from equipoise.experiments.presenting.writing import write
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
@@ -86,3 +88,14 @@ def test_a_map_is_laid_where_the_network_looked(protocol, tmp_path, make_recipe)
     red = (shown[..., 0] - shown[..., 2] > 60).nonzero()
     assert abs(red[1].mean() - 125) < 5
     assert abs(red[0].mean() - 55) < 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 36, 49, 50, 400])
+def test_no_bin_of_the_grid_game_is_empty(count):
+    edges = filled_edges(count)
+    cuts = [count * end // 100 for end in edges]
+    assert (edges[0], edges[-1]) == (0, 100)
+    assert all(first < second for first, second in itertools.pairwise(cuts))
+    if count >= 50:
+        assert edges == [0, 2, 5, 50, 95, 98, 100]
+    assert filled_edges(36) == [0, 5, 50, 95, 98, 100]

@@ -49,6 +49,17 @@ def test_every_number_of_the_paper_has_a_place(name):
         assert recipe.paper_value(*place) == recipe.published[place]
 
 
+def test_other_weights_are_set_beside_the_same_architecture():
+    recipe = RECIPES["table3"]
+    place = ("imagenet_segmentation", VGG)
+    assert recipe.beside("segmentation", "examples.vgg16:build") == (place, True)
+    assert recipe.beside("segmentation", "efficientnet_lite0") == (("imagenet_segmentation", RESNET), False)
+    assert recipe.beside("imagenet_segmentation", VGG) == (place, True)
+    assert recipe.beside("voc2007", "examples.resnet50:build") == (None, False)
+    assert recipe.paper_value("segmentation", "examples.vgg16:build", "AE", "", "Out/In") == 0.456
+    assert recipe.paper_value("segmentation", "examples.resnet50:build", "AE", "", "Out/In") == 0.490
+
+
 def test_numbers_read_off_the_paper():
     """A few of each table, at the corners, where a shifted column would show."""
     assert TABLE1["voc2007", VOC_VGG, "Grad-CAM", "L", "ALL PG"] == 0.866

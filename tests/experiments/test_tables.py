@@ -41,7 +41,7 @@ def recipe():
         ),
         settings=(Setting("L"), Setting("P", {"predicted": True})),
         published=PUBLISHED,
-        references={"voc2007": ("voc2007", "vgg")},
+        references={"voc2007": {"vgg16": ("voc2007", "vgg")}},
     )
 
 
@@ -92,6 +92,13 @@ def test_the_papers_number_stands_beside_ours(recipe):
     assert entries(recipe, "A", "P")["PR"].difference is None
 
 
+def test_of_several_references_that_as_it_is_is_meant(recipe):
+    methods = (MethodRun("A", "ae", {"gamma": 1.2}), MethodRun("B", "ae"))
+    two = dataclasses.replace(recipe, methods=methods)
+    assert entries(two, "B", "L", MANY)["PG"].to_reference is None
+    assert entries(two, "A", "L", MANY)["PG"].to_reference is not None
+
+
 def test_another_network_is_set_beside_the_reference(recipe):
     rows = [one | {"model": "lite"} for one in ROWS]
     assert entries(recipe, "A", "P", rows, [("voc2007", "lite")])["PG"].paper == 0.5
@@ -139,7 +146,8 @@ def test_a_method_stands_beside_the_reference(recipe):
 
 
 def test_without_one_reference_nothing_is_compared(recipe):
-    two = dataclasses.replace(recipe, methods=(MethodRun("A", "ae"), MethodRun("B", "ae", {"gamma": 1.5})))
+    methods = (MethodRun("A", "ae", {"gamma": 1.2}), MethodRun("B", "ae", {"gamma": 1.5}))
+    two = dataclasses.replace(recipe, methods=methods)
     assert entries(two, "B", "L", MANY)["PG"].to_reference is None
     assert entries(two, "A", "L", MANY)["PG"].best
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equipoise.datasets.drawing import MOST, SHORTCUT, SIDE
 from equipoise.errors import OptionError, UnknownNameError
 from equipoise.scenes import SHAPES, TEXTURES, Bias, draw, load, normalized
-from equipoise.scenes.drawing import MOST, SHORTCUT, SIDE
 from equipoise.scenes.interventions import effects, flips, logits
 from equipoise.scenes.measuring import measured, of_method, table
 from equipoise.scenes.networks import ARCHITECTURES, SEEDS, weights

@@ -22,8 +22,11 @@ from starlette.responses import PlainTextResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PAGES: Final = ("/", "/scenes", "/scenes/")
+"""What a link may lead to."""
+
 SERVED: Final = (
-    "/",
+    *PAGES,
     "/config",
     "/config/",
     "/theme.css",
@@ -126,7 +129,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None:
             return origin.casefold() not in self._origins and not _same(origin, headers.get("host", ""))
-        visits = scope["method"] == "GET" and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
+        visits = scope["method"] == "GET" and scope["path"] in PAGES and headers.get("sec-fetch-mode") == "navigate"
         return headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not visits
 
     def _is_own(self, host: str) -> bool:

@@ -169,11 +169,13 @@ def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, di
         raise MissingPackageError(_MISSING) from error
     if int(gr.__version__.split(".")[0]) < 6:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
+    from equipoise.app import scenes  # noqa: PLC0415  # it imports gradio
     from equipoise.app.controls import PageContent, text_of  # noqa: PLC0415  # they import gradio
     from equipoise.app.page import Page  # noqa: PLC0415  # it imports gradio
 
     networks[networks.names[0]]  # now, and not while the first visitor waits
     page = Page(PageContent(networks, given, folder / "made"))
+    scenes.add(page.blocks)
     theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from equipoise.errors import OptionError
 from equipoise.executors import Blueprint, Crew, Here, Place
+
+_PASSED: Final = ("OMP_WAIT_POLICY", "MALLOC_ARENA_MAX", "EQUIPOISE_DATA")
+"""Variables that workers of another machine get from here."""
+
+_OF_RAY: Final = {"OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "1"}
+"""What is best for a worker unless the user said: Ray runs it in a thread, whose own heap keeps no large block."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,7 @@ class Workers:
         from equipoise.executors.on_ray import Actors  # noqa: PLC0415  # Ray is an extra
 
         threads = self.threads or 1
-        names = ("OMP_WAIT_POLICY", "EQUIPOISE_DATA")
-        variables = {name: os.environ[name] for name in names if name in os.environ}
+        variables = _OF_RAY | {name: os.environ[name] for name in _PASSED if name in os.environ}
         place = Place(device=self.device, threads=threads)
         return Actors(
             job, place, size=self.count, address=self.ray or "local", cores=threads, environment=variables,

@@ -160,6 +160,8 @@ def _work(state: _Run, crew: Crew, status: Status) -> None:
         state.seconds_each = each if state.seconds_each is None else 0.5 * (each + state.seconds_each)
         state.batch = max(1, answer.batch)
         status.batch = state.batch
+        if status.done == status.total:
+            status.ended()
 
     def lost(task: Task, reason: str) -> None:
         key = state.source.key(state.where.items(state.source).start + task.start)

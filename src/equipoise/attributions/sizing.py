@@ -78,8 +78,8 @@ class Sizing:
         return max(1, min(self.size, fits) if larger else self.size)
 
     def begin(self, photos: int = 1, elements: int = 1) -> None:
-        """A batch begins: of more or of larger photos than all before, what it takes is measured."""
-        unknown = photos > self._seen[0] or elements > self._seen[1]
+        """A batch begins; what it takes is measured of the first photo, of the first batch, and of larger photos."""
+        unknown = self._seen[0] <= 1 < photos or elements > self._seen[1]
         self._before = self.memory.begin() if unknown else None
 
     def note(self, photos: int, seconds: float, elements: int = 1) -> None:

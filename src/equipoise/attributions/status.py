@@ -42,18 +42,23 @@ class Status:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _begun: float | None = None
     _written: float = 0.0
+    _ended: float | None = None
 
     def begun(self) -> None:
         """The first task is done or under way: the clock starts."""
         if self._begun is None:
             self._begun, self.state = self.clock(), "running"
 
+    def ended(self) -> None:
+        """The last task is done: the clock stops; workers are let go of and tables written after it."""
+        self._ended = self.clock()
+
     @property
     def rate(self) -> float | None:
         """Items per second, of this run; ``None`` before there are any."""
         if self._begun is None or self.done == self.before:
             return None
-        seconds = self.clock() - self._begun
+        seconds = (self._ended or self.clock()) - self._begun
         return (self.done - self.before) / seconds if seconds > 0 else None
 
     @property

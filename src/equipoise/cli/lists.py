@@ -82,7 +82,8 @@ def print_datasets() -> int:
     width = max(map(len, DATASETS))
     for name, entry in DATASETS.items():
         sys.stdout.write(f"{name.ljust(width)}  {entry.summary}\n")
-        sys.stdout.write(f"{' ' * width}  looked for: {', '.join(entry.looked_for)}\n")
+        if entry.folders:
+            sys.stdout.write(f"{' ' * width}  looked for: {', '.join(entry.looked_for)}\n")
         sys.stdout.write(f"{' ' * width}  how to get it: {entry.how_to_get}\n")
         sys.stdout.write(f"{' ' * width}  license: {entry.license}\n")
     return 0

@@ -144,7 +144,8 @@ class DataSetEntry:
     Args:
         name: As in `DATASETS`.
         summary: One line about the photos and what is known of them.
-        folders: Where it may lie, relative to the folder of data sets; ``"."`` is that folder itself.
+        folders: Where it may lie, relative to the folder of data sets; ``"."`` is that folder itself. None: it is
+            drawn, and no folder is looked for.
         signs: What such a folder must contain, as shell patterns; one of them is enough.
         how_to_get: Where the data comes from.
         license: Terms of use of the photos.
@@ -177,6 +178,8 @@ class DataSetEntry:
             MissingPackageError: If a package that reads its files is not installed.
         """
         root = Path(root)
+        if not self.folders:
+            return self.read(self.name, root, Problems(strict=strict))
         for folder in self.folders:
             for sign in self.signs:
                 if next((root / folder).glob(sign), None) is not None:

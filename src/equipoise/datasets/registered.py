@@ -10,6 +10,7 @@ from equipoise.datasets.folder import read_folder
 from equipoise.datasets.imagenet import read_imagenet
 from equipoise.datasets.imagenet_segmentation import FILE, read_imagenet_segmentation
 from equipoise.datasets.listed import read_cats_dogs, read_segmentation
+from equipoise.datasets.scenes import read_scenes
 from equipoise.datasets.voc import SPLITS, read_voc
 
 _VOC_SUMMARIES: Final = {
@@ -94,6 +95,15 @@ _OTHERS: Final = (
         how_to_get="Give the folder of your photos.",
         license="yours",
         read=read_folder,
+    ),
+    DataSetEntry(
+        "scenes",
+        summary="drawn scenes of 0 to 3 objects whose shapes are the classes, with masks",
+        folders=(),
+        signs=(),
+        how_to_get="It is drawn, always the same: nothing is looked for.",
+        license="as equipoise",
+        read=read_scenes,
     ),
 )
 

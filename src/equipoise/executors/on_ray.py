@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import pickle
 import re
 import socket
@@ -20,7 +21,7 @@ from equipoise.executors.base import Blueprint, Crew, Died, Done, Event, Place, 
 from equipoise.executors.processes import sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 LOCAL: Final = "local"
 """The address that starts Ray on this machine."""
@@ -153,8 +154,6 @@ class _Actor:
         self._halted = True
 
     def pid(self) -> int:
-        import os  # noqa: PLC0415  # of the actor's machine
-
         return os.getpid()
 
 
@@ -180,6 +179,19 @@ def _check_answers(address: str) -> None:
         raise OptionError(f"no Ray cluster can be joined at {address} ({error.strerror or error})") from error
 
 
+@contextlib.contextmanager
+def _as_important_as_this() -> Iterator[None]:
+    """Ray that is started here gives its workers the priority of other processes of this run, unless the user said."""
+    name = "RAY_worker_niceness"
+    known = name in os.environ
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if not known:
+            os.environ.pop(name, None)
+
+
 def joined(address: str, environment: Mapping[str, str], folder: str | None) -> Any:
     """Ray, started here or joined.
 
@@ -200,14 +212,15 @@ def joined(address: str, environment: Mapping[str, str], folder: str | None) -> 
             return ray
         ray.shutdown()
     try:
-        ray.init(
-            address=None if address == LOCAL else address,
-            runtime_env={"env_vars": variables},
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        with _as_important_as_this():
+            ray.init(
+                address=None if address == LOCAL else address,
+                runtime_env={"env_vars": variables},
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
     except EquipoiseError:
         raise
     except Exception as error:  # whatever a network may do

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from equipoise.experiments.model.method_run import MethodRun as MethodRun
     from equipoise.experiments.model.statistics import STATISTICS as STATISTICS
     from equipoise.experiments.presenting.writing import write as write
-    from equipoise.experiments.recipes.known import RECIPES as RECIPES
     from equipoise.experiments.recipes.recipe import Column as Column
     from equipoise.experiments.recipes.recipe import Recipe as Recipe
     from equipoise.experiments.recipes.recipe import Setting as Setting
+    from equipoise.experiments.recipes.scenes import RECIPES as RECIPES
     from equipoise.experiments.running.runner import Observer as Observer
     from equipoise.experiments.running.runner import Plan as Plan
     from equipoise.experiments.running.runner import Run as Run

@@ -147,6 +147,14 @@ describe(
         higher_is_better=None,
     ),
 )
+describe(
+    "sign_accuracy",
+    MetricFacts(
+        "sign",
+        "Share of objects whose summed relevance has the sign of what they add to the score",
+        _NOT_FINITE,
+    ),
+)
 
 # The map as a segmentation.
 describe(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from equipoise._typing import Float
-from equipoise.scenes.drawing import MOST, SHAPES, TEXTURES, Scenes, draw
+from equipoise.datasets.drawing import MOST, SHAPES, TEXTURES, Scenes, draw
 from equipoise.scenes.networks import normalized
 
 Answer = Callable[[Tensor], Tensor]
@@ -47,7 +46,7 @@ def flips(network: Answer, scenes: Scenes) -> Mapping[str, float]:
     for shape in range(len(SHAPES)):
         mine = scenes.shapes == shape
         seen = said[:, shape] & mine.any(1)
-        gone = replace(scenes, shapes=torch.where(mine, -1, scenes.shapes))
+        gone = scenes.without_shape(shape)
         for index in range(MOST):
             alone = scenes.without(index)
             there = (scenes.shapes[:, index] >= 0) & ~mine[:, index]

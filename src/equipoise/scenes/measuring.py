@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from equipoise import metrics
+from equipoise.datasets.drawing import SHAPES, Scenes, draw
+from equipoise.datasets.scenes import FIRST
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
 from equipoise.methods.base import attribute as attributed
 from equipoise.methods.base import heatmap
-from equipoise.scenes.drawing import SHAPES, Scenes, draw
 from equipoise.scenes.interventions import Answer, effects, logits
 from equipoise.scenes.networks import ARCHITECTURES, SEEDS, load, normalized
 
@@ -35,8 +36,6 @@ LEAST: Final = 0.5
 """Logits that an object has to add or take for its sign to be asked for."""
 
 CHUNK: Final = 50
-DRAWN: Final = 5_000_011
-"""Seed of the first scenes: training draws from smaller seeds and tests from larger ones."""
 
 
 def measured(explain: Explain, network: Answer, scenes: Scenes) -> dict[str, list[float]]:
@@ -102,7 +101,7 @@ def table(methods: list[str], networks: list[str], count: int, seed: int) -> Ite
             for trained in SEEDS:
                 network = load(name, trained)
                 try:
-                    found = measured(of_method(method, network), network, draw(count, DRAWN + seed))
+                    found = measured(of_method(method, network), network, draw(count, FIRST + seed))
                 except EquipoiseError as error:
                     yield f"| {name} | {method} | {error} |" + " |" * (len(COLUMNS) - 1)
                     break

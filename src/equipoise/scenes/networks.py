@@ -10,8 +10,8 @@ from typing import Final
 from torch import Tensor, nn
 
 from equipoise._registry import Registry
+from equipoise.datasets.drawing import SHAPES, SHORTCUT, UNBIASED, Bias
 from equipoise.errors import OptionError, WeightsError
-from equipoise.scenes.drawing import SHAPES, SHORTCUT, UNBIASED, Bias
 
 FOLDER: Final = Path(__file__).parent / "weights"
 SEEDS: Final = (0, 1)

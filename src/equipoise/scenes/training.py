@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from equipoise.datasets.drawing import Bias, draw
 from equipoise.records import write_atomically
-from equipoise.scenes.drawing import Bias, draw
 from equipoise.scenes.networks import ARCHITECTURES, FOLDER, SEEDS, Network, normalized
 
 STEPS, BATCH, RATE = 600, 64, 4e-3

@@ -104,9 +104,9 @@ class Result:
     rows: list[Measured] = field(default_factory=list)
     maps: list[KeptMap] = field(default_factory=list)
 
-    def add(self, goal: Goal, values: Iterable[tuple[str, float | Tensor]]) -> None:
+    def add(self, goal: Goal, values: Iterable[tuple[str, float | Tensor]], *, detail: str = "") -> None:
         """Note several metrics of one goal."""
-        self.rows += [Measured(goal, metric, float(value)) for metric, value in values]
+        self.rows += [Measured(goal, metric, float(value), detail=detail) for metric, value in values]
 
     def keep(self, goal: Goal, heatmap: Tensor) -> None:
         """Note the map of one goal."""

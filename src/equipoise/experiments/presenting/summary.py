@@ -111,9 +111,11 @@ def summarize(recipe: Recipe, rows: Rows, pairs: Sequence[tuple[str, str]], *, s
 
 
 def reference_of(recipe: Recipe) -> str | None:
-    """The label of the one method that the others are compared with, if there is one."""
-    found = [one.label for one in recipe.methods if one.method == REFERENCE]
-    return found[0] if len(found) == 1 else None
+    """The label of the one method that the others are compared with, if there is one: of several, that as it is."""
+    found = [one for one in recipe.methods if one.method == REFERENCE]
+    if len(found) > 1:
+        found = [one for one in found if not one.options]
+    return found[0].label if len(found) == 1 else None
 
 
 def _choices(recipe: Recipe) -> list[Mapping[str, object]]:

@@ -94,7 +94,8 @@ class Recipe:
         columns: Of the table.
         settings: What multiplies the rows.
         published: ``(data set, model, label, setting, column)`` to the paper's number.
-        references: Data set to the paper's data set and network that others than the paper's are set beside.
+        references: Data set to what networks other than the paper's are set beside: by a part of the network's name,
+            such as ``"vgg16"``, the paper's data set and network; the first is for all others.
         figure: A name of `equipoise.experiments.FIGURES`; ``None``: a table alone.
         keep_maps: Of how many images the heat maps are kept for figure and gallery; ``None``: of all.
         limit: At most so many units of each data set; ``None``: all.
@@ -116,7 +117,7 @@ class Recipe:
     columns: tuple[Column, ...]
     settings: tuple[Setting, ...] = (Setting(),)
     published: Mapping[tuple[str, str, str, str, str], float] = field(default_factory=dict, repr=False)
-    references: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    references: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict, repr=False)
     figure: str | None = None
     keep_maps: int | None = 12
     limit: int | None = None
@@ -142,8 +143,18 @@ class Recipe:
 
     def paper_value(self, dataset: str, model: str, label: str, setting: str, column: str) -> float | None:
         """The paper's number for this data set and network, or for what `references` sets it beside."""
-        place = (dataset, model) if self.has(dataset, model) else self.references.get(dataset)
+        place, _ = self.beside(dataset, model)
         return None if place is None else self.published.get((*place, label, setting, column))
+
+    def beside(self, dataset: str, model: str) -> tuple[tuple[str, str] | None, bool]:
+        """The paper's data set and network that a network is set beside, and whether that is of its architecture."""
+        if self.has(dataset, model):
+            return (dataset, model), True
+        places = self.references.get(dataset, {})
+        for part, place in places.items():
+            if part in model.casefold():
+                return place, True
+        return next(iter(places.values()), None), False
 
     def has(self, dataset: str, model: str) -> bool:
         """Whether the paper has numbers for a data set and network."""

@@ -358,9 +358,11 @@ class Runner:
             )
         elif unknown and self.recipe.protocol.by_labels:
             self._note(f"{model} has no class for {len(unknown)} of {data.name}'s: {', '.join(unknown)}; left out.")
-        recipe, place = self.recipe, self.recipe.references.get(data.name)
+        recipe = self.recipe
+        place, alike = recipe.beside(data.name, model)
         if place is not None and recipe.published and not recipe.has(data.name, model):
-            self._note(f"{model} on {data.name} is set beside the paper's {place[1]} on {place[0]}, for orientation.")
+            why = "the same architecture with other weights" if alike else "for orientation"
+            self._note(f"{model} on {data.name} is set beside the paper's {place[1]} on {place[0]}, {why}.")
 
     def _rows(self, block: Block, unit: Unit, label: str, result: Result) -> list[dict[str, Any]]:
         protocol = self.recipe.protocol

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, mean_map, png, style
-from equipoise.experiments.presenting.figures.pictures import maps_of
+from equipoise.experiments.presenting.figures.pictures import maps_of, plain
 from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
 from equipoise.experiments.presenting.summary import summarize
 from equipoise.metrics import aggregate_attributions
 from equipoise.metrics.catalog import CATALOG
+from equipoise.metrics.grid import EDGES
 
 if TYPE_CHECKING:
     from equipoise.experiments.running.runner import Block, Run
@@ -97,33 +99,25 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
             axis.set_title(f"{CATALOG[metric].label}, {block.model}", fontsize=10)
             axis.invert_yaxis()
         stem = f"{run.plan.recipe.name}-{block.dataset}"
+        if len({other.model for other in run.blocks}) > 1:
+            stem += f"-{plain(block.model)}"
         files[f"{stem}-scores"] = png(figure)
         files[f"{stem}-bins"] = _bins(run, block, labels)
     return files
 
 
 def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
-    edges = (0, 2, 5, 50, 95, 98, 100)
-    figure, axes = blank(len(labels), len(edges) - 1, width=1.8, height=1.9)
-    for row, label in enumerate(labels):
-        metric = CATALOG["grid_pointing_game"].label
-        first = run.rows.where(dataset=block.dataset, model=block.model, method=label, metric=metric, cell=0)
-        scores = dict(zip(first.column("unit"), first.column("value"), strict=True))
-        maps, found = [], []
-        for unit in block.units:
-            some = maps_of(run, block, unit).get(label, [])
-            if some and unit.key in scores:
-                maps.append(some[0].heatmap)
-                found.append(scores[unit.key])
+    of_label = {label: _scored(run, block, label) for label in labels}
+    edges = filled_edges(min((len(maps) for maps, _ in of_label.values() if maps), default=0))
+    figure, axes = blank(len(of_label), len(edges) - 1, width=1.8, height=1.9)
+    for row, (label, (maps, scores)) in enumerate(of_label.items()):
         if not maps:
             continue
-        stacked = torch.stack([torch.from_numpy(mean_map([one])) for one in maps]).clamp(min=0)
-        bins = aggregate_attributions(stacked, torch.tensor(found), edges=edges)
+        bins = aggregate_attributions(torch.stack(maps), torch.tensor(scores), edges=edges)
         for place, one in enumerate(bins):
             axis = axes[row * (len(edges) - 1) + place]
             values = np.asarray(one)
-            if np.isfinite(values).any():  # a few grids do not fill every bin
-                axis.imshow(values, cmap="Reds", vmin=0, vmax=np.nanpercentile(values, 99.5) or 1.0)
+            axis.imshow(values, cmap="Reds", vmin=0, vmax=np.nanpercentile(values, 99.5) or 1.0)
             axis.axhline(values.shape[0] / 2, color="black", linewidth=0.6)
             axis.axvline(values.shape[1] / 2, color="black", linewidth=0.6)
             axis.grid(visible=False)
@@ -134,3 +128,28 @@ def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
             if place == 0:
                 axis.set_ylabel(label, fontsize=8)
     return png(figure)
+
+
+def _scored(run: Run, block: Block, label: str) -> tuple[list[torch.Tensor], list[float]]:
+    """The positive part of a method's kept maps of the first cell's class, and their scores."""
+    metric = CATALOG["grid_pointing_game"].label
+    first = run.rows.where(dataset=block.dataset, model=block.model, method=label, metric=metric, cell=0)
+    scores = dict(zip(first.column("unit"), first.column("value"), strict=True))
+    maps, found = [], []
+    for unit in block.units:
+        some = maps_of(run, block, unit).get(label, [])
+        if some and unit.key in scores:
+            maps.append(torch.from_numpy(mean_map([some[0].heatmap])).clamp(min=0))
+            found.append(scores[unit.key])
+    return maps, found
+
+
+def filled_edges(count: int) -> list[int]:
+    """The percentiles of Rao et al. between which maps are averaged, less those that would leave a bin empty.
+
+    Args:
+        count: How many maps there are.
+    """
+    edges = [EDGES[0]]
+    edges += [end for before, end in pairwise(EDGES) if count * end // 100 > count * before // 100]
+    return edges if count else [EDGES[0], EDGES[-1]]

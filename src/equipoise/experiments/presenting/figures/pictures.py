@@ -101,7 +101,7 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                     heads = [one.detail for one in stages]
                     rows.append([picture(one.heatmap, block, unit, photos=photos) for one in stages])
                     names.append(f"{goal.name}\n{label}")
-        stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
+        stem = f"{run.plan.recipe.name}-{block.dataset}-{plain(block.model)}"
         if rows:
             title = f"{run.plan.recipe.title} ({block.model})"
             image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
@@ -138,7 +138,7 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
     protocol = run.plan.recipe.protocol
     files = {}
     for block in run.blocks:
-        stem = f"{run.plan.recipe.name}-{block.dataset}-{_plain(block.model)}"
+        stem = f"{run.plan.recipe.name}-{block.dataset}-{plain(block.model)}"
         files[f"{stem}-flips"] = _flips(run, block)
         rows, names, heads = [], [], []
         for unit, found in _kept(run, block):
@@ -184,5 +184,6 @@ def _flips(run: Run, block: Block) -> bytes:
     return png(figure)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A network's name as a part of a file's."""
     return "".join(letter if letter.isalnum() else "_" for letter in name)

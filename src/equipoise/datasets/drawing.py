@@ -9,7 +9,7 @@ what it was drawn from, so that one thing can be changed and everything else sta
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import torch
@@ -137,11 +137,19 @@ class Scenes:
         corner[self.marked] = letters
         return images
 
+    def take(self, places: slice) -> Scenes:
+        """Some of the scenes."""
+        return Scenes(**{one.name: getattr(self, one.name)[places] for one in fields(self)})
+
     def without(self, index: int) -> Scenes:
         """The same scenes without object number ``index``."""
         shapes = self.shapes.clone()
         shapes[:, index] = -1
         return replace(self, shapes=shapes)
+
+    def without_shape(self, shape: int) -> Scenes:
+        """The same scenes without all objects of one shape."""
+        return replace(self, shapes=torch.where(self.shapes == shape, -1, self.shapes))
 
     def with_watermark(self, *, marked: bool) -> Scenes:
         """The same scenes, all with the watermark or all without."""

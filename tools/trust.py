@@ -1,0 +1,106 @@
+"""Which method can be trusted, from the tables of docs/results: scenes, planted, DiFull."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from method_pages import documented
+
+from equipoise.experiments.recipes.scenes import EVERY
+
+RESULTS: Final = Path(__file__).parents[1] / "docs" / "results"
+
+Table = Mapping[str, Mapping[str, float]]
+"""Column to method to number."""
+
+QUESTIONS: Final = {
+    "mass": ("Does its positive relevance lie on the cause?", True),
+    "rank": ("Do its highest pixels?", True),
+    "sign": ("Is the sum over the cause positive?", True),
+    "sign of others": ("Has the sum over other objects the sign of what they do?", True),
+    "unused mark": ("Does it leave a watermark alone that the network does not use?", False),
+    "shortcut": ("Does it show a watermark that decides?", True),
+}
+"""Column of scenes to what it asks, and whether more is better."""
+
+
+def tables(page: str) -> dict[str, Table]:
+    """The first table under each heading of the second level: network to its numbers."""
+    found: dict[str, Table] = {}
+    text = (RESULTS / f"{page}.md").read_text(encoding="utf-8")
+    for part in text.split("\n## ")[1:]:
+        title = part.partition("\n")[0]
+        if not (match := re.search(r"((?:^\|.*\n)+)", part + "\n", re.MULTILINE)):
+            continue
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in match[1].strip().splitlines()]
+        heads, rows = lines[0], lines[2:]
+        found[title.partition(", ")[2]] = {
+            head: {row[0]: _number(row[place]) for row in rows} for place, head in enumerate(heads) if place
+        }
+    return found
+
+
+def _number(cell: str) -> float:
+    match = re.match(r"\**(-?[\d.]+)", cell)
+    return float(match[1]) if match else math.nan
+
+
+def means(page: str = "scenes") -> Table:
+    """Over the networks that a column is defined for."""
+    every = list(tables(page).values())
+    found: dict[str, dict[str, float]] = {}
+    for column in QUESTIONS:
+        found[column] = {}
+        for method in every[0][column]:
+            known = [one[column][method] for one in every if not math.isnan(one[column].get(method, math.nan))]
+            if known:
+                found[column][method] = sum(known) / len(known)
+    return found
+
+
+def _link(label: str) -> str:
+    one = next((one for one in EVERY if one.label == label), None)
+    return label if one is None or one.method not in documented() else f"[{label}](methods/{one.method}.md)"
+
+
+def trust_table() -> str:
+    """A row for each method: the mean over the networks for scenes, then planted and DiFull where they are known."""
+    of_scenes = means()
+    planted = next(iter(tables("planted").values()))["energy"]
+    difull = next(iter(tables("difull").values()))["outside share"]
+    heads = ["method", *QUESTIONS, "planted", "outside in DiFull"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    order = sorted(of_scenes["mass"], key=lambda label: -of_scenes["mass"][label])
+    for label in order:
+        cells = [_cell(of_scenes[column].get(label)) for column in QUESTIONS]
+        lines.append(
+            f"| {_link(label)} | {' | '.join([*cells, _cell(planted.get(label)), _cell(difull.get(label))])} |"
+        )
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def first() -> str:
+    """Of each question the three best, and where Attribution Equilibrium comes."""
+    lines = []
+    for column, (question, more) in QUESTIONS.items():
+        numbers = {label: value for label, value in means()[column].items() if label != "Random"}
+        order = sorted(
+            numbers, key=lambda label, numbers=numbers, more=more: -numbers[label] if more else numbers[label]
+        )
+        ties = [label for label in order if round(numbers[label], 2) == round(numbers[order[0]], 2)]
+        best = ", ".join(f"{_link(label)} {numbers[label]:.2f}" for label in order[:3])
+        if len(ties) > 3:
+            best = f"{len(ties)} methods {numbers[order[0]]:.2f}"
+        places = " and ".join(
+            f"{label} {numbers[label]:.2f} is number {order.index(label) + 1}" for label in ("AE", "AE fine")
+        )
+        lines.append(f"- **{question}** ({column}) {best}. Of {len(order)}, {places}.")
+    return "\n".join(lines)
