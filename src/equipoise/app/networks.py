@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from equipoise.app.lanes import Lane, Stop
+from equipoise.app.spare import give_back
 from equipoise.errors import UnknownNameError
 from equipoise.inputs import Prepares, SeveralInputs, load_either
 from equipoise.network import Network
@@ -59,6 +60,7 @@ class SharedNetwork(Network):
             finally:
                 for handle in handles:
                     handle.remove()
+                give_back()
 
     def slow(self, stop: Stop) -> SharedNetwork:
         """The same network for slow work, which quick work need not wait for: other modules, the same weights.

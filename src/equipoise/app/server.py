@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import ipaddress
 import os
 import shutil
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from equipoise.app.networks import Loader, Networks
+from equipoise.app.spare import share_memory
 from equipoise.errors import MissingPackageError, OptionError
 from equipoise.images import one_line
 from equipoise.inputs import load_either
@@ -28,8 +27,6 @@ LARGEST_UPLOAD: Final = 40 * 1024 * 1024
 
 ALL_UPLOADS: Final = 2 * 1024 * 1024 * 1024
 """Bytes of all that visitors sent and made; they are removed after two hours."""
-
-_M_ARENA_MAX: Final = -8  # as malloc.h of glibc has it
 
 PASSWORD: Final = "EQUIPOISE_PASSWORD"  # noqa: S105  # the name of a variable
 """The environment variable that holds the page's password, where no file does."""
@@ -113,7 +110,7 @@ def start(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-    _share_memory()
+    share_memory()
     try:
         page, look = _page(Networks(models, loader), given, folder)
         blocks, content = page.blocks, page.content
@@ -122,15 +119,6 @@ def start(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _share_memory() -> None:
-    """Let all threads use the same free memory, where the system's C library can be told so.
-
-    Otherwise each of the threads that answer keeps what the network's largest work once took of it.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _gate(folder: Path, host: str, password: str | None, origins: Sequence[str]) -> Any:
