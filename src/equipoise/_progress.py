@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 
@@ -52,3 +54,25 @@ def draw_with(draw: Draw) -> None:
 def shown(text: str, total: int) -> Bar:
     """A bar on the terminal."""
     return _draws[0](text, total)
+
+
+Watch = Callable[[int, int], None]
+"""Told how much is done and of how much; what it raises ends the work."""
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched_by(watch: Watch) -> Iterator[None]:
+    """Let the work that this thread does within be watched."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
+def tell(done: int, total: int) -> None:
+    """Say to whoever watches how far work is."""
+    if (watch := _watch.get()) is not None:
+        watch(done, total)

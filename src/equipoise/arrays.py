@@ -7,8 +7,11 @@ checks the values against the range that the network's description gives.
 from __future__ import annotations
 
 import importlib
+import logging
+import math
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +41,7 @@ ARRAY_READERS: Registry[Reader] = Registry("kind of array file")
 MAX_VALUES: Final = 500_000_000
 """The largest array read, in values."""
 
+_LARGEST_TORCH: Final = 8 * MAX_VALUES  # bytes
 _WHOLE: Final = {torch.uint8: 255.0, torch.uint16: 65535.0}  # what is full in types whose 0 is nothing
 _TO_TORCH: Final = {"uint32": "int64", "uint64": "int64", "longdouble": "float64", "float128": "float64"}
 _PLAIN: Final = (0.0, 1.0)
@@ -114,7 +118,9 @@ def _reading(file: Path, name: str) -> Iterator[None]:
     if not file.is_file():
         raise ImageError(f"{name}: {'is a folder' if file.is_dir() else 'no such file'}")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd in a file; what is wrong is an error
+            yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except EquipoiseError:
@@ -122,7 +128,8 @@ def _reading(file: Path, name: str) -> Iterator[None]:
     except MemoryError:
         raise ImageError(f"{name}: not enough memory to read this array") from None
     except Exception as error:  # noqa: BLE001  # a reader may raise anything when a file is damaged
-        reason = one_line(next(iter(str(error).splitlines()), "")) or type(error).__name__
+        said = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "what is no literal", next(iter(str(error).splitlines()), ""))
+        reason = one_line(said) or type(error).__name__
         raise ImageError(f"{name}: is damaged or of another kind ({reason})") from None
 
 
@@ -132,9 +139,7 @@ def as_tensor(array: Any) -> Tensor:
     Raises:
         ImageError: If it holds no real numbers, none at all, or more than `MAX_VALUES`.
     """
-    count = array.numel() if isinstance(array, Tensor) else np.size(array)
-    if not 0 < count <= MAX_VALUES:
-        raise ImageError(f"the array is {tuple(np.shape(array))}; it needs from 1 to {MAX_VALUES} values")
+    _check_count(tuple(np.shape(array)))
     if isinstance(array, Tensor):
         if array.is_complex() or array.is_quantized or array.layout != torch.strided:
             raise ImageError(f"an array holds real numbers, not {array.dtype}")
@@ -144,6 +149,16 @@ def as_tensor(array: Any) -> Tensor:
         raise ImageError(f"an array holds real numbers, not {values.dtype}")
     kind = _TO_TORCH.get(values.dtype.name, values.dtype.newbyteorder("="))
     return torch.from_numpy(np.array(values, dtype=kind, order="C"))  # a copy: a file's may be read-only
+
+
+def _check_count(shape: Sequence[int]) -> None:
+    """Refuse an array by its shape alone, which a file says before its values are read.
+
+    Raises:
+        ImageError: If it holds no values, or more than `MAX_VALUES`.
+    """
+    if not 0 < math.prod(int(side) for side in shape) <= MAX_VALUES:
+        raise ImageError(f"the array is {tuple(shape)}; it needs from 1 to {MAX_VALUES} values")
 
 
 def as_channels(array: Tensor, preprocessing: Takes) -> Tensor:
@@ -217,17 +232,32 @@ def _check_range(values: Tensor, value_range: Sequence[float]) -> None:
 @ARRAY_READERS.register(".npy")
 def _npy(path: Path, key: str | None) -> Any:
     _no_key(key)
+    with path.open("rb") as file:
+        _check_count(_declared_shape(file))
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @ARRAY_READERS.register(".npz")
 def _npz(path: Path, key: str | None) -> Any:
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[_key(list(arrays.files), key)]
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        name = _key(list(arrays.files), key)
+        with arrays.zip.open(name if name in arrays.zip.namelist() else f"{name}.npy") as member:
+            _check_count(_declared_shape(member))  # a few bytes may say that a thousand million zeros follow
+        return arrays[name]
+
+
+def _declared_shape(file: Any) -> tuple[int, ...]:
+    """What the head of an array in NumPy's format says."""
+    version = np.lib.format.read_magic(file)
+    heads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in heads:
+        raise ImageError(f"is of version {version} of NumPy's format, which is not read")
+    shape, _, _ = heads[version](file)
+    return tuple(int(side) for side in shape)
 
 
 def _names_of_npz(path: Path) -> list[str]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return list(arrays.files)
 
 
@@ -242,6 +272,11 @@ def _torch(path: Path, key: str | None) -> Any:
 
 def _of_torch(path: Path) -> Tensor | dict[str, Tensor]:
     """What torch.save wrote: a tensor, or several with names."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            size = sum(one.file_size for one in packed.infolist())
+        if size > _LARGEST_TORCH:
+            raise ImageError(f"says that it holds {size} bytes; at most {_LARGEST_TORCH} are read")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -268,9 +303,10 @@ def _names_of_torch(path: Path) -> list[str]:
 def _dicom(path: Path, key: str | None) -> Any:
     _no_key(key)
     pydicom = _package("pydicom", "DICOM")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of values that break the standard, which most files have
+    with _silent("pydicom"):  # of values that break the standard, which most files have
         file = pydicom.dcmread(path)
+        count = int(file.get("NumberOfFrames", 1) or 1)
+        _check_count([int(file.Rows), int(file.Columns), count, int(file.get("SamplesPerPixel", 1))])
         stored = file.pixel_array
     if file.get("SamplesPerPixel", 1) > 1:
         return stored
@@ -305,7 +341,22 @@ def _units(file: Any, frame: int) -> tuple[float, float]:
 @ARRAY_READERS.register(".nii", aliases=(".nii.gz",))
 def _nifti(path: Path, key: str | None) -> Any:
     _no_key(key)
-    return np.asanyarray(_package("nibabel", "NIfTI").load(path).dataobj)
+    nibabel = _package("nibabel", "NIfTI")
+    with _silent("nibabel.global"):
+        found = nibabel.load(path)
+        _check_count(found.shape)
+        return np.asanyarray(found.dataobj)
+
+
+@contextmanager
+def _silent(log: str) -> Iterator[None]:
+    """Let a reader print nothing of what it finds odd."""
+    logger = logging.getLogger(log)
+    silent, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = silent
 
 
 ARRAY_EXTENSIONS: Final = tuple(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_PIXELS: Final = 100_000_000
 """Largest image read, in pixels: width times height as the file declares them, checked before decoding."""
 
+MAX_BYTES: Final = 1_000_000_000
+"""Largest file read, in bytes, checked before reading."""
+
 FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO")
 """Pillow decoders that are tried, where this Pillow has them; none runs another program, as EPS would."""
 
@@ -59,35 +62,38 @@ def one_line(text: object) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_image(path: str | os.PathLike[str], *, most: int = MAX_PIXELS) -> Image.Image:
     """Read a file as a person sees it.
 
     Args:
         path: An image file of one of `FORMATS`; the content decides, not the ending.
+        most: The largest image read, in pixels.
 
     Returns:
         Mode ``RGB``, upright, sRGB, transparency on white, first frame of an animation.
 
     Raises:
         ImageError: If there is no such file, or it is a folder, empty, no image, damaged, cut off or larger
-            than `MAX_PIXELS`; the text is one line that names the file.
+            than ``most``; the text is one line that names the file.
     """
-    return decode_image(read_file(path), path)
+    return decode_image(read_file(path), path, most=most)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular, non-empty file.
+    """The bytes of a regular, non-empty file of at most `MAX_BYTES`.
 
     Raises:
-        ImageError: If it cannot be read; the text is one line that names the file.
+        ImageError: If it cannot be read or is larger; the text is one line that names the file.
     """
     name = one_line(os.fspath(path))
     try:
-        mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
+        found = Path(path).stat()
+        if stat.S_ISDIR(found.st_mode):
             raise ImageError(f"{name}: is a folder, not an image")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise ImageError(f"{name}: is not a regular file")
+        if found.st_size > MAX_BYTES:
+            raise ImageError(f"{name}: has {found.st_size} bytes; at most {MAX_BYTES} are read")
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file") from error
@@ -98,7 +104,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def decode_image(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
+def decode_image(data: bytes, path: str | os.PathLike[str], *, most: int = MAX_PIXELS) -> Image.Image:
     """As `read_image`, from the file's bytes; ``path`` is used in messages alone.
 
     Raises:
@@ -110,18 +116,18 @@ def decode_image(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
         try:
             Image.init()  # knows every decoder
             with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-                _check_size(image.size)
+                _check_size(image.size, most)
                 if getattr(image, "default_image", False):  # an animated PNG's still, which is not shown
                     image.seek(1)
                 image.load()
-                _check_size(image.size)  # an icon says its true size only now
+                _check_size(image.size, most)  # an icon says its true size only now
                 return as_rgb(image)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from None
         except UnidentifiedImageError:
             raise ImageError(f"{name}: {_foreign(data)}") from None
         except Image.DecompressionBombError:
-            raise ImageError(f"{name}: {_too_large()}") from None
+            raise ImageError(f"{name}: {_too_large(most)}") from None
         except MemoryError:
             raise ImageError(f"{name}: not enough memory to read this image") from None
         except Exception as error:  # noqa: BLE001  # a decoder may raise anything when a file is damaged
@@ -191,13 +197,13 @@ def find_images(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
         raise ImageError(f"{one_line(folder)}: cannot be listed ({one_line(error.strerror)})") from error
 
 
-def _too_large() -> str:
-    return f"has more than {MAX_PIXELS // 1_000_000} megapixels, the most that is read"
+def _too_large(most: int) -> str:
+    return f"has more than {most // 1_000_000} megapixels, the most that is read"
 
 
-def _check_size(size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(f"is {size[0]} x {size[1]} pixels; {_too_large()}")
+def _check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:
+    if size[0] * size[1] > most:
+        raise ImageError(f"is {size[0]} x {size[1]} pixels; {_too_large(most)}")
     if 0 in size:
         raise ImageError("has no pixels")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from equipoise.answers import ClassScore
@@ -19,6 +20,30 @@ def sureness(score: ClassScore) -> str:
     if score.probability is not None:
         return f"{100 * score.probability:.1f} % {score.unit}".rstrip()
     return f"{score.logit:.4g} {score.unit}" if score.unit else f"score {score.logit:.4g}"
+
+
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """A number as a person reads it, to three digits: ``11,600``, ``0.342``, ``4.0 × 10⁻⁷``.
+
+    Args:
+        value: The number.
+        signed: Whether a positive one has a sign, too.
+    """
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite"
+    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < 0.0005 or size >= 1e9:
+        digits, _, power = f"{size:.1e}".partition("e")
+        return f"{sign}{digits} × 10{str(int(power)).translate(_RAISED)}"
+    rounded = float(f"{size:.3g}")
+    places = max(0, 2 - math.floor(math.log10(rounded)))
+    return f"{sign}{rounded:,.{places}f}"
 
 
 def named(score: ClassScore) -> str:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from equipoise.arrays import Takes
     from equipoise.network import Network
 
-PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
+PhotoSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor | Photo"
 """A path of a photo or an array, a Pillow image, a ``uint8`` array ``(h, w)`` or ``(h, w, 3)``; or any other array, of
-as many dimensions and channels as the network takes."""
+as many dimensions and channels as the network takes; or a `Photo` that was read before."""
 
 MAX_ASPECT: Final = 200
 """The longest photo explained, long side to short: resizing a longer one would fill memory."""
@@ -62,8 +62,12 @@ class Photo:
             ImageError: If it cannot be read, or is more than `MAX_ASPECT` times as long as wide.
             ShapeError: If an array has not the dimensions or channels that the network takes.
         """
-        if takes is not None and _is_array(source, takes):
-            return cls._of_array(source, takes)
+        if isinstance(source, Photo):
+            return source
+        if takes is not None and is_array(source, takes):
+            if isinstance(source, str | os.PathLike):
+                return cls.of_values(read_array(source), takes, str(Path(source)))
+            return cls.of_values(as_tensor(source), takes)
         if isinstance(source, str | os.PathLike):
             data = read_file(source)
             photo = cls(decode_image(data, source), str(Path(source)), hashlib.sha256(data).hexdigest())
@@ -72,26 +76,40 @@ class Photo:
             photo = cls(image, None, hashlib.sha256(image.tobytes()).hexdigest())
         else:
             raise ImageError(f"a photo is a path, a Pillow image or an array, not {type(source).__name__}")
-        width, height = photo.image.size
+        return photo.checked()
+
+    def checked(self) -> Photo:
+        """The photo itself.
+
+        Raises:
+            ImageError: If it is more than `MAX_ASPECT` times as long as wide.
+        """
+        width, height = self.image.size
         if max(width, height) > MAX_ASPECT * min(width, height):
-            name = f"{one_line(photo.path)}: " if photo.path else ""
+            name = f"{one_line(self.path)}: " if self.path else ""
             raise ImageError(f"{name}is {width} x {height} pixels; at most {MAX_ASPECT} to 1 is explained")
-        return photo
+        return self
 
     @classmethod
-    def _of_array(cls, source: Any, takes: Takes | OwnPreprocessing) -> Photo:
-        """An array, and what a person is shown of it."""
+    def of_values(cls, values: Tensor, takes: Takes | OwnPreprocessing, path: str | None = None) -> Photo:
+        """An array, and what a person is shown of it.
+
+        Args:
+            values: Of any shape in which a network may be given it.
+            takes: How the network prepares what it is shown.
+            path: Of its file.
+
+        Raises:
+            EquipoiseError: As `equipoise.arrays.as_channels`.
+        """
         if isinstance(takes, OwnPreprocessing):
             raise UnsupportedModelError("the preprocessing is a function of a photo, and this is an array; describe it")
-        file = source if isinstance(source, str | os.PathLike) else None
-        values = as_tensor(source) if file is None else read_array(file)
         array = as_channels(values, takes)
-        path = None if file is None else str(Path(file))
         digest = hashlib.sha256(array.contiguous().numpy().tobytes()).hexdigest()
         return cls(picture_of(array.numpy(), takes.value_range), path, digest, array)
 
 
-def _is_array(source: object, takes: Takes | OwnPreprocessing) -> bool:
+def is_array(source: object, takes: Takes | OwnPreprocessing) -> bool:
     """Whether a source is an array rather than a photo, for a network that takes this."""
     if isinstance(source, str | os.PathLike):
         return Path(source).suffix.lower() not in EXTENSIONS and is_array_file(source)

@@ -4,6 +4,7 @@ import pytest
 
 import colors
 from equipoise.app.networks import Networks
+from equipoise.app.reading import Reader
 from equipoise.app.session import Session
 from equipoise.network import Network
 
@@ -34,3 +35,11 @@ def photo(tmp_path):
 @pytest.fixture
 def session(networks, photo):
     return Session.open(photo, networks["colors"])
+
+
+@pytest.fixture
+def reader():
+    """What reads visitors' files; its processes end with the test."""
+    made = Reader(count=1)
+    yield made
+    made.close()

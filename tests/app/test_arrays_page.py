@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import tabs
 import torch
 
 import equipoise
@@ -15,7 +16,7 @@ from equipoise.app.examples import Example, takes
 from equipoise.app.networks import Networks
 from equipoise.app.page import VIEWS, Page
 from equipoise.app.session import Session
-from equipoise.app.uploads import of_array, of_photo
+from equipoise.app.uploads import of_photo
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.errors import OptionError
 
@@ -143,8 +144,8 @@ def test_every_way_to_draw_an_array_gives_a_picture_or_a_sentence(networks, name
 
 
 @pytest.mark.filterwarnings("ignore")  # gradio's own parts warn about one another
-def test_the_page_asks_for_what_the_network_takes(networks, tmp_path):
-    page = Page(PageContent(networks, None, tmp_path / "made"))
+def test_the_page_asks_for_what_the_network_takes(networks, tmp_path, reader):
+    page = Page(PageContent(networks, None, tmp_path / "made", reader))
     (slot,) = page.uploads.slots
     assert (slot.photos.visible, slot.arrays.visible, slot.key.visible) == (False, True, False)
     for name, seen in (("bands", (True, False, True)), ("gray", (True, True, True))):
@@ -156,15 +157,15 @@ def test_the_page_asks_for_what_the_network_takes(networks, tmp_path):
     assert "Arrays are taken as they are, 60 values of 2 channels" in known_html(networks["signal.toml"])
     picked = page.content.picked("signal.toml", 0)
     modes, canvases = ("overlay", "positive only", "heat map"), ("mean", "black")
-    session, *_, mode, seen, canvas, status = page._open_given(
-        None, picked[""], None, "signal.toml", 0, "contour", "blur"
+    session, *_, mode, seen, canvas, status = tabs.given(
+        page, None, picked[""], None, "signal.toml", 0, "contour", "blur"
     )
     assert (mode["choices"], mode["value"], seen["visible"]) == (list(modes), "overlay", False)
     assert (canvas["choices"], canvas["value"], status) == (list(canvases), "mean", "")
     shown, *_ = page._show(session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, "", VIEWS[0], 0)
     assert "quick" in shown
     # a photo of the network before is none for this one
-    assert page._open_given("photo.png", None, None, "signal.toml", 0, "overlay", "blur")[0] is None
+    assert tabs.given(page, "photo.png", None, None, "signal.toml", 0, "overlay", "blur")[0] is None
     (tmp_path / "torn.npy").write_bytes(b"nothing")
     np.save(tmp_path / "long.npy", np.zeros(99, dtype=np.float32))
     for name, words in (
@@ -172,7 +173,7 @@ def test_the_page_asks_for_what_the_network_takes(networks, tmp_path):
         ("long.npy", "the array is (99,), and the network takes 2 channe"),
     ):
         given = (None, str(tmp_path / name), None, "signal.toml", 0, "overlay", "blur")
-        *others, status = page._open_given(*given)
+        *others, status = tabs.given(page, *given)
         assert words in status
         assert str(tmp_path) not in status
         assert others == [gr.skip()] * len(others)  # all stays as it is
@@ -182,29 +183,30 @@ def test_the_page_asks_for_what_the_network_takes(networks, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # as above
-def test_which_array_of_a_file_is_asked_where_there_are_several(networks, tmp_path):
-    page = Page(PageContent(networks, None, tmp_path / "made"))
+def test_which_array_of_a_file_is_asked_where_there_are_several(networks, tmp_path, reader):
+    page = Page(PageContent(networks, None, tmp_path / "made", reader))
     values = np.load("gray/one.npy")
     np.savez(tmp_path / "two.npz", t1=values, t2=1 - values)
     np.savez(tmp_path / "one.npz", t1=values)
     path = str(tmp_path / "two.npz")
-    arrived = page._filled(0, of_array)
-    photo, array, key, *_, status = arrived("photo.png", path, None, "gray.toml", 0, "overlay", "blur")
+    arrived = ["photo.png", path, None, "gray.toml", 0, "overlay", "blur"]
+    photo, array, key, *_, status = tabs.filled(page, 0, page.uploads.of_array, arrived, array=True)
     assert (photo, array) == (None, gr.skip())  # the photo goes
     assert (key["choices"], key["value"], key["visible"]) == (["t1", "t2"], None, True)
     assert "This file holds 2 arrays; choose which one the network gets." in status
     for name, right in (("t1", values), ("t2", 1 - values)):
-        session, *_, status = page._open_given(None, path, name, "gray.toml", 0, "overlay", "blur")
+        session, *_, status = tabs.given(page, None, path, name, "gray.toml", 0, "overlay", "blur")
         assert status == ""
         assert session.name == f"two.npz#{name}"
         torch.testing.assert_close(session.view.photo.array, torch.from_numpy(right))
         record = session.explain(0, "gradient").explanation.record
         assert record["image"]["path"] == f"two.npz#{name}"
-    assert page._open_given(None, path, "t3", "gray.toml", 0, "overlay", "blur")[0] is None
-    *_, key, session = arrived(None, str(tmp_path / "one.npz"), None, "gray.toml", 0, "overlay", "blur")[:4]
+    assert tabs.given(page, None, path, "t3", "gray.toml", 0, "overlay", "blur")[0] is None
+    arrived = [None, str(tmp_path / "one.npz"), None, "gray.toml", 0, "overlay", "blur"]
+    *_, key, session = tabs.filled(page, 0, page.uploads.of_array, arrived, array=True)[:4]
     assert (key["visible"], session.name) == (False, "one.npz")
-    of_photos = page._filled(0, of_photo)
-    _, array, key, *_ = of_photos("absent.png", None, None, "gray.toml", 0, "overlay", "blur")
+    arrived = ["absent.png", None, None, "gray.toml", 0, "overlay", "blur"]
+    _, array, key, *_ = tabs.filled(page, 0, of_photo, arrived, array=False)
     assert (array, key["visible"]) == (None, False)
     del page
     gc.collect()

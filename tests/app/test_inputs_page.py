@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import own_pairs
 import pytest
+import tabs
 import torch
 
 import equipoise
 from equipoise.app import files, lines
 from equipoise.app.controls import Choice, PageContent, examples_html, greeting, known_html, score_choices
 from equipoise.app.drawing import Style
-from equipoise.app.networks import CancelledError, Networks, Stop
+from equipoise.app.lanes import CancelledError, Stop
+from equipoise.app.networks import Networks
 from equipoise.app.page import VIEWS, Page
 from equipoise.app.session import Session
 from equipoise.app.uploads import photo_input
@@ -197,12 +199,12 @@ def test_a_visitors_work_with_several_inputs_is_stopped(networks):
     stop.request()
     with pytest.raises(CancelledError):
         Session.open_each(sources("pair"), network, stop)
-    assert session.parts("other")[0].network._lock is session.network._lock  # one after another
+    assert session.parts("other")[0].network.lane is session.network.lane  # one after another
 
 
 @pytest.mark.filterwarnings("ignore")  # gradio's own parts warn about one another
-def test_the_page_asks_for_every_input(networks, tmp_path):
-    page = Page(PageContent(networks, None, tmp_path / "made"))
+def test_the_page_asks_for_every_input(networks, tmp_path, reader):
+    page = Page(PageContent(networks, None, tmp_path / "made", reader))
     assert [slot.input for slot in page.uploads.slots] == ["", *["image", "other"] * 3]
     _, image, depth, _, heart, *_ = page.uploads.slots
     assert [image.photo.label, depth.photo.label] == [
@@ -225,7 +227,7 @@ def test_the_page_asks_for_every_input(networks, tmp_path):
         None if one == gr.skip() or isinstance(one, dict) else one for one in page.uploads.filled("mixed.toml", picked)
     ]
     more = ("mixed.toml", 0, "contour", "blur")
-    session, *_, opened, wrt, mode, seen, canvas, status = page._open_given(*values, *more)
+    session, *_, opened, wrt, mode, seen, canvas, status = tabs.given(page, *values, *more)
     assert (opened, status, wrt["visible"], seen["visible"]) == (1, "", True, True)
     assert wrt["choices"] == [("each", ""), ("image", "image"), ("other", "other")]
     assert mode["value"] == "overlay"
@@ -242,10 +244,10 @@ def test_the_page_asks_for_every_input(networks, tmp_path):
 
     lacking = [*values]
     lacking[count - 2 * 3 - 2] = None  # the array of the second input of the second network
-    session, *_, status = page._open_given(*lacking, *more)
+    session, *_, status = tabs.given(page, *lacking, *more)
     assert session is None
     assert "image is there; give other, too." in status
-    nothing, *_, status = page._open_given(*[None] * count, *more)
+    nothing, *_, status = tabs.given(page, *[None] * count, *more)
     assert (nothing, status) == (None, "")
     del page
     gc.collect()  # what gradio leaves unclosed complains now, where that is ignored

@@ -1,7 +1,6 @@
 """``equipoise serve``: its options, what it refuses, and a server that starts and ends as a process."""
 
 import os
-import re
 import shlex
 import signal
 import socket
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.app import examples, server
+from equipoise.app import decoder, examples, reading, server, visitors
 from equipoise.app.drawing import ENCLOSED, MODES
 from equipoise.cli import main
 from equipoise.errors import ImageError, OptionError
 from equipoise.models import ArrayPreprocessing, Preprocessing
 from patience import PATIENCE
 
+OPEN = {"password_file": None, "origins": ()}
 ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -38,8 +38,8 @@ def test_the_command_passes_its_options_on(asked):
     )
     assert all(callable(more.pop("loader")) for _, more in asked)
     assert asked == [
-        ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None}),
-        ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"}),
+        ((["efficientnet_lite0"],), {"host": "127.0.0.1", "port": None, "examples": None} | OPEN),
+        ((["resnet50", "vgg16", "a"],), {"host": "h", "port": 0, "examples": "e"} | OPEN),
     ]
 
 
@@ -161,18 +161,28 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "app.md").read_text(encoding="u
 
 def test_the_document_tells_the_truth(asked):
     lines = [line for line in DOCUMENT.splitlines() if line.startswith("equipoise serve")]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0
     assert asked[1][0] == (["efficientnet_lite0", "resnet50"],)
-    assert asked[2][0] == (["mynet.toml"],)
-    (largest,) = re.findall(r"up to\s+(\d+) MB", DOCUMENT)
-    assert int(largest) * 1024**2 == server.LARGEST_UPLOAD
+    assert asked[3][0] == (["mynet.toml"],)
+    assert asked[2][1]["password_file"] == "password.txt"  # noqa: S105  # the name of a file
+    assert asked[2][1]["origins"] == ["https://lab.example"]
+    words = " ".join(DOCUMENT.split())
+    assert words.count(f"up to {server.LARGEST_UPLOAD >> 20} MB") == 2
+    assert f"and {decoder.LARGEST_PHOTO // 10**6} megapixels" in words
+    assert f"and {decoder.LARGEST_ARRAY // 10**6} million values" in words
+    assert f"{reading.TIME_LIMIT:g} seconds and {decoder.MEMORY >> 30} GB for each" in words
+    assert f"{server.ALL_UPLOADS >> 30} GB in all; it is removed after two hours" in words
+    assert f"at least {server.SHORTEST_PASSWORD} letters" in words
+    assert (visitors.BUDGET, visitors.RECORDED) == (1 << 30, 2)  # "1 GB", "the two who worked last"
     assert ENCLOSED == 0.5  # "half of the evidence"
     for mode in MODES:
         assert mode.removesuffix("s") in DOCUMENT.casefold()
     pytest.importorskip("gradio")
+    from equipoise.app.files import KEPT
     from equipoise.app.page import VIEWS
 
+    assert KEPT == 2 * 3600
     for view in VIEWS:
         assert f"**{view}.**" in DOCUMENT

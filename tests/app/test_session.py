@@ -9,8 +9,10 @@ import torch
 
 import colors
 import equipoise
-from equipoise.app.networks import CancelledError, Networks, Stop
-from equipoise.app.session import KEPT, SHOWN, Session
+from equipoise.app.keeping import KEPT
+from equipoise.app.lanes import CancelledError, Stop
+from equipoise.app.networks import Networks
+from equipoise.app.session import SHOWN, Session
 from equipoise.errors import ImageError, TargetError, UnknownNameError, WeightsError
 
 
@@ -93,10 +95,10 @@ def test_only_so_many_maps_are_kept_and_the_used_ones_stay(session):
         session.explain(0, "random", {"seed": seed})
     assert session.explain(0, "random") is first
     session.explain(0, "random", {"seed": KEPT})
-    assert len(session._made) == KEPT
+    assert len(session.kept.maps) == KEPT
     assert session.explain(0, "random") is first
     session.explain(0, "random", {"seed": 1})  # was dropped for the last one
-    assert len(session._made) == KEPT
+    assert len(session.kept.maps) == KEPT
 
 
 def test_large_photos_are_shown_small_and_saved_large(networks, tmp_path):

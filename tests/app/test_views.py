@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 import colors
-from equipoise import models
+from equipoise import _progress, models
 from equipoise.app import files, lines, markup
 from equipoise.app.drawing import MODES, Style, draw, enclosing
-from equipoise.app.networks import CancelledError, SharedNetwork
+from equipoise.app.lanes import CancelledError
+from equipoise.app.networks import SharedNetwork
 from equipoise.app.session import Session
 from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.cli.app import parse
@@ -172,9 +173,8 @@ def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
 def test_insertion_follows_the_map(session):
     """The map's first 11.1 % of the pixels are the blue square: with them alone the network is sure of blue."""
     told = []
-    made = inserting.curves(
-        session, 2, 1.0, mode="insertion", canvas="black", progress=lambda share, _: told.append(share)
-    )
+    with _progress.watched_by(lambda done, total: told.append(done / total)):
+        made = inserting.curves(session, 2, 1.0, mode="insertion", canvas="black")
     own, random = (dict(zip(inserting.SHARES, made.found[order], strict=True)) for order in inserting.ORDERS)
     assert own[0.0] == pytest.approx(0.25, abs=1e-4)  # nothing is seen: four classes alike
     assert own[0.15] > 0.99

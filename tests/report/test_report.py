@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -265,6 +266,34 @@ def test_it_works_offline_in_a_browser(page, tmp_path, chromium):
     assert tab.evaluate("getComputedStyle(document.body).fontFamily").startswith("system-ui")  # the style applies
     assert complaints == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_pictures_may_stand_before_tables(page, first):
+    text = report.render(replace(page, pictures_first=first))
+    order = [text.index(f'id="{name}"') for name in ("gallery", "tables", "figures")]
+    assert (order[0] < min(order[1:])) == first
+    assert order[1] < order[2]
+    Page(text)  # is well nested
+
+
+def test_on_a_phone_the_first_column_stays_in_view(tmp_path, chromium):
+    cells = tuple(Cell(f"{index}.000", float(index)) for index in range(30))
+    wide = Report("Wide", tables=(Table(("photo", *map(str, range(30))), ((Cell("a name " * 9), *cells),)),))
+    path = report.write(wide, tmp_path / "page.html")
+    context = chromium.new_context(viewport={"width": 360, "height": 640})
+    tab = context.new_page()
+    tab.goto(path.as_uri())
+    for part in ("th", "td"):
+        cell = tab.locator(f"{part}:first-child")
+        before = cell.bounding_box()
+        tab.locator(".scroll").evaluate("one => { one.scrollLeft = 0 }")
+        assert cell.bounding_box() == before
+        tab.locator(".scroll").evaluate("one => { one.scrollLeft = 900 }")
+        assert cell.bounding_box() == before  # it has not moved
+        assert before["width"] < 180  # and leaves room for the others
+        assert tab.evaluate("one => getComputedStyle(one).backgroundColor", cell.element_handle()) != "rgba(0, 0, 0, 0)"
     context.close()
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import html
 import importlib.resources
-import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +16,12 @@ from PIL import Image
 from equipoise.app import lines, markup
 from equipoise.app.drawing import Style
 from equipoise.app.examples import Example, examples_of, takes
-from equipoise.app.networks import CancelledError, Networks, Offered
+from equipoise.app.files import new_place
+from equipoise.app.lanes import CancelledError, Lane, waiting
+from equipoise.app.networks import Networks, Offered
+from equipoise.app.reading import Reader
 from equipoise.app.session import Explained, Session
+from equipoise.app.visitors import Visitors
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.images import one_line, read_image
 from equipoise.methods.reading import Reading
@@ -46,11 +49,15 @@ class PageContent:
         networks: The networks offered; the first is chosen at first.
         given: Folder of what is offered with every network; ``None``: with each its own, or the samples.
         folder: Where downloads are written; nothing else is read by the browser.
+        reader: Reads what visitors send.
+        visitors: Who is there.
     """
 
     networks: Networks
     given: Path | None
     folder: Path
+    reader: Reader = field(default_factory=Reader)
+    visitors: Visitors = field(default_factory=Visitors)
 
     def examples(self, model: str) -> tuple[Example, ...]:
         """What is offered with a network.
@@ -75,8 +82,7 @@ class PageContent:
             return {}
         found = {}
         for name, path in examples[index].files.items():
-            place = self.folder / secrets.token_hex(8)
-            place.mkdir(parents=True)
+            place = new_place(self.folder)
             found[name] = str(shutil.copy(path, place / path.name))
         return found
 
@@ -150,6 +156,32 @@ def guarded(work: Callable[..., tuple[Any, ...] | None], outputs: int) -> Callab
     return run
 
 
+def in_turn(
+    work: Callable[..., tuple[Any, ...] | None], outputs: int, lane: Callable[..., Lane | None]
+) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """As `guarded`; whose work has to wait is told so first.
+
+    Args:
+        work: As there.
+        outputs: As there.
+        lane: From what ``work`` is given to what it may have to wait for.
+    """
+    done = guarded(work, outputs)
+
+    def run(*given: Any) -> Iterator[tuple[Any, ...]]:
+        found = lane(*given)
+        if found is not None and (said := waiting(found)):
+            yield (*[gr.skip()] * outputs, markup.message(said))
+        yield done(*given)
+
+    return run
+
+
+def lane_of(session: Session | None, *_: object) -> Lane | None:
+    """What quick work of a visitor may have to wait for."""
+    return None if session is None else session.network.lane
+
+
 def complaint(error: EquipoiseError) -> str:
     """What a visitor reads of an error."""
     if isinstance(error, CancelledError):
@@ -168,8 +200,12 @@ class Choice:
     wrt: str | None = None
 
     @classmethod
-    def of(cls, given: Sequence[Any]) -> Choice:
-        """From the values of `Controls.all`.
+    def of(cls, given: Sequence[Any], *, slow: bool = False) -> Choice:
+        """From the values of the page's controls.
+
+        Args:
+            given: The values.
+            slow: Whether it is for work that takes long.
 
         Raises:
             OptionError: If there is no photo yet.
@@ -178,6 +214,8 @@ class Choice:
         session, checked, others, this, that, gamma, mode, opacity, safe, seen, wrt = given
         if session is None:
             raise OptionError("choose a photo first")
+        session.stop.reset()
+        session = session.slow() if slow else session
         session.stop.reset()
         contrast = [f"contrast:{this}|{that}"] if this and that else []
         targets = session.targets([*contrast, *checked, *others])
@@ -230,9 +268,9 @@ class TakeHome:
     files: gr.File
 
     @classmethod
-    def make(cls) -> TakeHome:
-        """Lay it out here."""
-        with gr.Accordion("Reproduce and download", open=False):
+    def make(cls, name: str) -> TakeHome:
+        """Lay it out here, by that name."""
+        with gr.Accordion("Reproduce and download", open=False, elem_id=name):
             python = gr.Code(label="Python", language="python", interactive=False)
             command = gr.Code(label="Command", language="shell", interactive=False)
             button = gr.Button("Make files: PNG, raw map, JSON record", size="sm")
@@ -243,4 +281,4 @@ class TakeHome:
 def request_stop(session: Session | None) -> None:
     """Stop the visitor's work at the next forward pass."""
     if session is not None:
-        session.stop.request()
+        session.halt()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from equipoise import records
 from equipoise.app.drawing import Style, draw
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from equipoise.app.session import Session
     from equipoise.explanation import Explanation
 
+KEPT: Final = 2 * 3600
+"""Seconds for which visitors' files are kept."""
+
 _NAME = 30  # letters of a photo's name in the names of its files
 
 
@@ -28,9 +34,23 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[str]:
     Raises:
         OSError: If that is impossible.
     """
+    place = new_place(folder)
+    return [str(records.write_atomically(place / name, data)) for name, data in contents.items()]
+
+
+def new_place(folder: Path) -> Path:
+    """A new folder within ``folder``; those that are older than `KEPT` go.
+
+    Raises:
+        OSError: If that is impossible.
+    """
     place = folder / secrets.token_hex(8)
     place.mkdir(parents=True)
-    return [str(records.write_atomically(place / name, data)) for name, data in contents.items()]
+    for one in folder.iterdir():
+        with contextlib.suppress(OSError):  # another may have removed it
+            if time.time() - one.stat().st_mtime > KEPT:
+                shutil.rmtree(one)
+    return place
 
 
 def of_maps(

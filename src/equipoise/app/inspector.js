@@ -46,7 +46,20 @@
     const value = map.values[row * map.columns + column] * map.scale;
     const word = value > 0 ? view.dataset.positive : value < 0 ? view.dataset.negative : "no evidence";
     const place = isSignal(view) ? `sample ${column}` : `row ${row}, column ${column}`;
-    say(view, `${place}: ${value.toExponential(2)}, ${word}`);
+    say(view, `${place}: ${readable(value)}, ${word}`);
+  }
+
+  // as equipoise.naming.number: three digits, and powers of ten only where there is no other way
+  function readable(value) {
+    const size = Math.abs(value);
+    if (!size) return "0";
+    const sign = value < 0 ? "−" : "+";
+    if (size < 0.0005 || size >= 1e9) {
+      const [digits, power] = size.toExponential(1).split("e");
+      const raised = [...String(Number(power))].map((one) => (one === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[one])).join("");
+      return `${sign}${digits} × 10${raised}`;
+    }
+    return sign + Number(size.toPrecision(3)).toLocaleString("en", { minimumFractionDigits: 0, maximumSignificantDigits: 3 });
   }
 
   function cross(view, [x, y]) {

@@ -17,6 +17,7 @@ from equipoise.report import data_uri, encoded_for_screen
 if TYPE_CHECKING:
     from PIL import Image
 
+    from equipoise.app.following import State
     from equipoise.explanation import Explanation
     from equipoise.wording import Wording
 
@@ -30,6 +31,28 @@ def message(text: str, *, error: bool = False) -> str:
         return ""
     kind, role = ("eq-error", "alert") if error else ("eq-note", "status")
     return f'<p class="{kind}" role="{role}">{html.escape(text)}</p>'
+
+
+def start(text: str) -> str:
+    """What to do first; while it stands there, the style sheet shows no control that would have nothing to control."""
+    return f'<p class="eq-note eq-start" role="status">{html.escape(text)}</p>'
+
+
+def working(state: State) -> str:
+    """How far work is: words, and a bar where that is known."""
+    bar = "" if state.share is None else f'<progress max="1" value="{state.share:.4f}" aria-hidden="true"></progress>'
+    return f'<div class="eq-note eq-working" role="status">{html.escape(state.words)}{bar}</div>'
+
+
+def how_to_read(text: str) -> str:
+    """A sentence or two on what is shown."""
+    return f'<p class="eq-how"><strong>How to read this.</strong> {html.escape(text)}</p>'
+
+
+def explanation_of(head: str, terms: Iterable[tuple[str, str]]) -> str:
+    """Words and what they mean, folded."""
+    said = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(means)}.</dd>" for term, means in terms)
+    return f'<details class="eq-terms"><summary>{html.escape(head)}</summary><dl>{said}</dl></details>'
 
 
 def picture(image: Image.Image, alt: str) -> str:
@@ -72,6 +95,7 @@ class Shown:
         index: Which of the row, for the box that a visitor drags.
         pointed: What a positive and a negative pixel do.
         clicks: Whether a click on a pixel asks for it alone.
+        by: Whose map it is; above it, below the title.
     """
 
     title: str
@@ -81,6 +105,7 @@ class Shown:
     index: int = 0
     pointed: tuple[str, str] = ("for the class", "against the class")
     clicks: bool = False
+    by: str = ""
 
 
 def row(pictures: Sequence[Shown], *, narrow: bool = False) -> str:
@@ -107,7 +132,9 @@ def _figure(one: Shown) -> str:
             '<div class="eq-cross" hidden></div></div><output class="eq-value" aria-live="polite">'
             f"Point at a {unit} for its value; {hint}drag {box} for its share of the evidence.</output>"
         )
-    return f'<figure class="eq-figure"><figcaption class="eq-title">{name}</figcaption>{drawn}<p>{lines}</p></figure>'
+    by = f'<p class="eq-by">{html.escape(one.by)}</p>' if one.by else ""
+    head = f'<figcaption><div class="eq-title">{name}</div>{by}</figcaption>'
+    return f'<figure class="eq-figure">{head}{drawn}<p>{lines}</p></figure>'
 
 
 def _can_be_pointed_at(explanation: Explanation) -> bool:

@@ -1,14 +1,16 @@
-"""The networks of a server: each is loaded once, by whoever asks first, and works for one visitor at a time."""
+"""The networks of a server: each is loaded once, and does one quick and one slow work at a time."""
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from equipoise.errors import EquipoiseError, UnknownNameError
+from equipoise.app.lanes import Lane, Stop
+from equipoise.errors import UnknownNameError
 from equipoise.inputs import Prepares, SeveralInputs, load_either
 from equipoise.network import Network
 
@@ -21,43 +23,19 @@ if TYPE_CHECKING:
 Loader = Callable[[str], "Network | SeveralInputs"]
 
 
-class CancelledError(EquipoiseError):
-    """The visitor stopped the work."""
-
-
-class Stop:
-    """Whether a visitor has had enough; asked before every forward pass of the network."""
-
-    def __init__(self) -> None:
-        self._wanted = False
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copies of a network that hold this as a hook are stopped with it."""
-        return self
-
-    def request(self) -> None:
-        """Stop the work in progress."""
-        self._wanted = True
-
-    def reset(self) -> None:
-        """New work begins."""
-        self._wanted = False
-
-    def check(self, *_: object) -> None:
-        """Go on, or not.
-
-        Raises:
-            CancelledError: If `request` was called since the last `reset`.
-        """
-        if self._wanted:
-            raise CancelledError("stopped")
-
-
 @dataclass(frozen=True, eq=False)
 class SharedNetwork(Network):
-    """A network that several visitors use, one after another."""
+    """A network that several visitors use, one after another.
 
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    Attributes:
+        lane: Whose turn it is.
+        deeply: Whether work can be stopped before every module's forward pass, not only before the network's; of many
+            photos at a time that takes seconds.
+    """
+
+    lane: Lane = field(default_factory=Lane, repr=False)
+    deeply: bool = False
+    _slow: list[SharedNetwork] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(cls, network: Network, **more: Any) -> SharedNetwork:
@@ -72,13 +50,33 @@ class SharedNetwork(Network):
     @contextmanager
     def work(self, stop: Stop) -> Iterator[None]:
         """Work with the network alone; raises `CancelledError` at the next forward pass once ``stop`` is requested."""
-        with self._lock:
-            handle = self.module.register_forward_pre_hook(stop.check)
+        with self.lane.turn(stop):
+            asked = self.module.modules() if self.deeply else (self.module,)
+            handles = [one.register_forward_pre_hook(stop.check) for one in asked]
             try:
                 stop.check()
                 yield
             finally:
-                handle.remove()
+                for handle in handles:
+                    handle.remove()
+
+    def slow(self, stop: Stop) -> SharedNetwork:
+        """The same network for slow work, which quick work need not wait for: other modules, the same weights.
+
+        A network that cannot be copied is its own.
+
+        Raises:
+            CancelledError: If ``stop`` is requested.
+        """
+        with self.lane.turn(stop):  # while no method has a hook on it
+            if not self._slow:
+                shared = {id(one): one for one in (*self.module.parameters(), *self.module.buffers())}
+                try:
+                    module = copy.deepcopy(self.module, shared)
+                except Exception:  # noqa: BLE001  # a network of one's own may refuse by any error
+                    return self
+                self._slow.append(replace(self, module=module, lane=self.lane.slow, deeply=True, _slow=[]))
+            return self._slow[0]
 
 
 class SharedInputs:
@@ -97,7 +95,7 @@ class SharedInputs:
         known = network.networks().values()
         self.notes = tuple(dict.fromkeys(note for one in known for note in one.notes))
         self.assumed = {key: note for one in known for key, note in one.assumed.items()}
-        self._lock = threading.RLock()
+        self.lane = Lane()
 
     @property
     def name(self) -> str:
@@ -116,10 +114,9 @@ class SharedInputs:
             EquipoiseError: As `SeveralInputs.views`.
             CancelledError: If the visitor stopped it.
         """
-        with self._lock:
-            stop.check()
+        with self.lane.turn(stop):
             found = self.network.views(sources)
-        shared = {key: SharedNetwork.of(view.network, _lock=self._lock) for key, view in found.items()}
+        shared = {key: SharedNetwork.of(view.network, lane=self.lane) for key, view in found.items()}
         return {str(key): (replace(view, network=shared[key]), shared[key]) for key, view in found.items()}
 
 
@@ -140,6 +137,10 @@ class Networks:
         self._load = loader
         self._lock = threading.Lock()
         self._loaded: dict[str, Offered] = {}
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether a network need not be waited for."""
+        return name in self._loaded
 
     def __getitem__(self, name: str) -> Offered:
         """The network of that name, loaded now if it is not yet.

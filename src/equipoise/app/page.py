@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
 
-from equipoise.app import drawing, files, lines, markup
+from equipoise.app import files, lines, markup, taking
 from equipoise.app.controls import (
     BOXED,
     PICKED,
     Choice,
     PageContent,
     TakeHome,
-    class_choices,
     complaint,
     examples_html,
     greeting,
     guarded,
+    in_turn,
     known_html,
+    lane_of,
     network_choices,
     request_stop,
-    score_choices,
 )
 from equipoise.app.drawing import MODES
 from equipoise.app.examples import takes
-from equipoise.app.networks import SharedInputs
+from equipoise.app.following import Following, State
+from equipoise.app.opening import Opening
 from equipoise.app.session import OWN, Explained, Session
-from equipoise.app.uploads import WIDTH, Uploads, of_array, of_photo, photo_input
-from equipoise.app.views import comparing, covering, explaining, inserting, randomizing, seeing
+from equipoise.app.uploads import Uploads, of_photo, photo_input
+from equipoise.app.views import comparing, covering, explaining, inserting, randomizing
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.metrics import CANVASES
 
 FIRST_METHODS: Final = (OWN, "grad_cam", "lrp_composite", "contrastive_eb")
 VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
 
-_GONE: Final = gr.update(visible=False)
-_EMPTY: Final = gr.update(value=None)
-_COUNT: Final = 12  # where in the following stands how many were opened
-_NOTHING: Final[tuple[Any, ...]] = (
-    None, gr.update(visible=False, value=[]), gr.update(visible=False, value=[]), _GONE, _EMPTY, _EMPTY, _GONE, None,
-    None, "", "", "", 0, gr.update(visible=False, value=""), gr.skip(), gr.skip(), gr.skip(),
-)  # fmt: skip
-"""What `Page._open` gives where there is nothing to look at."""
-
-_QUEUE: Final[dict[str, Any]] = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress": "minimal"}
+_QUEUE: Final[dict[str, Any]] = {"concurrency_id": "quick", "concurrency_limit": 16, "show_progress": "minimal"}
 _LIVE: Final[dict[str, Any]] = _QUEUE | {"trigger_mode": "always_last"}
+_SLOW: Final[dict[str, Any]] = {"concurrency_id": "slow", "concurrency_limit": 8, "show_progress": "hidden"}
+
+_AS_IT_IS: Final = (gr.skip(),) * 4
 
 
 class Page:
@@ -58,19 +54,24 @@ class Page:
 
     def __init__(self, content: PageContent) -> None:
         self.content = content
-        self.blocks = gr.Blocks(title="equipoise: what did the network see?", analytics_enabled=False)
+        self.blocks = gr.Blocks(
+            title="equipoise: what did the network see?", analytics_enabled=False, delete_cache=(600, files.KEPT)
+        )
         with self.blocks:
             gr.HTML(f'<div class="eq-head"><h1>What did the network see?</h1><p>{self._head()}</p></div>')
             self.session = gr.State(None)
             self.opened = gr.State(0)
             self.curves = gr.State(None)
             self.active = gr.State(VIEWS[0])
-            with gr.Row():
-                with gr.Column(scale=1, min_width=290):
+            with gr.Row(elem_id="columns"):
+                with gr.Column(scale=1, min_width=290, elem_id="given"):
                     self._photo_column()
-                with gr.Column(scale=3, min_width=320):
+                with gr.Column(scale=3, min_width=320, elem_id="answers"):
+                    with gr.Row(elem_id="now"):
+                        self.status = gr.HTML("", elem_id="status")
+                        self.stop = gr.Button("Stop", size="sm", scale=0, min_width=90, elem_id="stop")
                     self._controls()
-                    with gr.Tabs():
+                    with gr.Tabs(elem_id="views"):
                         self._views()
             self._wire()
 
@@ -84,7 +85,8 @@ class Page:
 
     def _photo_column(self) -> None:
         names = self.content.networks.names
-        self.uploads = Uploads(self.content.networks)
+        self.uploads = Uploads(self.content.networks, self.content.reader.names)
+        self.opening = Opening(self.content, self.uploads)
         self.examples = gr.HTML(examples_html(self.content.examples(names[0])), js_on_load=PICKED)
         self.model = gr.Dropdown(
             network_choices(names), value=names[0], label="Network", interactive=True, visible=len(names) > 1
@@ -101,14 +103,12 @@ class Page:
             )
 
     def _controls(self) -> None:
-        self.status = gr.HTML("", elem_id="status")
-        with gr.Row():
+        with gr.Row(elem_id="handles"):
             self.gamma = gr.Slider(
                 1.0, 2.0, 1.0, step=0.05, label="gamma: how much evidence to keep", elem_id="gamma", scale=3
             )
-            self.stop = gr.Button("Stop", variant="secondary", size="sm", scale=0, min_width=90, elem_id="stop")
         self.wrt = gr.Radio([("each", "")], value="", label="Inputs whose maps are shown", visible=False)
-        with gr.Accordion("How maps are drawn", open=False):
+        with gr.Accordion("How maps are drawn", open=False, elem_id="drawn"):
             self.mode = gr.Radio(list(MODES), value="overlay", label="Show")
             self.opacity = gr.Slider(0.0, 1.0, 0.9, step=0.05, label="Opacity of the strongest color")
             self.safe = gr.Checkbox(False, label="Orange and blue, for eyes that see red as dark")
@@ -117,11 +117,11 @@ class Page:
     def _views(self) -> None:
         with gr.Tab(VIEWS[0]) as explain:
             self.explained = gr.HTML(
-                markup.message(greeting(self.content.networks[self.content.networks.names[0]])), js_on_load=BOXED,
+                markup.start(greeting(self.content.networks[self.content.networks.names[0]])), js_on_load=BOXED,
                 elem_id="explained",
             )  # fmt: skip
             self.share = gr.HTML("", elem_id="share", elem_classes="eq-share")
-            self.take_explained = TakeHome.make()
+            self.take_explained = TakeHome.make("take-explained")
         with gr.Tab(VIEWS[1]) as compare:
             self.methods = gr.CheckboxGroup(
                 comparing.method_choices(costly=False), value=list(FIRST_METHODS), elem_classes="eq-methods",
@@ -133,7 +133,7 @@ class Page:
                 self.slow = gr.CheckboxGroup(slow, value=[], label="Slow methods", elem_classes="eq-methods")
             self.compare = gr.Button("Compare", variant="primary")
             self.compared = gr.HTML("", elem_id="compared")
-            self.take_compared = TakeHome.make()
+            self.take_compared = TakeHome.make("take-compared")
         with gr.Tab(VIEWS[2]) as insert:
             with gr.Row():
                 self.way = gr.Radio(["insertion", "deletion"], value="insertion", label="Show or hide pixels")
@@ -141,17 +141,17 @@ class Page:
             self.insert = gr.Button("Ask the network, for the first chosen class", variant="primary")
             self.amount = gr.Slider(0.0, 1.0, 0.1, step=0.01, label="Share of the pixels", elem_id="amount")
             self.inserted = gr.HTML("", elem_id="inserted")
-            self.take_inserted = TakeHome.make()
+            self.take_inserted = TakeHome.make("take-inserted")
         with gr.Tab(VIEWS[3]) as sanity:
             self.depth = gr.Slider(
                 0, randomizing.STOPS, 0, step=1, elem_id="depth",
                 label="Layers drawn at random, from the logits down; the map of the first chosen class",
             )  # fmt: skip
             self.randomized = gr.HTML("", elem_id="randomized")
-            self.take_randomized = TakeHome.make()
+            self.take_randomized = TakeHome.make("take-randomized")
         with gr.Tab(VIEWS[4]) as coverage:
             self.covered = gr.HTML("", elem_id="covered")
-            self.take_covered = TakeHome.make()
+            self.take_covered = TakeHome.make("take-covered")
         self.tabs = dict(zip(VIEWS, (explain, compare, insert, sanity, coverage), strict=True))
 
     def _wire(self) -> None:
@@ -164,6 +164,7 @@ class Page:
         self._wire_work()
         self._wire_files()
         self.stop.click(request_stop, self.session, None, queue=False, show_progress="hidden")
+        self.blocks.unload(self._left)
 
     def _wire_photo(self) -> None:
         given = [*self.uploads.components, self.model, self.opened, self.mode, self.canvas]
@@ -172,12 +173,12 @@ class Page:
             self.other_photo, self.curves, self.compared, self.inserted, self.share, self.opened, self.wrt, self.mode,
             self.seen, self.canvas, self.status,
         ]  # fmt: skip
-        work = self._open_given
+        work = self.opening.given
         for place, slot in enumerate(self.uploads.slots):
             filled = [*slot.components, *outputs]
-            slot.photo.input(self._filled(place, of_photo), given, filled, **_LIVE)
+            slot.photo.input(self.opening.filled(place, of_photo, array=False), given, filled, **_LIVE)
             for moved in (slot.array.upload, slot.array.clear):  # the one may come while the other is at work
-                moved(self._filled(place, of_array), given, filled, **_LIVE)
+                moved(self.opening.filled(place, self.uploads.of_array, array=True), given, filled, **_LIVE)
             slot.key.input(work, given, outputs, **_LIVE)
         described = [self.examples, self.known, self.explained, *self.uploads.columns]
         chosen = self.model.input(
@@ -210,16 +211,14 @@ class Page:
 
     def _wire_work(self) -> None:
         take = self.take_compared
-        self.compare.click(
-            self._compare,
-            [*self._all, self.methods, self.slow],
-            [self.compared, take.python, take.command, self.status],
-            **_QUEUE,
-        )
+        asked = [*self._all, self.methods, self.slow]
+        shown = [self.compared, take.python, take.command, self.status]
+        quick = self.compare.click(self._compare_quick, asked, shown, **_QUEUE)
+        quick.then(self._compare_slow, asked, shown, **_SLOW)
         take = self.take_inserted
         self.insert.click(
             self._insert, [*self._all, self.way, self.canvas, self.amount],
-            [self.curves, self.inserted, take.python, take.command, self.status], **_QUEUE,
+            [self.curves, self.inserted, take.python, take.command, self.status], **_SLOW,
         )  # fmt: skip
         self.amount.input(
             guarded(self._reveal, 1), [*self._all, self.curves, self.amount], [self.inserted, self.status], **_LIVE
@@ -227,15 +226,26 @@ class Page:
 
     def _wire_files(self) -> None:
         for take, contents, inputs in (
-            (self.take_explained, self._explained_files, self._all),
-            (self.take_compared, self._compared_files, [*self._all, self.methods, self.slow]),
-            (self.take_inserted, self._inserted_files, [*self._all, self.curves]),
-            (self.take_randomized, self._randomized_files, [*self._all, self.depth]),
-            (self.take_covered, self._covered_files, self._all),
+            (self.take_explained, taking.explained, self._all),
+            (self.take_compared, taking.compared, [*self._all, self.methods, self.slow]),
+            (self.take_inserted, taking.inserted, [*self._all, self.curves]),
+            (self.take_randomized, taking.randomized, [*self._all, self.depth]),
+            (self.take_covered, taking.covered, self._all),
         ):
-            take.button.click(guarded(self._written(contents), 1), inputs, [take.files, self.status], **_QUEUE)
+            kind = _SLOW if take is self.take_compared else _QUEUE
+            make = guarded(taking.written(self.content.folder, contents), 1)
+            take.button.click(make, inputs, [take.files, self.status], **kind)
 
     # What the controls do.
+
+    def _left(self, request: gr.Request) -> None:
+        """The tab was closed."""
+        self.content.visitors.gone(str(request.session_hash))
+
+    def _choice(self, values: Sequence[Any], *, slow: bool = False) -> Choice:
+        choice = Choice.of(values, slow=slow)
+        self.content.visitors.works(values[0])
+        return choice
 
     def _pick(self, event: gr.EventData, model: str) -> tuple[Any, ...]:
         index = event._data["index"]  # noqa: SLF001  # where gradio keeps what was sent
@@ -247,79 +257,14 @@ class Page:
 
     def _described(self, model: str) -> tuple[Any, ...]:
         network = self.content.networks[model]
-        shown = examples_html(self.content.examples(model)), known_html(network), markup.message(greeting(network))
+        shown = examples_html(self.content.examples(model)), known_html(network), markup.start(greeting(network))
         return *shown, *self.uploads.seen(model)
-
-    def _filled(self, place: int, fill: Callable[[str | None], list[Any]]) -> Callable[..., list[Any]]:
-        """What is done when a place got a file: what else was in it goes, and all is opened that is there."""
-
-        def work(*given: Any) -> list[Any]:
-            at = WIDTH * place
-            own = at + (fill is of_array)
-            try:
-                new = fill(given[own])
-            except EquipoiseError as error:
-                return [*[gr.skip()] * (WIDTH + len(_NOTHING)), complaint(error)]
-            values = [*given[:at], *new[:2], None, *given[at + WIDTH :]]
-            new[own - at] = gr.skip()
-            return [*new, *self._open_given(*values)]
-
-        return work
-
-    def _open_given(self, *given: Any) -> list[Any]:
-        """What is shown of what is given, and what is wrong with it or lacks yet."""
-        *values, model, opened, mode, canvas = given
-        try:
-            found = self.uploads.given(model, values)
-            if found.lacking or found.unnamed:
-                return [*_NOTHING[:_COUNT], opened, *_NOTHING[_COUNT + 1 :], markup.message(found.waits_for)]
-            return [*self._open(found.paths, model, opened, mode, canvas), ""]
-        except EquipoiseError as error:
-            return [*[gr.skip()] * len(_NOTHING), complaint(error)]
 
     def _paired(self, session: Session | None, others: list[str], path: str | None) -> tuple[Any]:
         if session is None or path is None:
             raise OptionError("choose a photo first, then the other")
         kept = [one for one in others if not one.startswith("similarity:")]
-        return (gr.update(value=[*kept, session.compare_with(path)]),)
-
-    def _open(self, paths: Mapping[str, str], model: str, opened: int, mode: str, canvas: str) -> list[Any]:
-        network = self.content.networks[model]
-        if isinstance(network, SharedInputs):
-            session = Session.open_each(paths, network)
-        else:
-            session = Session.open(paths[""], network)
-        offer, classes, scores = session.offer, class_choices(session), score_choices(session)
-        said = [str(one) for one in session.targets([])][: explaining.MOST]
-        pair = gr.update(choices=classes, value=None)
-        modes = [one for one in drawing.MODES if all(one in drawing.modes_for(part.dims) for part in session.inputs)]
-        kinds = inserting.canvases(session)
-        names = [one.input for one in session.inputs]
-        return [
-            session,
-            gr.update(choices=scores, value=said, label=offer.chips, visible=True),
-            gr.update(
-                choices=classes,
-                value=[],
-                label=offer.search,
-                info=offer.hint or None,
-                visible=bool(offer.hint) or len(classes) > len(scores),
-            ),
-            gr.update(visible=offer.contrast and len(classes) > 1),
-            pair,
-            pair,
-            gr.update(visible=offer.pairs),
-            None,
-            None,
-            "",
-            "",
-            "",
-            opened + 1,
-            gr.update(choices=[("each", ""), *((name, name) for name in names)], value="", visible=len(names) > 1),
-            gr.update(choices=modes, value=mode if mode in modes else modes[0]),
-            gr.update(visible=any(seeing.can_be_shown(one) for one in session.inputs)),
-            gr.update(choices=kinds, value=canvas if canvas in kinds else kinds[0]),
-        ]
+        return (gr.update(value=[*kept, session.compare_with(path, self.content.reader.photo)]),)
 
     def _refresh_inputs(self) -> list[Any]:
         return [*self._all, self.active, self.depth]
@@ -332,16 +277,16 @@ class Page:
             self.share, self.status,
         ]  # fmt: skip
 
-    def _refresh(self) -> Callable[..., tuple[Any, ...]]:
+    def _refresh(self) -> Callable[..., Iterator[tuple[Any, ...]]]:
         """What is shown of the view in front; a view at the back is made when it comes to the front."""
-        return guarded(self._show, len(self._refresh_outputs()) - 1)
+        return in_turn(self._show, len(self._refresh_outputs()) - 1, lane_of)
 
     def _show(self, *given: Any) -> tuple[Any, ...] | None:
         *values, active, depth = given
         if values[0] is None:
             return None
         shown: list[Any] = [gr.skip()] * 10
-        choice = Choice.of(values)
+        choice = self._choice(values)
         session, target, gamma, style = choice.session, choice.targets[0], choice.gamma, choice.style
         if active == VIEWS[0]:
             shown[0] = explaining.explain(session, choice.targets, gamma, style, wrt=choice.wrt)
@@ -363,87 +308,82 @@ class Page:
 
     def _clicked(self, *given: Any) -> tuple[Any, Any]:
         *values, asked = given
-        choice, others = Choice.of(values), values[2]
+        choice, others = self._choice(values), values[2]
         part, _ = _pointed_at(choice, asked)
         across, down = (min(max(float(share), 0.0), 1.0) for share in asked["at"])
         return gr.skip(), gr.update(value=list(dict.fromkeys([*others, part.pixel_at(across, down)])))
 
     def _share(self, *given: Any) -> tuple[Any, Any]:
         *values, asked = given
-        choice = Choice.of(values)
+        choice = self._choice(values)
         part, target = _pointed_at(choice, asked)
         left, top, right, bottom = (min(max(float(edge), 0.0), 1.0) for edge in asked["box"])
         options = comparing.method_options(OWN, choice.gamma)
         said = explaining.in_box(part, target, (left, top, right, bottom), OWN, options)
         return markup.message(said), gr.skip()
 
-    def _compare(self, *given: Any) -> Iterator[tuple[Any, ...]]:
+    def _compare_quick(self, *given: Any) -> Iterator[tuple[Any, ...]]:
         *values, fast, slow = given
-        methods = [*fast, *slow]
+        if fast or not slow:
+            yield from self._compare(self._choice, values, fast)
+        else:
+            yield _AS_IT_IS
+
+    def _compare_slow(self, *given: Any) -> Iterator[tuple[Any, ...]]:
+        *values, fast, slow = given
+        stopped = values[0] is not None and fast and values[0].stop.wanted
+        if slow and not stopped:  # what is quick is there already
+            yield from self._compare(partial(self._choice, slow=True), values, [*fast, *slow])
+        else:
+            yield _AS_IT_IS
+
+    @staticmethod
+    def _compare(
+        choose: Callable[[Sequence[Any]], Choice], values: Sequence[Any], methods: Sequence[str]
+    ) -> Iterator[tuple[Any, ...]]:
         try:
-            choice = Choice.of(values)
+            choice = choose(values)
             python = lines.compare_python(choice.asked, methods)
             command = lines.explain_command(choice.asked, methods)
-            for body in comparing.compare(
+            for found in comparing.compare(
                 choice.session, choice.targets, methods, choice.gamma, choice.style, wrt=choice.wrt
             ):
-                yield body, python, command, ""
+                if isinstance(found, State):
+                    yield gr.skip(), gr.skip(), gr.skip(), markup.working(found)
+                else:
+                    yield found, python, command, ""
         except EquipoiseError as error:
             yield gr.skip(), gr.skip(), gr.skip(), complaint(error)
 
-    def _insert(self, progress: gr.Progress = gr.Progress(), *given: Any) -> tuple[Any, ...]:  # noqa: B008  # so gradio finds it
-        return guarded(self._inserted, 4)(progress, *given)
-
-    def _inserted(self, progress: gr.Progress, *given: Any) -> tuple[Any, ...]:
+    def _insert(self, *given: Any) -> Iterator[tuple[Any, ...]]:
         *values, way, canvas, amount = given
-        choice = Choice.of(values)
-        made = inserting.curves(
-            choice.part, choice.targets[0], choice.gamma, mode=way, canvas=canvas, progress=progress
-        )
-        return (
-            made,
-            inserting.show(choice.session, made, amount),
-            lines.insert_python(choice.asked, mode=way, canvas=canvas),
-            _command(lines.recipe_command(way, choice.asked, [f"canvas={canvas}"])),
-        )
+        nothing = [gr.skip()] * 4
+        try:
+            choice = self._choice(values, slow=True)
+            part = choice.part
+            job = Following(
+                f"Pixels {'shown' if way == 'insertion' else 'hidden'}",
+                partial(inserting.curves, part, choice.targets[0], choice.gamma, mode=way, canvas=canvas),
+                part.stop, part.network.lane,
+            )  # fmt: skip
+            for state in job.states():
+                yield *nothing, markup.working(state)
+            made = job.result
+            yield (
+                made,
+                inserting.show(choice.session, made, amount),
+                lines.insert_python(choice.asked, mode=way, canvas=canvas),
+                _command(lines.recipe_command(way, choice.asked, [f"canvas={canvas}"])),
+                "",
+            )
+        except EquipoiseError as error:
+            yield *nothing, complaint(error)
 
     def _reveal(self, *given: Any) -> tuple[str]:
         *values, made, amount = given
         if made is None:
             raise OptionError("ask the network first; then the slider shows the pixels")
-        return (inserting.show(Choice.of(values).session, made, amount),)
-
-    def _written(self, contents: Callable[..., dict[str, bytes]]) -> Callable[..., tuple[Any]]:
-        def make(*given: Any) -> tuple[Any]:
-            return (gr.update(value=files.write(self.content.folder, contents(*given)), visible=True),)
-
-        return make
-
-    def _explained_files(self, *values: Any) -> dict[str, bytes]:
-        choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.targets, [OWN], choice.gamma, choice.style, wrt=choice.wrt)
-
-    def _compared_files(self, *given: Any) -> dict[str, bytes]:
-        *values, fast, slow = given
-        choice = Choice.of(values)
-        return files.of_maps(choice.session, choice.targets, [*fast, *slow], choice.gamma, choice.style, wrt=choice.wrt)
-
-    def _inserted_files(self, *given: Any) -> dict[str, bytes]:
-        *values, made = given
-        choice = Choice.of(values)
-        if made is None:
-            raise OptionError("ask the network first; then there are curves to save")
-        return files.of_curves(choice.session, made, choice.style)
-
-    def _randomized_files(self, *given: Any) -> dict[str, bytes]:
-        *values, depth = given
-        choice = Choice.of(values)
-        place = min(int(depth), len(randomizing.steps(choice.session)) - 1)
-        return files.of_randomized(choice.part, choice.targets[0], choice.gamma, place, choice.style)
-
-    def _covered_files(self, *values: Any) -> dict[str, bytes]:
-        choice = Choice.of(values)
-        return files.of_coverage(choice.part, choice.targets[0], choice.gamma, choice.style)
+        return (inserting.show(self._choice(values).session, made, amount),)
 
 
 def _pointed_at(choice: Choice, asked: Mapping[str, Any]) -> tuple[Session, Explained]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from equipoise.answers import ClassScore, ScoreOf
-from equipoise.app.networks import SharedInputs, SharedNetwork, Stop
+from equipoise.app.keeping import Kept, Made
+from equipoise.app.lanes import Stop
+from equipoise.app.networks import SharedInputs, SharedNetwork
+from equipoise.app.reading import Read, in_this_process
 from equipoise.app.tasks import Offer, offer_of
-from equipoise.errors import ImageError, OptionError, TargetError
+from equipoise.errors import ImageError, NotFiniteError, OptionError, ShapeError, TargetError
 from equipoise.explaining import of_input
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
@@ -22,12 +26,13 @@ from equipoise.methods.propagation import Propagation
 from equipoise.methods.scores import Box
 from equipoise.methods.targets import ClassGroup
 from equipoise.records import to_json
-from equipoise.view import View
+from equipoise.view import Photo, View
 from equipoise.wanted import TEXTS, Top, on_device, parse_target, similar_to
 from equipoise.wording import Wording, wording_of
 
 if TYPE_CHECKING:
-    from equipoise.engine import OpKind, Trace
+    from equipoise.engine import Trace
+    from equipoise.inputs import Prepares
     from equipoise.network import BoundMethod
 
 OWN: Final = "ae"
@@ -39,24 +44,16 @@ NAMED: Final = frozenset({"class", "negative", "contrast", "group", "pixel", "bo
 Explained: TypeAlias = int | str
 """What is explained: a class, value or box by its index, or another score in the words of `equipoise.wanted`."""
 
-KEPT: Final = 48
-"""So many maps are kept of a photo; those unused for longest go first."""
-
 SHOWN: Final = 720
 """Longer side of a photo on the page, in pixels."""
 
 
-@dataclass(frozen=True)
-class Made:
-    """An explanation, and what it cost.
-
-    Attributes:
-        explanation: Of one class, with a photo of at most `SHOWN` pixels a side.
-        seconds: Wall clock, of the attribution alone.
-    """
-
-    explanation: Explanation
-    seconds: float
+def _given(key: str, path: str, takes: Prepares, read: Read) -> Photo | str:
+    """What is given for an input; that which is passed as it is by its name alone."""
+    try:
+        return path if takes is None else read(path, takes)
+    except (ImageError, ShapeError, NotFiniteError) as error:
+        raise type(error)(f"input {key!r}: {error}") from error
 
 
 def _named(path: str) -> str:
@@ -81,6 +78,8 @@ class Session:
         input: Name of the input; of a network of one input none.
         first: The session of the first input; ``None``: it is this one.
         beside: Of the first input's session those of the others.
+        kept: What was made of it.
+        forgotten: Whether even the photo had to give way to others.
     """
 
     network: SharedNetwork
@@ -90,13 +89,20 @@ class Session:
     input: str = ""
     first: Session | None = None
     beside: tuple[Session, ...] = ()
-    _traces: dict[frozenset[OpKind], Trace] = field(default_factory=dict)
-    _made: dict[str, Made] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     _others: dict[str, ScoreOf] = field(default_factory=dict)
+    _twin: Session | None = None
+    forgotten: bool = False
 
     @classmethod
-    def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None) -> Session:
+    def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None, read: Read = in_this_process) -> Session:
         """Read a photo and show it to a network.
+
+        Args:
+            path: Of the photo.
+            network: The network.
+            stop: Of the visitor.
+            read: Reads the photo.
 
         Raises:
             ImageError: If it cannot be read.
@@ -105,15 +111,28 @@ class Session:
         stop = stop or Stop()
         name = _named(path)
         try:
+            photo = read(path, network.spec.preprocessing)
             with network.work(stop):
-                view = View.of(path, network)
+                view = View.of(photo, network)
         except ImageError as error:  # a visitor need not know the server's folders
             raise ImageError(str(error).replace(one_line(path), one_line(name))) from error
         return cls(network, replace(view, photo=replace(view.photo, path=name)), name, stop)
 
     @classmethod
-    def open_each(cls, paths: Mapping[str, str], network: SharedInputs, stop: Stop | None = None) -> Session:
+    def open_each(
+        cls,
+        paths: Mapping[str, str],
+        network: SharedInputs,
+        stop: Stop | None = None,
+        read: Read = in_this_process,
+    ) -> Session:
         """Read a photo or an array for each input and show them to a network; the session of the first.
+
+        Args:
+            paths: By input.
+            network: The network.
+            stop: Of the visitor.
+            read: Reads a photo or an array.
 
         Raises:
             ImageError: If one cannot be read.
@@ -122,7 +141,9 @@ class Session:
         stop = stop or Stop()
         names = {key: _named(path) for key, path in paths.items()}
         try:
-            views = network.views(paths, stop)
+            views = network.views(
+                {key: _given(key, path, network.prepares[key], read) for key, path in paths.items()}, stop
+            )
         except ImageError as error:  # as in `open`
             text = str(error)
             for key, path in paths.items():
@@ -221,16 +242,21 @@ class Session:
         column, row = left + x * (right - left), top + y * (bottom - top)
         return f"pixel:{winner if '|' in name else name}|{column:.1f}|{row:.1f}"
 
-    def compare_with(self, path: str) -> str:
+    def compare_with(self, path: str, read: Read = in_this_process) -> str:
         """The target "how like another photo this one is", for a network that gives a vector.
+
+        Args:
+            path: Of the other photo.
+            read: Reads it.
 
         Raises:
             ImageError: If the other photo cannot be read.
         """
         name = one_line(Path(path).name)
         try:
+            photo = read(path, self.network.spec.preprocessing)
             with self.network.work(self.stop):
-                other = self.view.beside(path)
+                other = self.view.beside(photo)
         except ImageError as error:  # as in `open`
             raise ImageError(str(error).replace(one_line(path), name)) from error
         other = replace(other, photo=replace(other.photo, path=name))
@@ -271,6 +297,64 @@ class Session:
         indices = [self.view.score(score).index for score in self.view.targets([target])]
         return [words if index is None else index for index in indices]
 
+    def slow(self) -> Session:
+        """The same for slow work: it has a line of its own to wait in and is stopped by itself; what is made is shared.
+
+        Raises:
+            CancelledError: If the visitor stopped it.
+        """
+        if self._twin is None:
+            stop, made = Stop(), list[Session]()
+            for one in self.inputs:
+                network, first = one.network.slow(self.stop), made[0] if made else None
+                kept = one.kept.beside()
+                made.append(replace(one, network=network, stop=stop, first=first, beside=(), kept=kept, _twin=None))
+            made[0].beside = tuple(made[1:])
+            self._twin = made[0]
+        return self._twin
+
+    def halt(self) -> None:
+        """Stop all work."""
+        self.stop.request()
+        if self._twin is not None:
+            self._twin.stop.request()
+
+    def end(self) -> None:
+        """Stop all work, and keep nothing that can be made again; the visitor is away."""
+        self.halt()
+        self.rest()
+
+    def rest(self) -> None:
+        """Keep nothing that can be made again."""
+        self.forget_passes()
+        for one in self.inputs:
+            one.kept.maps.clear()
+
+    def forget_passes(self) -> None:
+        """Keep no recorded forward pass."""
+        twins = () if self._twin is None else self._twin.inputs
+        for one in (*self.inputs, *twins):
+            one.kept.passes.clear()
+
+    def forget(self) -> None:
+        """Keep not even the photo; the page says so when it is asked for it."""
+        self.rest()
+        empty = Image.new("RGB", (1, 1))
+        for one in self.inputs:
+            one.view = replace(one.view, photo=replace(one.view.photo, image=empty, array=None))
+        self.forgotten, self._twin = True, None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it keeps, without recorded forward passes."""
+        found = 0
+        for one in self.inputs:
+            width, height = one.view.photo.image.size
+            array = one.view.photo.array
+            found += 3 * width * height + (0 if array is None else 4 * array.numel())
+            found += one.kept.weight
+        return found
+
     def explain(self, target: Explained, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
         """The explanation of one target, from memory if it was made before.
 
@@ -279,6 +363,8 @@ class Session:
             CancelledError: If the visitor stopped it.
         """
         options = dict(options or {})
+        if self.forgotten:
+            raise OptionError("so many visitors came that this photo was forgotten; give it again")
 
         def make() -> Made:
             bound = self.network.bind(method, **options)
@@ -290,19 +376,11 @@ class Session:
             seconds = time.perf_counter() - started
             return Made(self.told(explanation).thumbnail(SHOWN), seconds)
 
-        return self.remember(to_json([method, options, target]), make)
+        return self.kept.remember(to_json([method, options, target]), make)
 
     def told(self, explanation: Explanation) -> Explanation:
         """An explanation whose record says which of several inputs it is of."""
         return of_input(explanation, self.input) if self.input else explanation
-
-    def remember(self, key: str, make: Callable[[], Made]) -> Made:
-        """What was made under a key, or is made now; the last `KEPT` are kept."""
-        made = self._made.pop(key, None) or make()
-        self._made[key] = made
-        while len(self._made) > KEPT:
-            del self._made[next(iter(self._made))]
-        return made
 
     def full(self, target: Explained, method: str = OWN, options: Mapping[str, Any] | None = None) -> Explanation:
         """As `explain`, with the photo at its own resolution."""
@@ -314,6 +392,4 @@ class Session:
         method = bound.attributor
         if not isinstance(method, Propagation) or method.keep is None:
             return None
-        if method.keep not in self._traces:
-            self._traces[method.keep] = method.trace(self.view.inputs)
-        return self._traces[method.keep]
+        return self.kept.recorded(method.keep, lambda: method.trace(self.view.inputs))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from equipoise.app.examples import takes
-from equipoise.arrays import ARRAY_EXTENSIONS, array_names, is_array_file
+from equipoise.arrays import ARRAY_EXTENSIONS, is_array_file
 from equipoise.inputs import described_inputs
 
 if TYPE_CHECKING:
@@ -123,13 +123,14 @@ class Uploads:
 
     Args:
         networks: What the page offers.
+        names: From a file to the names of the arrays in it, as `equipoise.arrays.array_names`.
 
     Raises:
         EquipoiseError: If a description says something that cannot be, or the first network cannot be had.
     """
 
-    def __init__(self, networks: Networks) -> None:
-        self._networks = networks
+    def __init__(self, networks: Networks, names: Callable[[str], list[str]]) -> None:
+        self._networks, self._names = networks, names
         self._groups: dict[str, tuple[gr.Column, list[Slot]]] = {}
         first = networks.names[0]
         for name in ["", *networks.names]:
@@ -188,7 +189,7 @@ class Uploads:
             if photos and photo:
                 paths[slot.input] = str(photo)
             elif arrays and array:
-                names = array_names(array)
+                names = self._names(str(array))
                 if names and key not in names:
                     unnamed = f"This file holds {len(names)} arrays; choose which one the network gets."
                 paths[slot.input] = f"{array}#{key}" if names else str(array)
@@ -199,13 +200,22 @@ class Uploads:
         values: list[Any] = [gr.skip()] * len(self.components)
         for place, (slot, _) in zip(self._places(model), self._of(model, values), strict=True):
             path = paths[slot.input]
-            values[place : place + WIDTH] = of_array(path) if is_array_file(path) else of_photo(path)
+            values[place : place + WIDTH] = self.of_array(path) if is_array_file(path) else of_photo(path)
         return values
 
     def replaced(self, slot: Slot, values: Sequence[Any], new: Sequence[Any]) -> list[Any]:
         """Values of `components` with other ones in one place."""
         at = WIDTH * self.slots.index(slot)
         return [*values[:at], *new, *values[at + WIDTH :]]
+
+    def of_array(self, path: str | None) -> list[Any]:
+        """Values of a place that holds an array; which one is asked where the file holds several.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        names = [] if path is None else self._names(path)
+        return [None, path, gr.update(choices=names, value=None, visible=bool(names))]
 
     def _places(self, model: str) -> list[int]:
         """Where in `components` the places of a network begin."""
@@ -221,13 +231,3 @@ class Uploads:
 def of_photo(path: str | None) -> list[Any]:
     """Values of a place that holds a photo."""
     return [path, None, gr.update(choices=[], value=None, visible=False)]
-
-
-def of_array(path: str | None) -> list[Any]:
-    """Values of a place that holds an array; which one is asked where the file holds several.
-
-    Raises:
-        ImageError: If it cannot be read.
-    """
-    names = [] if path is None else array_names(path)
-    return [None, path, gr.update(choices=names, value=None, visible=bool(names))]

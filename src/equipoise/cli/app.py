@@ -349,6 +349,16 @@ def serve(
     examples: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Photos to offer  [default: those of installed packages]")
     ] = None,
+    password_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Holds the page's password  [default: what EQUIPOISE_PASSWORD holds, or none]"
+        ),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another address of the page, such as a proxy's; may be given again."),
+    ] = None,
 ) -> Job:
     """Open a page on this machine on which a photo is explained, compared and tested."""
 
@@ -356,7 +366,10 @@ def serve(
         from equipoise.cli.serving import serve_page  # noqa: PLC0415  # loads torch
 
         said = NetworkRequest("", weights, output_of, classes, size, mean, std, in_chans, activation, task)
-        return serve_page(model or ["efficientnet_lite0"], said, host=host, port=port, examples=examples)
+        return serve_page(
+            model or ["efficientnet_lite0"], said, host=host, port=port, examples=examples,
+            password_file=password_file, origins=origin or (),
+        )  # fmt: skip
 
     return run
 

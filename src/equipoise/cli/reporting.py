@@ -10,7 +10,7 @@ from equipoise import report
 from equipoise.errors import OptionError
 from equipoise.images import one_line
 from equipoise.methods.base import title_of
-from equipoise.naming import sureness
+from equipoise.naming import number, sureness
 from equipoise.palettes import PALETTES
 from equipoise.wording import WORDINGS
 
@@ -97,6 +97,7 @@ class ReportWriter:
             tables=(report.Table(self._heads(), tuple(self._rows), "Explanations"),),
             pictures=tuple(self._pictures),
             record=self._common,
+            pictures_first=True,
         )
         try:
             return report.write(page, self.path)
@@ -123,7 +124,11 @@ class ReportWriter:
         model = self._common["model"]
         network = f"Network: {model['name']} ({model['task']})"
         colors = self._words.legend(self._palette.positive, self._palette.negative)
-        return (network, *(f"Assumed: {one}" for one in self._assumed), f"{colors}.")
+        sums = (
+            "Positive ratio is the share of a map's positions whose value is above zero, sum all its values added up. "
+            "Sums can be compared between photos and classes of one method."
+        )
+        return (network, *(f"Assumed: {one}" for one in self._assumed), f"{colors}.", sums)
 
 
 def _name(explanation: Explanation) -> str:
@@ -141,5 +146,5 @@ def _row(
         report.Cell(sureness(target), target.logit if target.probability is None else target.probability),
         report.Cell(method),
         report.Cell(f"{sums['positive_ratio']:.3f}", sums["positive_ratio"]),
-        report.Cell(f"{sums['sum']:+.4g}", sums["sum"]),
+        report.Cell(number(sums["sum"], signed=True), sums["sum"]),
     )

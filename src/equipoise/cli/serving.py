@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def serve_page(
-    models: Sequence[str], said: NetworkRequest, *, host: str, port: int | None, examples: str | None
+    models: Sequence[str],
+    said: NetworkRequest,
+    *,
+    host: str,
+    port: int | None,
+    examples: str | None,
+    password_file: str | None = None,
+    origins: Sequence[str] = (),
 ) -> int:
     """Open the page; the exit status.
 
@@ -27,6 +34,8 @@ def serve_page(
         host: Address to listen on.
         port: ``None``: a free one.
         examples: Folder of photos to offer.
+        password_file: Holds the password of the page.
+        origins: Other addresses by which the page is known.
 
     Raises:
         EquipoiseError: As `equipoise.app.server.serve`; or if something is said of several networks.
@@ -39,4 +48,6 @@ def serve_page(
     def loader(name: str) -> Network | SeveralInputs:
         return load_either(name, weights=said.weights, said=told)
 
-    return server.serve(names, host=host, port=port, examples=examples, loader=loader)
+    return server.serve(
+        names, host=host, port=port, examples=examples, loader=loader, password_file=password_file, origins=origins
+    )

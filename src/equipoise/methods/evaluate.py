@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from equipoise._progress import Bar, shown
+from equipoise._progress import Bar, shown, tell
 from equipoise.engine.entrance import (
     check_model,
     check_scores,
@@ -279,6 +279,7 @@ class Progress:
         self._start = time.monotonic()
         if announce:
             _LOG.info(self._text)
+            tell(0, total)
 
     def __enter__(self) -> Self:
         return self
@@ -292,6 +293,7 @@ class Progress:
     def advance(self, passes: int) -> None:
         """Note that ``passes`` more are done."""
         self._done = min(self._done + passes, self._total)
+        tell(self._done, self._total)
         elapsed = time.monotonic() - self._start
         if elapsed * self._total / max(self._done, 1) < _WORTH_SHOWING:
             return

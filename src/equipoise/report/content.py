@@ -92,6 +92,7 @@ class Report:
         figures: In order.
         pictures: The gallery, in order.
         record: What made the whole page, as JSON types; empty: not shown.
+        pictures_first: Whether the gallery stands before tables and figures.
     """
 
     title: str
@@ -100,6 +101,7 @@ class Report:
     figures: tuple[Figure, ...] = ()
     pictures: tuple[Picture, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    pictures_first: bool = False
 
     def filters(self) -> dict[str, list[str]]:
         """By which tags the gallery can be filtered: those with several values, each once, in order."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from equipoise.app.drawing import Style, draw
+from equipoise.app.following import Following, State
+from equipoise.app.lanes import CancelledError
 from equipoise.app.markup import Shown, legend, message, row, title
-from equipoise.app.networks import CancelledError
 from equipoise.app.session import OWN, Explained, Session
-from equipoise.app.views.explaining import check_count, explained, heading, sums
+from equipoise.app.views.explaining import check_count, explained, heading, meanings, network_of, sums
 from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
 from equipoise.methods.base import title_of
@@ -55,8 +57,16 @@ def compare(
     style: Style,
     *,
     wrt: str | None = None,
-) -> Iterator[str]:
-    """The maps so far, each time one more method is done; a row per class, and of several inputs one for each.
+) -> Iterator[str | State]:
+    """The maps so far, each time one more method is done, and meanwhile how far the next one is.
+
+    Args:
+        session: The photo; of several inputs the session of the first.
+        targets: A row for each, and of several inputs one for each of them.
+        methods: A column for each.
+        gamma: Of Attribution Equilibrium.
+        style: How maps are drawn.
+        wrt: The input that is explained; ``None``: each.
 
     Raises:
         OptionError: If no method or too many classes are chosen.
@@ -72,12 +82,18 @@ def compare(
     for count, method in enumerate(methods, start=1):
         try:
             for part, target in asked:
-                made = part.explain(target, method, method_options(method, gamma))
-                lines, shown = (f"{made.seconds:.2f} s", *sums(made.explanation, part.words)), rows[part, target]
-                shown.append(Shown(title_of(method), draw(made.explanation, style), lines))
+                job = Following(
+                    title_of(method), partial(part.explain, target, method, method_options(method, gamma)), part.stop,
+                    part.network.lane,
+                )  # fmt: skip
+                yield from job.states()
+                made = job.result
+                lines, shown = (took(made.seconds), *sums(made.explanation, part.words)), rows[part, target]
+                by = network_of(part)
+                shown.append(Shown(title_of(method), draw(made.explanation, style), lines, by=by))
                 if (other := made.explanation.other) is not None:
                     told = sums(other, part.words)
-                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told))
+                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told, by=by))
                 of = f"{part.input}: " if part.input else ""
                 heads[part, target] = f"{of}{heading(made.explanation)}"
         except CancelledError:
@@ -86,7 +102,12 @@ def compare(
             failures[title_of(method)] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
         scale = legend(style.colors, session.words, framed=any(part.dims == 2 for part, _ in asked))
-        yield _page(rows, heads, message(waiting) + _troubles(failures), scale)
+        yield _page(rows, heads, message(waiting) + _troubles(failures), scale) + meanings(session)
+
+
+def took(seconds: float) -> str:
+    """A time for a person."""
+    return "less than 0.01 s" if seconds < 0.005 else f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _troubles(failures: Mapping[str, str]) -> str:

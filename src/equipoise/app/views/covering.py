@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from equipoise.app.markup import table
+from equipoise import rules
+from equipoise.app.markup import explanation_of, how_to_read, table
 from equipoise.app.session import OWN, Explained
 from equipoise.methods.reading import Reading, only_column
 from equipoise.methods.several import outside
+from equipoise.naming import number
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
     from equipoise.methods.propagation import Propagation
 
 HEADS = ("operation", "module", "rule", "relevance in", "relevance out", "shape")
+
+
+_OTHERS: Final = {"gradient": "above the first layer that is explained: torch's own gradient, where there is any"}
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,31 @@ def operations(session: Session, target: Explained, gamma: float) -> list[Operat
 def show(session: Session, target: Explained, gamma: float) -> str:
     """The table."""
     found = operations(session, target, gamma)
-    rules = dict.fromkeys(one.rule for one in found)
+    got = dict.fromkeys(one.rule for one in found)
     of = f"{session.input}: " if session.input else ""
-    caption = f"{of}{len(found)} operations, {len(rules)} kinds of treatment: {', '.join(rules)}"
-    rows = [(one.name, one.module, one.rule, f"{one.arrived:+.4f}", f"{one.left:+.4f}", one.shape) for one in found]
-    return table(HEADS, rows, caption)
+    caption = f"{of}{len(found)} operations, {len(got)} kinds of treatment: {', '.join(got)}"
+    rows = [
+        (one.name, one.module, one.rule, number(one.arrived, signed=True), number(one.left, signed=True), one.shape)
+        for one in found
+    ]
+    said = explanation_of("What the rules do", [(rule, meaning(rule)) for rule in got])
+    how = how_to_read(
+        "From the logits down to the pixels: what relevance came in at each operation, and what it passed on. Where "
+        "both are alike nothing was lost."
+    )
+    return how + said + table(HEADS, rows, caption)
+
+
+def meaning(rule: str) -> str:
+    """What a rule does, in a sentence: the first of its class's docstring."""
+    name = rule.partition("(")[0]
+    if name in _OTHERS:
+        return _OTHERS[name]
+    for found in pkgutil.iter_modules(rules.__path__):
+        kind = getattr(importlib.import_module(f"{rules.__name__}.{found.name}"), name, None)
+        if kind is not None and kind.__doc__:
+            return str(kind.__doc__).strip().splitlines()[0].replace("`", "").rstrip(".")
+    return "a rule of one's own"
 
 
 def as_json(found: list[Operation]) -> list[dict[str, Any]]:

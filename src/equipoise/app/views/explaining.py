@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from equipoise.app.drawing import Style, draw, outlined
-from equipoise.app.markup import Shown, legend, row, title
+from equipoise.app.markup import Shown, explanation_of, legend, row, title
 from equipoise.app.session import OWN, Explained
 from equipoise.app.views.inserting import UNITS
 from equipoise.app.views.seeing import beside, found, places_of
 from equipoise.errors import OptionError
+from equipoise.methods.base import title_of
 from equipoise.metrics import energy_pointing
-from equipoise.naming import sureness
+from equipoise.naming import number, sureness
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
@@ -67,7 +69,24 @@ def explain(
         body = "".join(title(heading(heads[target])) + row(maps) for target, maps in rows.items())
     else:
         shown, body = shown + [one for maps in rows.values() for one in maps], ""
-    return legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts)) + row(shown) + body
+    scale = legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts))
+    return scale + row(shown) + body + meanings(session)
+
+
+def meanings(session: Session) -> str:
+    """What the numbers below a map say."""
+    unit = UNITS[session.dims]
+    speak, against = session.words.summed
+    adds = (
+        f"all values of the map added up; what stands {speak} and what stands {against} are added up by themselves. It "
+        "has no unit: compare it between classes and photos of one method, not between methods"
+    )
+    terms = (
+        ("positive ratio", f"the share of the {unit} whose value is above zero"),
+        ("sum", adds),
+        ("gamma", "how much of the evidence Attribution Equilibrium keeps, from 1 to 2"),
+    )
+    return explanation_of("What the numbers say", terms)
 
 
 def explained(session: Session, targets: Sequence[Explained], wrt: str | None) -> list[tuple[Session, Explained]]:
@@ -82,10 +101,11 @@ def _maps(part: Session, target: Explained, gamma: float, style: Style, place: i
     own = [note for note in one.notes if note not in part.network.notes]  # those are on the page already
     lines = (*sums(one, part.words), *own)
     clicks = part.offer.pixels and part.dims == 2
-    shown = [Shown(part.input or heading(one), drawn, lines, one, place, part.words.pointed, clicks)]
+    by = made_by(one, part)
+    shown = [Shown(part.input or heading(one), drawn, lines, one, place, part.words.pointed, clicks, by=by)]
     if one.other is not None:
         told = sums(one.other, part.words)
-        shown.append(Shown(f"The other photo: {heading(one.other)}", draw(one.other, style), told))
+        shown.append(Shown(f"The other photo: {heading(one.other)}", draw(one.other, style), told, by=by))
     return shown
 
 
@@ -95,14 +115,25 @@ def heading(explanation: Explanation) -> str:
     return f"{target.name}, {sureness(target)}"
 
 
+def made_by(explanation: Explanation, session: Session) -> str:
+    """Whose map it is: the method's name, and the network's."""
+    return f"{title_of(str(explanation.record['method']['name']))}, {network_of(session)}"
+
+
+def network_of(session: Session) -> str:
+    """The network's name for a person; of a file without its folder."""
+    name = session.network.name
+    return Path(name).name if Path(name).is_file() else name
+
+
 def sums(explanation: Explanation, words: Wording) -> tuple[str, ...]:
     """What a map adds up to, in words."""
     one = explanation.record["attribution"]
     signed = zip(("positive_sum", "negative_sum"), words.summed, strict=True)
-    parts = ", ".join(f"{one[key]:+.4g} {word}" for key, word in signed)
+    parts = ", ".join(f"{number(one[key], signed=True)} {word}" for key, word in signed)
     return (
         f"positive ratio {100 * one['positive_ratio']:.1f} % of the {UNITS[explanation.heatmap.dim()]}",
-        f"sum {one['sum']:+.4g}: {parts}",
+        f"sum {number(one['sum'], signed=True)}: {parts}",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -12,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from equipoise import array_pictures
+from equipoise._progress import tell
 from equipoise.app.drawing import enlarged
-from equipoise.app.markup import Curve, Shown, chart, row
+from equipoise.app.markup import Curve, Shown, chart, how_to_read, row
 from equipoise.app.session import SHOWN, Explained
 from equipoise.metrics import CANVASES, area, perturb, perturbation_curve
 from equipoise.naming import sureness
@@ -30,10 +30,17 @@ ORDERS: Final = {"most_relevant": "the map's order", "random": "a random order"}
 UNITS: Final = {1: "samples", 2: "pixels", 3: "voxels"}
 """What a network sees values of, by how many dimensions of positions there are."""
 
+HOW: Final = {
+    "insertion": "The {unit} that the map of Attribution Equilibrium ranks highest are shown first. If the network "
+    "sees {what} there, its line rises early, above that of a random order. Area 1 would be sure from the first on.",
+    "deletion": "The {unit} that the map of Attribution Equilibrium ranks highest are hidden first. If the network saw "
+    "{what} there, its line falls early, below that of a random order. The smaller the area, the better the map.",
+}
+"""How to read the curves, by what is done."""
+
 _OF_ANY_SHAPE: Final = ("mean", "black")  # canvases for which neighbors do not matter
 
 Mode = Literal["insertion", "deletion"]
-Progress = Callable[[float, str], object]
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,7 @@ def _map_of(session: Session, target: Explained, gamma: float) -> Tensor:
     return heat[None] if session.dims == 2 else heat.reshape(1, 1, -1)
 
 
-def curves(
-    session: Session, target: Explained, gamma: float, *, mode: str, canvas: str, progress: Progress = lambda *_: None
-) -> Curves:
+def curves(session: Session, target: Explained, gamma: float, *, mode: str, canvas: str) -> Curves:
     """Ask the network at every share of the pixels, in both orders.
 
     Raises:
@@ -106,14 +111,14 @@ def curves(
 
     found: dict[str, tuple[float, ...]] = {}
 
-    def tell(done: int, total: int) -> None:
-        progress((len(found) + done / total) / len(ORDERS), mode)
+    def told(done: int, total: int) -> None:
+        tell(len(found) * total + done, len(ORDERS) * total)
 
     with session.network.work(session.stop):
         for order in ORDERS:
             curve = perturbation_curve(
                 score, pixels_of(session), heat, shares=SHARES, mode=cast("Mode", mode), order=order, canvas=canvas,
-                progress=tell,
+                progress=told,
             )  # fmt: skip
             found[order] = tuple(curve[0].tolist())
     return Curves(target, gamma, cast("Mode", mode), canvas, found, session.input)
@@ -148,7 +153,8 @@ def show(session: Session, made: Curves, share: float) -> str:
     across = f"{UNITS[session.dims]}{of} {'shown' if made.mode == 'insertion' else 'hidden'}"
     unit = f" in {target.unit}" if target.unit and target.probability is None else ""
     up = f"{session.words.sure if isinstance(made.target, int) else 'score'} of {target.name}{unit}"
-    return row(pictures) + chart(lines, share, across, up, _scale(target, made))
+    how = HOW[made.mode].format(unit=UNITS[session.dims], what=target.name)
+    return how_to_read(how) + row(pictures) + chart(lines, share, across, up, _scale(target, made))
 
 
 def _scored(target: ClassScore, score: float) -> ClassScore:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from equipoise.app.drawing import Style, draw
-from equipoise.app.markup import Shown, legend, row, title
-from equipoise.app.session import OWN, SHOWN, Explained, Made
-from equipoise.app.views.explaining import heading
+from equipoise.app.keeping import Made
+from equipoise.app.markup import Shown, how_to_read, legend, row, title
+from equipoise.app.session import OWN, SHOWN, Explained
+from equipoise.app.views.explaining import heading, made_by
 from equipoise.errors import OptionError
 from equipoise.explanation import Explanation
 from equipoise.methods.several import outside
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 STOPS: Final = 8
 """Steps of the slider after the trained network."""
+
+
+HOW: Final = how_to_read(
+    "The more layers are random, the less the network knows. A map that shows what it learned falls apart; one that "
+    "stays the same only shows edges of the photo. Rank correlation is 1 for the same map and about 0 for another."
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def randomized(session: Session, target: Explained, gamma: float, step: Step) ->
             explanation = Explanation.of(session.view, bound, [session.score(target)]).select(0)
         return Made(session.told(explanation).thumbnail(SHOWN), time.perf_counter() - started)
 
-    return session.remember(to_json(["random", len(step.layers), gamma, target]), make)
+    return session.kept.remember(to_json(["random", len(step.layers), gamma, target]), make)
 
 
 def show(session: Session, target: Explained, gamma: float, place: int, style: Style, *, wrt: str | None = None) -> str:
@@ -100,7 +107,7 @@ def show(session: Session, target: Explained, gamma: float, place: int, style: S
         (title(part.input) if part.input else "") + row(_beside(part, target, gamma, found[place], style))
         for part in parts
     )
-    return legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts)) + rows
+    return HOW + legend(style.colors, session.words, framed=any(part.dims == 2 for part in parts)) + rows
 
 
 def _beside(part: Session, target: Explained, gamma: float, step: Step, style: Style) -> list[Shown]:
@@ -110,6 +117,11 @@ def _beside(part: Session, target: Explained, gamma: float, step: Step, style: S
     flat = [one.heatmap.float().cpu().reshape(1, 1, -1) for one in (before, after)]  # of a signal, of a volume, too
     likeness = float(rank_correlation(*flat))
     return [
-        Shown(f"trained: {heading(before)}", draw(before, style)),
-        Shown(step.words, draw(after, style), (f"rank correlation with the trained network's map {likeness:+.2f}",)),
+        Shown(f"trained: {heading(before)}", draw(before, style), by=made_by(before, part)),
+        Shown(
+            step.words,
+            draw(after, style),
+            (f"rank correlation with the trained network's map {likeness:+.2f}",),
+            by=f"{made_by(after, part)}, partly random",
+        ),
     ]
