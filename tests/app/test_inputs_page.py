@@ -76,12 +76,12 @@ def test_every_view_of_several_inputs(opened, name):
     session = opened(name)
     target, parts = session.targets([])[0], session.inputs
     html = explaining.explain(session, [target], 1.0, Style(seen=True))
-    assert re.findall(r'eq-title">(\w+)</figcaption>', html) == ["image", "other"]
+    assert re.findall(r'eq-title">(\w+)</div>', html) == ["image", "other"]
     assert html.count("eq-view") == 2
     assert re.findall(r'data-index="(\d)"', html) == ["0", "1"]
     assert len(re.findall(r'eq-title">\w+: What the network saw', html)) == (1 if name == "mixed" else 2)
     one = explaining.explain(session, [target], 1.0, STYLE, wrt="other")
-    assert re.findall(r'eq-title">(\w+)</figcaption>', one) == ["other"]
+    assert re.findall(r'eq-title">(\w+)</div>', one) == ["other"]
     compared = list(comparing.compare(session, [target], ["gradient", "ae"], 1.0, STYLE))[-1]
     assert "eq-error" not in compared
     assert compared.count("<img") == 4
@@ -235,7 +235,7 @@ def test_the_page_asks_for_every_input(networks, tmp_path, reader):
     assert canvas["value"] == "mean"
     chosen = [session, ["0"], [], None, None, 1.0, "overlay", 0.9, False, False, "other"]
     shown, *_ = page._show(*chosen, VIEWS[0], 0)
-    assert re.findall(r'eq-title">(\w+)</figcaption>', shown) == ["other"]
+    assert re.findall(r'eq-title">(\w+)</div>', shown) == ["other"]
     said, _ = page._share(*chosen, {"index": 0, "box": [0.1, 0, 0.6, 1]})
     assert "The span holds" in said
     assert "of the samples of other." in said

@@ -41,7 +41,7 @@ def start(text: str) -> str:
 def working(state: State) -> str:
     """How far work is: words, and a bar where that is known."""
     bar = "" if state.share is None else f'<progress max="1" value="{state.share:.4f}" aria-hidden="true"></progress>'
-    return f'<div class="eq-note eq-working" role="status">{html.escape(state.words)}{bar}</div>'
+    return f'<p class="eq-note eq-working" role="status">{html.escape(state.words)}{bar}</p>'
 
 
 def how_to_read(text: str) -> str:
