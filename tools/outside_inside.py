@@ -138,12 +138,19 @@ def section(run: Path) -> str:
             lines.append(f"| {method} | {numbers[0].images} | {paper:.3f} | {' | '.join(cells)} |")
         possible = [f"{scaled}, {pooled}" for scaled, pooled in READINGS if not apart[scaled, pooled]]
         nearest = min(READINGS, key=lambda reading: (len(apart[reading]), -agree[reading]))
-        told = (
-            f"All {known} rows can be the paper's by: {'; '.join(possible)}."
-            if possible
-            else f"**No reading gives all {known} rows.** Nearest: {nearest[0]}, {nearest[1]}, which contradicts "
-            f"{len(apart[nearest])} ({', '.join(apart[nearest])})."
-        )
+        whole = [f"{scaled}, {pooled}" for scaled, pooled in READINGS if agree[scaled, pooled] == known]
+        if whole:
+            told = f"All {known} rows agree by: {'; '.join(whole)}."
+        elif possible:
+            told = (
+                f"**No reading is shown to give all {known} rows.** Not contradicted, but too wide to say more: "
+                f"{'; '.join(possible)}."
+            )
+        else:
+            told = (
+                f"**No reading gives all {known} rows.** Nearest: {nearest[0]}, {nearest[1]}, which contradicts "
+                f"{len(apart[nearest])} ({', '.join(apart[nearest])})."
+            )
         place, alike = recipe.beside(dataset, model)
         beside = "" if place is None else f"Beside {place[1]}{'' if alike else ', for orientation'}. "
         parts += [f"### {dataset}, {model}", "\n".join(lines), beside + told]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 import torch
 
-from equipoise import plot, records, viz
+from equipoise import notebook, plot, records, viz
 from equipoise.answers import ClassScore
 from equipoise.array_pictures import most_relevant, overlay_of_signal, overlay_of_volume
 from equipoise.errors import OptionError, TargetError
@@ -47,6 +47,7 @@ KINDS: Final = {1: "signal", 2: "photo", 3: "volume"}
 """What is explained, for people, by how many dimensions of positions it has."""
 
 _NOTEBOOK_SIDE: Final = 1024  # pixels of the longer side of what a notebook shows
+_NOTEBOOK_VIEW: Final = 512  # the same, of the view that tells values
 _MODEL_KEYS: Final = ("name", "source", "weights", "weights_checksum", "task", "activation")  # of a spec, for a record
 _OF_TARGETS: Final = ("target", "attribution", "other")  # of a record: one entry for each target
 _PICTURES: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -336,6 +337,9 @@ class Explanation:
             raise OptionError(f"{path.name} ends in {ending}; an explanation is saved as one of {known}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return [records.write_atomically(path, data)]
+
+    def _repr_html_(self) -> str | None:
+        return None if self.other is not None else notebook.view(self, _NOTEBOOK_VIEW)
 
     def _repr_png_(self) -> bytes:
         if self._several:

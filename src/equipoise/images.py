@@ -62,12 +62,12 @@ def one_line(text: object) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
 
 
-def read_image(path: str | os.PathLike[str], *, most: int = MAX_PIXELS) -> Image.Image:
+def read_image(path: str | os.PathLike[str], *, most: int | None = None) -> Image.Image:
     """Read a file as a person sees it.
 
     Args:
         path: An image file of one of `FORMATS`; the content decides, not the ending.
-        most: The largest image read, in pixels.
+        most: The largest image read, in pixels; ``None``: `MAX_PIXELS`.
 
     Returns:
         Mode ``RGB``, upright, sRGB, transparency on white, first frame of an animation.
@@ -104,13 +104,13 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def decode_image(data: bytes, path: str | os.PathLike[str], *, most: int = MAX_PIXELS) -> Image.Image:
+def decode_image(data: bytes, path: str | os.PathLike[str], *, most: int | None = None) -> Image.Image:
     """As `read_image`, from the file's bytes; ``path`` is used in messages alone.
 
     Raises:
         ImageError: As `read_image`.
     """
-    name = one_line(os.fspath(path))
+    name, most = one_line(os.fspath(path)), MAX_PIXELS if most is None else most
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which this function copes with
         try:
@@ -201,7 +201,8 @@ def _too_large(most: int) -> str:
     return f"has more than {most // 1_000_000} megapixels, the most that is read"
 
 
-def _check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:
+def _check_size(size: tuple[int, int], most: int | None = None) -> None:
+    most = MAX_PIXELS if most is None else most
     if size[0] * size[1] > most:
         raise ImageError(f"is {size[0]} x {size[1]} pixels; {_too_large(most)}")
     if 0 in size:

@@ -3,6 +3,7 @@
 import gc
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -175,7 +176,12 @@ def test_page(kind, tmp_path):
     bare, transform = kind
     inputs = transform(photo())[None]
     page = Page(PageContent(Networks(["mynet.toml"]), Path(), tmp_path / "made"))
-    session, _, others, *_ = page._open({"": "photo.png"}, "mynet.toml", 0, "overlay", "blur")
+    tab = SimpleNamespace(session_hash="tab")
+    *_, found = page.opening.given(
+        tab, str(Path("photo.png").resolve()), None, None, "mynet.toml", 0, "overlay", "blur"
+    )
+    assert found[-1] == "", found[-1]
+    session, _, others, *_ = found
     right = scores(bare, inputs)[0]
     assert {one.name: one.logit for one in session.scores} == pytest.approx(
         dict(zip(NAMES, right.tolist(), strict=True)), abs=1e-5

@@ -37,7 +37,7 @@ def add(blocks: gr.Blocks) -> None:
         shown = gr.HTML("", elem_id="scenes")
         inputs = [network, number, method]
         live: dict[str, Any] = {"concurrency_id": "scenes", "concurrency_limit": 1, "trigger_mode": "always_last"}
-        moved = [one.change for one in inputs]
+        moved = [network.change, method.change, number.change]
         gr.on([blocks.load, *moved], guarded(_show, 1), inputs, [shown, status], show_progress="minimal", **live)
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from equipoise._references import is_reference, resolve
 from equipoise._registry import Registry
-from equipoise.batches import Batch
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.loading import fetch, load
 from equipoise.methods import METHODS, ClassGroup, heatmap
@@ -213,6 +212,7 @@ class Subject:
         Raises:
             EquipoiseError: If the method cannot explain one of them.
         """
+        from equipoise.batches import Batch  # noqa: PLC0415  # it loads Pillow, which a list of recipes does not need
 
         def wished(place: int, _answers: Answers) -> list[ScoreOf]:
             return list(targets[place])

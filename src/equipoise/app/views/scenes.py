@@ -129,7 +129,7 @@ def pictures(asked: Asked, fact: Fact, heatmap: torch.Tensor, method: str) -> li
 
 def numbers(asked: Asked, fact: Fact, heatmap: torch.Tensor) -> list[tuple[str, ...]]:
     """A row for the cause, each object and the watermark."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     if fact.cause is not None:
         mass = float(metrics.energy_pointing(heatmap[None], fact.cause[None]))
         rank = float(metrics.relevance_rank_accuracy(heatmap[None], fact.cause[None]))
@@ -154,8 +154,8 @@ def numbers(asked: Asked, fact: Fact, heatmap: torch.Tensor) -> list[tuple[str, 
         )
     if fact.watermark:
         share = _share(float(metrics.energy_pointing(heatmap[None], asked.seen.corner[None])))
-        effect = "under 0.5: no cause" if fact.watermark == UNUSED else "the answer turns over"
-        rows.append(("the watermark", share, "", effect, ""))
+        does = "under 0.5: no cause" if fact.watermark == UNUSED else "the answer turns over"
+        rows.append(("the watermark", share, "", does, ""))
     return rows
 
 

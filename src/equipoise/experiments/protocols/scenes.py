@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import torch
 
 from equipoise import metrics
-from equipoise.datasets.scenes import SceneSample, drawn
 from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.experiments.model.rows import Goal, Result
 from equipoise.experiments.protocols.base import Bench, Confidence, Protocol, Unit
@@ -113,6 +112,8 @@ class DrawnScenes(Protocol):
                 raise UnsupportedModelError(
                     f"{name} has the classes {', '.join(classes[:4])}; a network for scenes has {wanted}"
                 )
+        from equipoise.datasets.scenes import drawn  # noqa: PLC0415  # Pillow: no list of recipes needs it
+
         samples = drawn(len(data), self.seed) if self.seed else list(data)
         return [Unit(sample.key, (sample,)) for sample in samples]
 
@@ -121,6 +122,8 @@ class DrawnScenes(Protocol):
         from equipoise.scenes.networks import normalized  # noqa: PLC0415  # a list of recipes does not need it
 
         (sample,) = unit.samples
+        from equipoise.datasets.scenes import SceneSample  # noqa: PLC0415  # as above
+
         if not isinstance(sample, SceneSample) or sample.scene is None:
             raise OptionError(f"{unit.key} of {bench.data.name} is no drawn scene; --dataset scenes has them")
         return sample.scene, normalized(sample.scene.images())
