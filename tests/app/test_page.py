@@ -346,11 +346,11 @@ def test_on_a_phone_the_map_is_within_the_first_screen_and_no_view_is_hidden(chr
 def test_controls_appear_when_there_is_something_to_control(tab):
     handles = ("#gamma", "#drawn", "#views [role=tablist]", "#take-explained", "#stop", "#amount", "#take-inserted")
     for name in handles:
-        assert not tab.locator(name).is_visible(), name
+        tab.locator(name).wait_for(state="hidden")  # the page may be building itself still
     tab.get_by_role("button", name="Example coffee.png").click()
     tab.locator("#explained .eq-view").wait_for()
     for name in handles[:4]:
-        assert tab.locator(name).is_visible(), name
+        tab.locator(name).wait_for()
     for name in handles[4:]:
         assert not tab.locator(name).is_visible(), name
 
