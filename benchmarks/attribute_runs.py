@@ -36,6 +36,7 @@ from equipoise.view import Photo
 NETWORKS = {"efficientnet_lite0": None, "torchvision/resnet50": "random"}
 BATCHES = (1, 4, 8, 16, 32)
 PHOTOS, SMALL = 96, 10_000
+LONG = 240  # photos of a run in which the search for a batch weighs little
 
 
 class Tiny(nn.Module):
@@ -165,11 +166,13 @@ def by_workers(folder: Path, photos: int, rounds: int) -> dict[str, Any]:
         names = list(cases)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             rates[name].append(apart(**common, **cases[name])["rate"])
+    names = ("two Ray workers of one thread", "one process, all threads")
+    long = common | {"photos": min(LONG, len(list(folder.iterdir())))}
+    pairs = [tuple(apart(**long, **cases[name])["rate"] for name in names) for _ in range(rounds)]
     return {
         "images per second": {name: spread(values) for name, values in rates.items()},
-        "two Ray workers / one process": spread(
-            ratios(rates["two Ray workers of one thread"], rates["one process, all threads"])
-        ),
+        f"two Ray workers / one process, {photos} photos": spread(ratios(*(rates[name] for name in names))),
+        "two Ray workers / one process": spread(ratios([two for two, _ in pairs], [one for _, one in pairs])),
         "one Ray worker / in process": spread(
             ratios(rates["one Ray worker, one thread"], rates["one process, one thread"])
         ),
@@ -216,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     output = chosen.output or RESULTS / ("attribute_runs_quick.json" if chosen.quick else "attribute_runs.json")
     record = Record(output, {"size": SIZE, "seed": SEED, "rounds": rounds}, go_on=True)
     with tempfile.TemporaryDirectory() as name:
-        draw(Path(name) / "photos", photos, (500, 375), "jpg")
+        draw(Path(name) / "photos", photos if chosen.quick else max(photos, LONG), (500, 375), "jpg")
         draw(Path(name) / "small", small, (32, 32), "png")
         parts = {
             "growth": lambda: growth(Path(name) / "small", small, rounds),
