@@ -57,7 +57,7 @@ PROBES = {
     "dataset": CLI + PHOTO + "run('attribute photos --method gradient --output out')",
     "ray": CLI + PHOTO + "from equipoise.executors import on_ray; import ray",
     "streams": "from equipoise.attributions import sources; import datasets",
-    "app": "from equipoise.app import page",
+    "app": "from equipoise.app import page, scenes; from equipoise.app.views import scenes",
     "hf": "import equipoise, transformers; from equipoise.models import from_huggingface",
     "medical": "import pydicom, nibabel; from equipoise import arrays",
     "onnx": "import onnx, onnx2torch; from equipoise.models import programs",
