@@ -146,7 +146,7 @@ class Library:
 
 def test_memory_is_kept_for_later_and_given_back_when_the_work_is_done(monkeypatch):
     library = Library()
-    monkeypatch.setattr(memory_module, "_function", library)
+    monkeypatch.setattr(memory_module, "c_function", library)
     with contextlib.suppress(KeyError), kept_for_later(torch.device("cpu")):
         assert library.tuned == {-4: 0, -1: 2**31 - 1}
         raise KeyError

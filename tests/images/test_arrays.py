@@ -313,3 +313,23 @@ def test_the_names_of_the_arrays_in_a_file(tmp_path, monkeypatch):
     for name, words in (("torn.npz", "is damaged"), ("absent.npz", "no such file")):
         with pytest.raises(ImageError, match=f"^{name}: {words}"):
             array_names(name)
+
+
+def test_what_a_damaged_header_says_is_the_same_every_time(tmp_path):
+    """No address of an object in memory, and no warning of how old a header's writing is."""
+    header = b"{'descr': whatever, 'fortran_order': False, 'shape': (1,), }\n"
+    path = tmp_path / "odd.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ImageError) as raised:
+        read_array(path)
+    assert "what is no literal" in str(raised.value)
+    assert "0x" not in str(raised.value)
+
+
+def test_what_a_reader_warns_of_is_not_printed(tmp_path, recwarn):
+    """A header as Python 2 wrote it, whose lengths are long integers."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 2L), }".ljust(117) + b"\n"
+    path = tmp_path / "old.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 16)
+    assert read_array(path).shape[-2:] == (2, 2)
+    assert not recwarn.list

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import sys
 import threading
 import time
 from typing import Final
+
+from equipoise.attributions.memory import c_function
 
 OFTEN: Final = 1.0
 """Seconds between two times at which memory is given back; to do so takes some hundredths of one."""
@@ -19,9 +18,8 @@ _last = [0.0]
 
 def share_memory() -> None:
     """Let all threads use the same free memory; each would keep what the network's largest work once took of it."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    if (tune := c_function("mallopt")) is not None:
+        tune(_M_ARENA_MAX, 2)
 
 
 def give_back() -> None:
@@ -30,6 +28,5 @@ def give_back() -> None:
         if time.monotonic() - _last[0] < OFTEN:
             return
         _last[0] = time.monotonic()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+    if (trim := c_function("malloc_trim")) is not None:
+        trim(0)

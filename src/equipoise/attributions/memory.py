@@ -116,7 +116,7 @@ class Memory:
         """Let the system have what the allocator keeps for later."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        elif sys.platform == "linux" and (trim := _function("malloc_trim")) is not None:
+        elif sys.platform == "linux" and (trim := c_function("malloc_trim")) is not None:
             trim(0)
 
 
@@ -133,7 +133,7 @@ def kept_for_later(device: torch.device) -> Iterator[None]:
     By itself it hands every large block back to the system, which fills each anew with zeros: of one batch after the
     other that is a fifth of the time.
     """
-    tune = _function("mallopt") if device.type == "cpu" and sys.platform == "linux" else None
+    tune = c_function("mallopt") if device.type == "cpu" else None
     if tune is None:
         yield
         return
@@ -179,7 +179,7 @@ def _left_in_group() -> int | None:
 
 
 @functools.cache
-def _function(name: str) -> Callable[..., int] | None:
-    """One of the C library's; ``None`` if it has none of that name."""
+def c_function(name: str) -> Callable[..., int] | None:
+    """A function of the C library; ``None`` if it has none of that name, as others than glibc may."""
     library = ctypes.util.find_library("c")
     return getattr(ctypes.CDLL(library), name, None) if library else None
