@@ -200,7 +200,7 @@ class Spread:
         if found is None:
             return moved
         x, value = step.data(), found.value
-        stride = step.linear_map().geometry.stride  # type: ignore[union-attr]
+        stride = step.linear_map().geometry.stride  # type: ignore[union-attr]  # of a convolution
         rows, columns = x.shape[-2:]
         seen = value[..., :: stride[0], :: stride[1]]
         size = (x.clamp(min=0) + 1e-9) if self.by_activity else torch.ones_like(x)
