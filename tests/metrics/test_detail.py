@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from equipoise.errors import OptionError
 from equipoise.metrics import METRICS, complexity, resize_map, sparseness, starting_detail, stride_energy
+from equipoise.metrics.strides import dot_share
 
 SEEDS = st.integers(0, 2**31)
 
@@ -149,10 +150,56 @@ def test_what_lies_beyond_the_last_stride_is_left_out():
     assert stride_energy(heat, 8).item() == stride_energy(heat[:, :32, :32], 8).item()
 
 
+# Dots.
+
+
+def by_hand(heat, period, size):
+    """The definition, window by window."""
+    (down, across), (tall, broad) = period, size
+    rows, columns = heat.shape[0] // down, heat.shape[1] // across
+    mean = np.zeros(period)
+    for i in range(rows):
+        for j in range(columns):
+            cell = np.abs(heat.numpy()[i * down : (i + 1) * down, j * across : (j + 1) * across])
+            mean += cell / cell.sum() / rows / columns
+    return max(
+        sum(mean[(a + y) % down, (b + x) % across] for y in range(tall) for x in range(broad))
+        for a in range(down)
+        for b in range(across)
+    )
+
+
+@pytest.mark.parametrize(("period", "size"), [((4, 6), (2, 3)), ((8, 8), (3, 3)), ((5, 4), (5, 1)), ((13, 26), (1, 1))])
+def test_the_share_of_dots_is_its_definition(period, size):
+    heat = drawn(4, 13, 26)
+    assert dot_share(heat[None], period, size).item() == pytest.approx(by_hand(heat, period, size), abs=1e-9)
+
+
+def test_dots_are_found_and_noise_and_one_bright_object_are_not():
+    dots = torch.zeros(1, 64, 64, dtype=torch.float64)
+    dots[:, 5::16, 15::16] = drawn(0, 4, 4)  # of any size and sign; a window may go around a cell's edge
+    dots[:, 6::16, ::16] = 0.1 * dots[:, 5::16, 15::16].roll(1, 2)
+    assert dot_share(dots, (16, 16), (8, 8)).item() == pytest.approx(1)
+    assert dot_share(drawn(0, 1, 128, 128), (16, 16), (8, 8)).item() == pytest.approx(0.25, abs=0.02)
+    bright = 1 + 1000 * torch.nn.functional.one_hot(torch.tensor(70 * 128 + 70), 128 * 128).reshape(1, 128, 128)
+    assert dot_share(bright.double(), (16, 16), (8, 8)).item() < 0.27
+
+
+def test_cells_and_windows_that_cannot_be_are_refused():
+    with pytest.raises(OptionError, match="holds no cell of"):
+        dot_share(drawn(0, 1, 8, 8), (9, 4), (2, 2))
+    with pytest.raises(OptionError, match="a window lies in a cell"):
+        dot_share(drawn(0, 1, 8, 8), (4, 4), (2, 5))
+
+
 # At the edges.
 
 
-@pytest.mark.parametrize("function", [starting_detail, sparseness, complexity, stride_energy])
+def dots_of_eight(heat):
+    return dot_share(heat, (8, 8), (4, 4))
+
+
+@pytest.mark.parametrize("function", [starting_detail, sparseness, complexity, stride_energy, dots_of_eight])
 def test_what_is_not_defined(function):
     heat = torch.rand(4, 224, 224)
     heat[0, 0, 0], heat[1, 5, 5], heat[2] = math.nan, -math.inf, 0

@@ -17,6 +17,7 @@ from equipoise.engine.numerics import working_dtype
 from equipoise.errors import NoScoresError, OptionError, UntracedTensorError
 from equipoise.methods.attention import stopping_at_attention
 from equipoise.methods.base import Method, check_inputs
+from equipoise.methods.dots import grid_notes, strided_pointwise
 from equipoise.methods.evaluate import UNREACHED
 from equipoise.methods.reading import Reading
 from equipoise.methods.readouts import map_size, resize
@@ -131,6 +132,7 @@ class Propagation(Method):
         """`explain_trace`, so many targets at a time as the memory holds; what was noted of each is kept."""
         trace, before = unsquashed(trace, target)
         targets = resolve_targets(target, trace.logits)
+        strided = strided_pointwise(trace) if self.level == "pixel" else []
         found: list[Tensor] = []
         notes: list[str] = []
         for part in targets.parts(targets_at_once(trace)):
@@ -141,6 +143,8 @@ class Propagation(Method):
         self._release = False
         self.notes = list(dict.fromkeys(notes))
         result = found[0] if len(found) == 1 else torch.cat(found)
+        if strided:
+            self.notes += grid_notes(strided, result)
         if self.interpolate and self.level == "map":
             size = map_size(result.dim() - 3, trace.input.shape)
             result = result if result.shape[3:] == size else resize(result, size)

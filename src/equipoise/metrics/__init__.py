@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from equipoise.metrics.detail import complexity as complexity
     from equipoise.metrics.detail import sparseness as sparseness
     from equipoise.metrics.detail import starting_detail as starting_detail
-    from equipoise.metrics.detail import stride_energy as stride_energy
     from equipoise.metrics.faithfulness import SalienceFaithfulness as SalienceFaithfulness
     from equipoise.metrics.faithfulness import SingleDeletion as SingleDeletion
     from equipoise.metrics.faithfulness import salience_faithfulness as salience_faithfulness
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
     from equipoise.metrics.stability import complexity_rise as complexity_rise
     from equipoise.metrics.stability import histogram_entropy as histogram_entropy
     from equipoise.metrics.stability import max_sensitivity as max_sensitivity
+    from equipoise.metrics.strides import stride_energy as stride_energy
 
 # Imported when first asked for: a plain function must not load torchmetrics or scikit-image for its neighbors.
 __getattr__, __dir__ = lazily(__name__)

@@ -14,10 +14,8 @@ from torch import Tensor
 from equipoise._typing import Float
 from equipoise.errors import OptionError
 from equipoise.metrics.base import MeanMetric, cataloged
-from equipoise.metrics.maps import check_maps, finite, resize_map, undefined_unless, wide
-
-STRIDE = 32
-"""Pixels from one entry of the last maps to the next, in most networks for photos."""
+from equipoise.metrics.maps import check_maps, finite, resize_map, undefined_unless, unit_peak, wide
+from equipoise.metrics.strides import STRIDE, stride_energy
 
 
 def starting_detail(heatmaps: Float[Tensor, "n h w"], grid: tuple[int, int] = (7, 7)) -> Float[Tensor, " n"]:
@@ -51,7 +49,7 @@ def starting_detail(heatmaps: Float[Tensor, "n h w"], grid: tuple[int, int] = (7
     height, width = heatmaps.shape[1:]
     if not (1 <= grid[0] <= height and 1 <= grid[1] <= width):
         raise OptionError(f"a starting grid has 1 x 1 entries to the map's {height} x {width}, not {grid}")
-    scaled = wide(_unit(heatmaps))
+    scaled = wide(unit_peak(heatmaps))
     down, across = _projection(grid[0], height).to(scaled), _projection(grid[1], width).to(scaled)
     rest = scaled - down @ scaled @ across
     whole = (scaled - scaled.mean((1, 2), keepdim=True)).square().sum((1, 2))
@@ -65,12 +63,6 @@ def _projection(coarse: int, fine: int) -> Float[Tensor, "f f"]:
     up = resize_map(torch.eye(coarse, dtype=torch.float64).unsqueeze(-1), (fine, 1)).squeeze(-1).T
     inverse: Tensor = torch.linalg.pinv(up)
     return up @ inverse
-
-
-def _unit(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """Scaled to a largest magnitude of 1, so that no square under- or overflows; maps of zeros as they are."""
-    peak = heatmaps.abs().amax((1, 2), keepdim=True)
-    return heatmaps / torch.where(peak > 0, peak, 1.0)
 
 
 def _constant(heatmaps: Float[Tensor, "n h w"]) -> Tensor:
@@ -104,7 +96,7 @@ def sparseness(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, " n"]:
         tensor([0.7500, 0.0000])
     """
     heatmaps = check_maps(heatmaps)
-    rising = wide(_unit(heatmaps)).abs().flatten(1).sort(dim=1).values
+    rising = wide(unit_peak(heatmaps)).abs().flatten(1).sort(dim=1).values
     count = rising.shape[1]
     places = torch.arange(1, count + 1, dtype=rising.dtype, device=rising.device)
     total = rising.sum(1)
@@ -131,53 +123,10 @@ def complexity(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, " n"]:
         Bhatt, Weller & Moura 2020 (*Evaluating and Aggregating Feature-based Model Explanations*), definition 3.
     """
     heatmaps = check_maps(heatmaps)
-    sizes = wide(_unit(heatmaps)).abs().flatten(1)
+    sizes = wide(unit_peak(heatmaps)).abs().flatten(1)
     shares = sizes / sizes.sum(1, keepdim=True)
     entropy = -torch.special.xlogy(shares, shares).sum(1)
     return undefined_unless(entropy.clamp(min=0).to(heatmaps), finite(heatmaps) & (heatmaps != 0).flatten(1).any(1))
-
-
-def stride_energy(heatmaps: Float[Tensor, "n h w"], stride: int = STRIDE, width: int = 1) -> Float[Tensor, " n"]:
-    r"""The share of a map's fine structure that repeats with the network's stride: a grid pattern.
-
-    Of the power spectrum, frequencies below half a cycle per ``stride`` on both axes aside: the share of that within
-    ``width`` cycles per map, on both axes, of a multiple of ``1 / stride`` cycles per pixel (0 included on one axis).
-    A pattern of that period under a slowly changing envelope has nearly all there; a spectrum that is smooth, such
-    as noise, about :math:`(2\,\mathtt{width} + 1)^2 s^2 / (h w)`: .18 at 224 pixels and a stride of 32, .01 at 8.
-
-    Args:
-        heatmaps: ``(n, h, w)``, signed; rows and columns beyond the last whole stride are left out.
-        stride: In pixels, such as a network's total stride, or that of one of its layers.
-        width: In cycles per map.
-
-    Returns:
-        ``(n,)`` between 0 and 1; NaN for a map without fine structure (such as a constant), or not finite.
-
-    Raises:
-        OptionError: If the stride is below 2, the map has fewer than two strides, or the width is so large that
-            neighborhoods of two multiples touch.
-        ShapeError: If the heat maps are not floating ``(n, h, w)``.
-    """
-    heatmaps = check_maps(heatmaps)
-    cycles = [side // stride if stride > 1 else 0 for side in heatmaps.shape[1:]]
-    if min(cycles) < 2:
-        raise OptionError(f"a map of {tuple(heatmaps.shape[1:])} has fewer than two strides of {stride} pixels")
-    if not 0 <= width <= (min(cycles) - 1) // 2:
-        raise OptionError(f"width is {width}; it lies between 0 and {(min(cycles) - 1) // 2} cycles per map here")
-    if not len(heatmaps):
-        return heatmaps.new_zeros(0)  # some transforms refuse an empty batch
-    part = wide(_unit(heatmaps))[:, : cycles[0] * stride, : cycles[1] * stride]
-    power = torch.fft.fft2(part - part.mean((1, 2), keepdim=True)).abs().square()
-    near, low = [], []
-    for length in cycles:
-        places = torch.arange(length * stride, device=power.device)
-        near.append((places % length <= width) | (places % length >= length - width))
-        low.append(torch.minimum(places, length * stride - places) * 2 < length)
-    fine = ~(low[0][:, None] & low[1])
-    high = (power * fine).sum((1, 2))
-    share = (power * (fine & near[0][:, None] & near[1])).sum((1, 2)) / high
-    some = high > 1e-12 * part.square().sum((1, 2)) * part[0].numel()  # else rounding alone
-    return undefined_unless(share.clamp(max=1).to(heatmaps), finite(heatmaps) & some)
 
 
 @cataloged("starting_detail")

@@ -55,6 +55,12 @@ def undefined_unless(values: Float[Tensor, " n"], defined: Bool[Tensor, " n"]) -
     return values.masked_fill(~defined, math.nan)
 
 
+def unit_peak(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """Scaled to a largest magnitude of 1, so that no square under- or overflows; maps of zeros as they are."""
+    peak = heatmaps.abs().amax((1, 2), keepdim=True)
+    return heatmaps / torch.where(peak > 0, peak, 1.0)
+
+
 def unit_range(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
     """Each map scaled so that its lowest value is 0 and its highest 1; NaN where both are the same."""
     low, high = heatmaps.amin((1, 2), keepdim=True), heatmaps.amax((1, 2), keepdim=True)
