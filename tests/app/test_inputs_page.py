@@ -140,6 +140,7 @@ def test_what_a_visitor_would_type_gives_the_same_of_several_inputs(opened, name
         assert sorted(kinds) == ([out] * 4 if wrt else ["image"] * 4 + ["other"] * 4)
     words = shlex.split(lines.explain_command(chosen.asked))
     assert words[2:4] == ["image=garden.png", "other=garden.npy"]
+    assert words[words.index("--wrt") + 1] == wrt if wrt else "--wrt" not in words
     assert callable(parse(words[1:]))
     assert lines.recipe_command("fig7", chosen.asked) == ""
 

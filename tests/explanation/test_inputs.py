@@ -161,6 +161,34 @@ def test_the_command_line_and_the_report(folder, capsys):
     capsys.readouterr()
 
 
+def test_one_input_alone_on_the_command_line(folder, capsys, tmp_path):
+    asked = ["explain", "image=photos/a.png", "depth=depths/a.npy", "--model", "pair.toml", "--method", "gradient"]
+    assert main([*asked, "--json", "--wrt", "depth", "--output", "one", "--report", "one.html"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    (document,) = [json.loads(line) for line in out.splitlines()]
+    assert document["input"] == "depth"
+    assert not list((tmp_path / "one").glob("*.image.*"))
+    assert not list((tmp_path / "one").glob("*.inputs.png"))
+    assert main([*asked, "--json", "--output", "each"]) == 0
+    capsys.readouterr()
+    (name,) = [path.name for path in (tmp_path / "one").glob("*.safetensors")]
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "each" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (
+        ["image=photos/a.png", "depth=depths/a.npy", "--model", "pair.toml", "--wrt", "dept"],
+        "--wrt: no input is called 'dept'; did you mean 'depth'? pair.toml takes image, depth",
+    ),
+    (["photos/a.png", "--wrt", "depth"], "--wrt depth names one of several inputs, and efficientnet_lite0 takes one"),
+])  # fmt: skip
+def test_an_input_that_is_none_is_said_before_any_work(folder, capsys, tmp_path, more, words):
+    assert main(["explain", *more, "--output", "out"]) == 2
+    assert capsys.readouterr().err == f"equipoise: {words}\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_layers_of_each_input(folder, capsys):
     assert main(["list", "layers", "--model", "pair.toml"]) == 0
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [

@@ -76,7 +76,7 @@ def _saved(asked: Asked, folder: str) -> str:
 def explain_command(asked: Asked, methods: Sequence[str] = (OWN,)) -> str:
     """The maps of one or several methods."""
     words = ["equipoise", "explain", *asked.words, "--model", asked.model, "--method", ",".join(methods)]
-    words += ["--target", ",".join(map(str, asked.targets))]
+    words += ["--target", ",".join(map(str, asked.targets)), *([] if asked.wrt is None else ["--wrt", asked.wrt])]
     return shlex.join([*words, *(["--gamma", str(asked.gamma)] if OWN in methods else [])])
 
 

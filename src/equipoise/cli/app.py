@@ -148,6 +148,10 @@ def explain(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Any other option of the method; may be repeated"),
     ] = None,
+    wrt: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a network of several inputs the one to explain  [default: each]"),
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps  [default: cpu]")] = None,
     output: Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")] = "equipoise-out",
     output_of: OutputOf = None,
@@ -180,6 +184,7 @@ def explain(
         gamma=gamma,
         layer=layer,
         options=tuple(option or []),
+        wrt=wrt,
         device=device,
         output=output,
         report=report,

@@ -62,10 +62,11 @@ def explain_photos(request: ExplainRequest) -> int:
 
 
 def _explain_passes(asked: Asked, console: RunConsole) -> None:
-    """What a network of several inputs is given: each input by every method."""
-    network = load_several(asked)
+    """What a network of several inputs is given: each input, or the one that is asked for, by every method."""
+    network, wrt = load_several(asked), asked.request.wrt
     options = {method: network.options(own) for method, own in asked.options.items()}
-    pictures = len(asked.passes) * len(network.prepares) * len(options) * len(asked.request.targets)
+    shown = len(network.prepares) if wrt is None else 1
+    pictures = len(asked.passes) * shown * len(options) * len(asked.request.targets)
     results = Results(asked.folder, console, page=asked.page, pictures=pictures, known=(), looks=asked.looks)
     for one in asked.passes:
         console.begin(one_line(one.stem))
@@ -75,13 +76,16 @@ def _explain_passes(asked: Asked, console: RunConsole) -> None:
             first = next(iter(views.values()))  # places of a target are those of the first photo
             meant = first.targets(read_targets(asked.request.targets, first.network.spec))
             for key, view in views.items():
+                if wrt not in {None, key}:
+                    continue
                 bound = _bound(view.network, options, console)
                 found = _explained(view, bound, meant, console)
                 options = {method: options[method] for method in bound}  # what failed once is not tried again
                 made[str(key)] = {method: of_input(explanation, key) for method, explanation in found.items()}
             for name, explanations in made.items():
                 results.add(PhotoFile(one.files[name], f"{one.stem}.{name}"), explanations)
-            results.beside(one.stem, made)
+            if wrt is None:
+                results.beside(one.stem, made)
         except ImageError as error:
             console.trouble(str(error))
         console.done()

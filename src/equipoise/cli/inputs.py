@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equipoise._registry import nearest
 from equipoise.cli.photos import collect
 from equipoise.errors import ImageError, OptionError
 from equipoise.images import one_line
@@ -81,6 +82,26 @@ def collect_inputs(
         else:
             passes.append(FilesOfInputs(stem, {one: by_stem[one][stem] for one in inputs}))
     return passes, problems
+
+
+def check_wrt(wrt: str | None, inputs: Sequence[str], model: str) -> None:
+    """Refuse an input to explain that is none of a network's.
+
+    Args:
+        wrt: As typed; ``None``: each.
+        inputs: Of the network; none, if it takes one.
+        model: Its name.
+
+    Raises:
+        OptionError: If there is no such input, or the network takes one alone.
+    """
+    if wrt is None or wrt in inputs:
+        return
+    if not inputs:
+        raise OptionError(f"--wrt {one_line(wrt)} names one of several inputs, and {model} takes one")
+    near = nearest(wrt, list(inputs), 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise OptionError(f"--wrt: no input is called {one_line(wrt)!r}; {hint}{model} takes {', '.join(inputs)}")
 
 
 def check_names(given: Sequence[str], inputs: Sequence[str]) -> None:

@@ -130,6 +130,7 @@ class ExplainRequest:
     report: str | None
     recursive: bool
     as_json: bool
+    wrt: str | None = None
     formats: tuple[str, ...] = ()
     dpi: float = 300.0
     cmap: str = "red_blue"
@@ -242,7 +243,7 @@ def check(request: ExplainRequest) -> Asked:
     Raises:
         EquipoiseError: If an argument is wrong; the text is one sentence.
     """
-    from equipoise.cli.inputs import collect_inputs, inputs_of  # noqa: PLC0415  # as below
+    from equipoise.cli.inputs import check_wrt, collect_inputs, inputs_of  # noqa: PLC0415  # as below
     from equipoise.cli.photos import collect  # noqa: PLC0415  # loads Pillow
     from equipoise.cli.reporting import check_report  # noqa: PLC0415  # as above
 
@@ -253,7 +254,9 @@ def check(request: ExplainRequest) -> Asked:
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     model = request.network.model
-    if model.endswith(".toml") and (inputs := inputs_of(model)):
+    inputs = inputs_of(model)
+    check_wrt(request.wrt, inputs, model)
+    if inputs:
         passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
         return Asked(request, options, output, folder, page, (), problems, looks, passes)
     photos, problems = collect(request.images, recursive=request.recursive)
