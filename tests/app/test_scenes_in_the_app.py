@@ -1,17 +1,22 @@
 """The page of scenes: what it says of a scene is what interventions say, and it works in a browser."""
 
+import gc
 import re
+import threading
+from types import SimpleNamespace
 
 import pytest
+
+pytest.importorskip("gradio", reason="the app's tests need gradio")
+
+from visitor import RefusedError, Visitor
 
 import browser
 from equipoise.app.server import start
 from equipoise.app.views import scenes
 from equipoise.errors import OptionError
 from equipoise.scenes import SHAPES
-from patience import PATIENCE
-
-pytest.importorskip("gradio", reason="the app's tests need gradio")
+from patience import PATIENCE, until
 
 PLAIN, _, SHORTCUT = scenes.NETWORKS
 
@@ -55,8 +60,95 @@ def test_what_there_is_not_is_refused():
         scenes.show(PLAIN, 0, "magic")
 
 
+# Over HTTP, as the page's own script asks.
+
+
+@pytest.fixture(scope="module")
+def served():
+    made = start(["equipoise.scenes:plain_0"])
+    yield made
+    made.close()
+    gc.collect()
+
+
+@pytest.fixture
+def door():
+    """Holds the network's second forward pass until it is opened."""
+    passed, reached, opened = [], threading.Event(), threading.Event()
+
+    def hold(*_):
+        passed.append(1)
+        if len(passed) > 1:
+            reached.set()
+            assert opened.wait(PATIENCE)
+
+    handle = scenes.shared(PLAIN).module.register_forward_hook(hold)
+    yield SimpleNamespace(passed=passed, reached=reached, opened=opened)
+    opened.set()
+    handle.remove()
+
+
+def asks(tab):
+    """Ask for the scene that the controls say, in the background."""
+    thread = threading.Thread(target=tab.ask, args=(tab.event("scenes-number", "change"),), daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.filterwarnings("ignore")  # as below
+def test_visitors_wait_for_one_another_and_are_told(served, door):
+    with Visitor(served.address).here() as first, Visitor(served.address).here() as second:
+        works = asks(first)
+        assert door.reached.wait(PATIENCE)
+        until(lambda: "AE begins" in first.says("scenes-status"))
+        waits = asks(second)
+        until(lambda: "s work is running" in second.says("scenes-status"))
+        door.opened.set()
+        for thread, tab in ((works, first), (waits, second)):
+            thread.join(PATIENCE)
+            assert "Why " in tab.says("scenes")
+            assert tab.says("scenes-status") == ""
+
+
+@pytest.mark.filterwarnings("ignore")  # as below
+def test_stop_ends_the_work_at_the_next_pass(served, door):
+    with Visitor(served.address).here() as tab:
+        works = asks(tab)
+        assert door.reached.wait(PATIENCE)
+        before = len(door.passed)
+        tab.stops("scenes-stop")
+        door.opened.set()
+        works.join(PATIENCE)
+        assert "Stopped." in tab.says("scenes-status")
+        assert tab.says("scenes") == ""
+        assert len(door.passed) == before
+        asks(tab).join(PATIENCE)  # and what is asked next is done
+        assert "Why " in tab.says("scenes")
+
+
+@pytest.mark.filterwarnings("ignore")  # as below
+def test_closing_the_tab_ends_the_work(served, door):
+    with Visitor(served.address).here() as tab:
+        asks(tab)
+        assert door.reached.wait(PATIENCE)
+        stop = served.content.visitors._stops[tab.tab]
+        before = len(door.passed)
+    until(lambda: stop.wanted)
+    door.opened.set()
+    until(lambda: scenes.shared(PLAIN).lane.length == 0)
+    assert len(door.passed) == before
+
+
+@pytest.mark.filterwarnings("ignore")  # as below
+def test_what_cannot_be_is_said_where_it_is_asked(served):
+    with Visitor(served.address).here() as tab:
+        tab.values[tab.part("scenes-method")] = "magic"
+        with pytest.raises(RefusedError):  # gradio knows what a list offers
+            tab.ask(tab.event("scenes-number", "change"))
+
+
 @pytest.mark.filterwarnings("ignore")  # gradio's own parts warn about one another
-def test_in_a_browser():
+def test_in_a_browser(request):
     with browser.chromium() as chromium:
         served = start(["equipoise.scenes:plain_0"])
         try:
@@ -71,6 +163,14 @@ def test_in_a_browser():
             tab.locator("#scenes-number input[type=number]").press("Enter")
             tab.locator("#scenes caption").get_by_text("scene 2").first.wait_for()
             assert tab.locator("#scenes").inner_text() != before
+            assert not tab.locator("#scenes-stop").is_visible()
+            door = request.getfixturevalue("door")
+            tab.locator("#scenes-number input[type=number]").fill("3")
+            tab.locator("#scenes-number input[type=number]").press("Enter")
+            tab.locator("#scenes-stop").click()  # once it can be seen
+            until(lambda: any(one.wanted for one in served.content.visitors._stops.values()))
+            door.opened.set()
+            tab.locator("#scenes-status").get_by_text("Stopped.").wait_for()
             assert troubles == []
         finally:
             served.close()

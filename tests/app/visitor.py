@@ -100,10 +100,10 @@ class Visitor:
                         self.values[key] = (self.values[key] or "") + new if action == "append" else new
         self.seen.append({key: self.values[key] for key in event["outputs"]})
 
-    def stops(self):
+    def stops(self, name="stop"):
         """Press the stop button, whose work waits for nobody's."""
-        event = self.event("stop", "click")
-        body = {"data": [None], "fn_index": event["id"], "session_hash": self.tab}
+        event = self.event(name, "click")
+        body = {"data": [None] * len(event["inputs"]), "fn_index": event["id"], "session_hash": self.tab}
         answer = self.client.post(f"{API}/run/predict", json=body)
         if answer.status_code != 200:
             raise RefusedError(answer.text)

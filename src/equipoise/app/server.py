@@ -163,7 +163,7 @@ def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, di
 
     networks[networks.names[0]]  # now, and not while the first visitor waits
     page = Page(PageContent(networks, given, folder / "made"))
-    scenes.add(page.blocks)
+    scenes.add(page.blocks, page.content.visitors)
     theme = gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",

@@ -78,6 +78,13 @@ class Visitors:
         for one in given:
             one.forget_passes()
 
+    def halt(self, key: str) -> None:
+        """A visitor has had enough of the work that `stop` was given for."""
+        with self._lock:
+            stop = self._stops.get(key)
+        if stop is not None:
+            stop.request()
+
     def gone(self, key: str) -> None:
         """A visitor's tab was closed, or has lost its connection: the work ends, and what it made is forgotten."""
         with self._lock:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import threading
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,8 @@ from PIL import Image
 from equipoise import metrics, viz
 from equipoise.app import markup
 from equipoise.app.drawing import Corners, enlarged, outlined
+from equipoise.app.lanes import Stop
+from equipoise.app.networks import SharedNetwork
 from equipoise.datasets import open_dataset
 from equipoise.datasets.drawing import SHAPES
 from equipoise.errors import OptionError
@@ -40,17 +42,38 @@ _HEADS: Final = (
 )
 
 
-@lru_cache(maxsize=len(NETWORKS))
+_LOADED: Final[dict[str, tuple[Bench, SharedNetwork]]] = {}
+_LOADING: Final = threading.Lock()
+
+
 def bench(network: str) -> Bench:
     """A packaged network before the scenes.
 
     Raises:
         OptionError: If there is no such network.
     """
+    return _loaded(network)[0]
+
+
+def shared(network: str) -> SharedNetwork:
+    """The same network, which all visitors of the page use one after another.
+
+    Raises:
+        OptionError: If there is no such network.
+    """
+    return _loaded(network)[1]
+
+
+def _loaded(network: str) -> tuple[Bench, SharedNetwork]:
     if network not in NETWORKS:
         raise OptionError(f"{network!r} is none of the networks: {'; '.join(NETWORKS)}")
-    subject, data = Lab().subject(NETWORKS[network]), open_dataset("scenes")
-    return Bench(subject, data, subject.classes(data))
+    with _LOADING:
+        if network not in _LOADED:
+            subject, data = Lab().subject(NETWORKS[network]), open_dataset("scenes")
+            common = SharedNetwork.of(subject.network)
+            subject = replace(subject, network=common)
+            _LOADED[network] = Bench(subject, data, subject.classes(data)), common
+        return _LOADED[network]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,16 +108,28 @@ def ask(network: str, number: int) -> Asked:
     return Asked(sample.image(), scores, protocol.look(prepared, at), prepared[0].shapes[0].tolist())
 
 
-def show(network: str, number: int, method: str) -> str:
+def show(network: str, number: int, method: str, stop: Stop | None = None) -> str:
     """The scene, and for each class that the network says is there the map and its numbers.
 
+    Args:
+        network: In `NETWORKS`.
+        number: Of the scene.
+        method: In `METHODS`.
+        stop: Of the visitor.
+
     Raises:
-        OptionError: If there is no such scene or network.
-        UnknownNameError: If there is no such method.
+        OptionError: If there is no such scene, network or method.
         EquipoiseError: If the method cannot explain the network.
+        CancelledError: If the visitor stopped it.
     """
     if method not in METHODS:
         raise OptionError(f"{method!r} is none of the methods: {', '.join(METHODS)}")
+    with shared(network).work(stop or Stop()):
+        return _shown(network, number, method)
+
+
+def _shown(network: str, number: int, method: str) -> str:
+    """The page, made while nobody else works with the network."""
     asked = ask(network, int(number))
     said = ", ".join(f"{name} {score:+.1f}" for name, score in zip(SHAPES.names(), asked.scores, strict=True))
     parts = [markup.message(f"Scores, above 0 is there: {said}.")]
