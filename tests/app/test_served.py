@@ -5,6 +5,7 @@ import io
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import torch
 pytest.importorskip("gradio", reason="the app's tests need gradio")
 
 import httpx
+from gradio import route_utils
 from visitor import API, RefusedError, Visitor
 
 import colors
@@ -104,6 +106,15 @@ def test_the_headers_stand_on_the_page_and_on_files(visitor):
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_what_was_sent_goes_once_it_is_old(served, visitor):
+    sent = Path(visitor.upload(photo())["path"])
+    visitor.opens(visitor.upload(photo("blue")))
+    route_utils.delete_files_created_by_app(served.blocks, 3600)
+    assert sent.is_file()
+    route_utils.delete_files_created_by_app(served.blocks, 0)
+    assert not [one for one in (served.folder / "uploads").rglob("*") if one.is_file()]
 
 
 def test_a_password(served, tmp_path, monkeypatch):

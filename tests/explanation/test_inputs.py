@@ -228,6 +228,15 @@ def test_what_is_wrong_on_the_command_line_is_one_line(folder, capsys, images, w
     assert sum(line.startswith("equipoise: ") for line in err.splitlines()) == 1
 
 
+def test_an_array_that_does_not_fit_costs_itself_alone(folder, capsys, tmp_path):
+    np.save("depths/a.npy", np.zeros(5, dtype=np.float32))
+    asked = ["explain", "image=photos", "depth=depths", "--model", "pair.toml", "--method", "gradient"]
+    assert main([*asked, "--output", "out"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("equipoise: a: input 'depth': the array is (5,), and the network takes 1 channel")
+    assert {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()} == {"b"}
+
+
 def test_what_is_wrong_is_one_sentence(folder, tmp_path):
     network = folder.build()
     for given, more, words in (

@@ -22,13 +22,16 @@ WIDTH: Final = 3
 
 # A class, since gradio makes a component anew whenever one of its properties is set; not by a class statement, at which
 # gradio would write a stub file beside this one.
-_PathOfImage: Final[Any] = ABCMeta.__new__(
-    type(gr.Image), "Image", (gr.Image,),
-    {
-        "__module__": gr.Image.__module__,
-        "preprocess": lambda _self, payload: None if payload is None else payload.path,
-    },
-)  # fmt: skip
+def _handing_over(kind: type[Any]) -> Any:
+    """A component of gradio's that hands over the path of what was sent; its own decodes it, or leaves a file more."""
+    return ABCMeta.__new__(
+        type(kind), kind.__name__, (kind,),
+        {"__module__": kind.__module__, "preprocess": lambda _self, payload: getattr(payload, "path", None)},
+    )  # fmt: skip
+
+
+_PathOfImage: Final = _handing_over(gr.Image)
+_PathOfFile: Final = _handing_over(gr.File)
 
 
 def photo_input(**options: Any) -> gr.Image:
@@ -48,7 +51,8 @@ def array_input(**options: Any) -> gr.File:
         options: Of ``gradio.File``.
     """
     endings = sorted({ending.rpartition(".")[2] for ending in ARRAY_EXTENSIONS})
-    return gr.File(file_types=[f".{ending}" for ending in endings], file_count="single", type="filepath", **options)
+    array: gr.File = _PathOfFile(file_types=[f".{ending}" for ending in endings], file_count="single", **options)
+    return array
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from equipoise.cli.photos import PhotoFile
 from equipoise.cli.request import check, load_several
 from equipoise.cli.results import Results
 from equipoise.cli.together import Together
-from equipoise.errors import EquipoiseError, ImageError, MissingPackageError
+from equipoise.errors import EquipoiseError, ImageError, MissingPackageError, NotFiniteError, ShapeError
 from equipoise.explaining import of_input
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
@@ -71,8 +71,11 @@ def _explain_passes(asked: Asked, console: RunConsole) -> None:
     for one in asked.passes:
         console.begin(one_line(one.stem))
         try:
-            made: dict[str, dict[str, Explanation]] = {}
             views = network.views(one.files)
+        except (ImageError, ShapeError, NotFiniteError) as error:  # others of the folders may fit
+            console.trouble(str(error) if isinstance(error, ImageError) else f"{one_line(one.stem)}: {error}")
+        else:
+            made: dict[str, dict[str, Explanation]] = {}
             first = next(iter(views.values()))  # places of a target are those of the first photo
             meant = first.targets(read_targets(asked.request.targets, first.network.spec))
             for key, view in views.items():
@@ -86,8 +89,6 @@ def _explain_passes(asked: Asked, console: RunConsole) -> None:
                 results.add(PhotoFile(one.files[name], f"{one.stem}.{name}"), explanations)
             if wrt is None:
                 results.beside(one.stem, made)
-        except ImageError as error:
-            console.trouble(str(error))
         console.done()
     results.finish()
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.batches import Batch, Maps
-from equipoise.errors import EquipoiseError, ImageError
+from equipoise.errors import EquipoiseError, ImageError, NotFiniteError, ShapeError
 from equipoise.explanation import Explanation
 from equipoise.images import one_line
 from equipoise.view import Photo, View
@@ -106,8 +106,9 @@ class Together:
         try:
             photo = Photo.read(file.path, self.network.spec.preprocessing)
             return Shown(file, photo, self.network.prepare(photo.image if photo.array is None else photo.array))
-        except ImageError as error:
-            return str(error)
+        except (ImageError, ShapeError, NotFiniteError) as error:  # another array of the folder may fit
+            name, said = one_line(file.path), one_line(error)
+            return said if said.startswith(name) else f"{name}: {said}"
 
     def _of_group(self, group: Sequence[Shown]) -> Iterator[tuple[PhotoFile, dict[str, Explanation]]]:
         """Photos of one shape, as many at once as memory holds."""
