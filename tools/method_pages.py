@@ -23,7 +23,7 @@ import site_bibliography
 from filling import filled
 from method_cards import FOLDER, card, measured
 from method_pictures import FOLDER as PICTURES
-from method_pictures import PHOTOS
+from method_pictures import OTHER, PHOTOS
 
 from equipoise.methods import METHODS
 from equipoise.methods.groups import COMPARED
@@ -90,9 +90,10 @@ def picture(name: str) -> str:
     """The maps of the same two photos."""
     if (PICTURES / f"{name}.jpg").exists():
         said = " and ".join(f'"{target}"' for target in PHOTOS.values())
-        return f"![{said}, by {title(name)}](../images/methods/{name}.jpg)\n\n*{said}, by the bundled network.*"
-    if costs(name).get("efficientnet_lite0", {}).get("how") == "fails":
-        return "No picture: the method does not run on the bundled network."
+        network = "by the bundled network"
+        if costs(name).get("efficientnet_lite0", {}).get("how") == "fails":
+            network = f"by SqueezeNet (`{OTHER}`): the method does not run on the bundled network"
+        return f"![{said}, by {title(name)}](../images/methods/{name}.jpg)\n\n*{said}, {network}.*"
     return NOT_YET
 
 
