@@ -24,7 +24,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 COMMANDS = {
     "cli": (
-        "--help", "explain --help", "list methods", "list models efficientnet", "explain seen --method gradient,ae --json",
+        "--help", "explain --help", "list methods", "list models efficientnet",
+        "explain seen --method gradient,ae --json",
         "explain seen --format pdf --target top2",
     ),
     "demo": ("explain given",),
