@@ -51,11 +51,18 @@ def process(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(one for one in paths if one))
 
+    started = []
+
     def run(*arguments):
         command = [sys.executable, "-m", "equipoise", *arguments]
-        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603  # ourselves
+        made = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603  # ourselves
+        started.append(made)
+        return made
 
     yield run
+    for one in started:  # where a test failed
+        one.kill()
+        one.communicate()
     left = [one for one in temporary.rglob("*") if one.is_file() or not one.name.startswith("torchinductor")]
     assert left == []  # torch makes an empty folder when it is imported
 
