@@ -11,6 +11,7 @@ import pytest
 
 import equipoise
 from equipoise.cli import EXTRAS
+from equipoise.cli.app import parse
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -46,6 +47,20 @@ def brought(extra):
         else:
             found.add(name)
     return found
+
+
+def test_the_lowest_versions_of_every_extra_are_tried(monkeypatch):
+    pytest.importorskip("packaging", reason="the tool reads requirements by it")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_lowest
+
+    assert set(check_lowest.extras()) == set(check_lowest.PROBES)
+    assert {*check_lowest.COMMANDS, *check_lowest.SCRIPTS} <= set(check_lowest.extras())
+    assert check_lowest.within("app") == {"app", "demo", "cli", "models", "images"}
+    for commands in check_lowest.COMMANDS.values():
+        for command in commands:
+            if "--help" not in command:
+                assert callable(parse(command.split())), command
 
 
 @pytest.mark.parametrize("package", EXTRAS)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -59,11 +60,18 @@ def test_without_gradio_it_says_what_to_install(capsys, monkeypatch):
     assert "pip install equipoise[app]" in capsys.readouterr().err
 
 
-def test_an_older_gradio_is_named(capsys, monkeypatch):
+@pytest.mark.parametrize("version", ["5.49.1", "6.26.0"])
+def test_an_older_gradio_is_named(capsys, monkeypatch, version):
     gradio = pytest.importorskip("gradio")
-    monkeypatch.setattr(gradio, "__version__", "5.49.1")
+    monkeypatch.setattr(gradio, "__version__", version)
     assert main(["serve"]) == 2
-    assert "this is gradio 5.49.1" in capsys.readouterr().err
+    assert f"this is gradio {version}" in capsys.readouterr().err
+
+
+def test_the_oldest_gradio_is_that_of_the_extra():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (asked,) = [one for one in project["optional-dependencies"]["app"] if one.startswith("gradio")]
+    assert asked.startswith(f"gradio>={'.'.join(map(str, server._OLDEST))},")
 
 
 def test_examples(tmp_path):

@@ -34,7 +34,8 @@ PASSWORD: Final = "EQUIPOISE_PASSWORD"  # noqa: S105  # the name of a variable
 SHORTEST_PASSWORD: Final = 8
 """Letters."""
 
-_MISSING: Final = "the web app needs gradio 6: pip install equipoise[app]"
+_OLDEST: Final = (6, 27)  # of gradio
+_MISSING: Final = "the web app needs gradio 6.27 or later: pip install equipoise[app]"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def start(
             there may show it in a frame.
 
     Raises:
-        MissingPackageError: If gradio 6 is not installed.
+        MissingPackageError: If gradio 6.27 or later is not installed.
         OptionError: If the port is taken or none, the examples are no folder, or an origin is none.
         EquipoiseError: If the first network cannot be had.
     """
@@ -155,7 +156,7 @@ def _page(networks: Networks, given: Path | None, folder: Path) -> tuple[Any, di
         import gradio as gr  # noqa: PLC0415  # the app extra
     except ImportError as error:
         raise MissingPackageError(_MISSING) from error
-    if int(gr.__version__.split(".")[0]) < 6:
+    if tuple(map(int, gr.__version__.split(".")[:2])) < _OLDEST:
         raise MissingPackageError(f"{_MISSING}; this is gradio {gr.__version__}")
     from equipoise.app import scenes  # noqa: PLC0415  # it imports gradio
     from equipoise.app.controls import PageContent, text_of  # noqa: PLC0415  # they import gradio
