@@ -75,6 +75,25 @@ def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
     assert "perfect" in out
 
 
+def labels(*words):
+    from equipoise.cli.reproducing import _methods
+    from equipoise.experiments import RECIPES
+
+    return [one.label for one in _methods(RECIPES["planted"], words)]
+
+
+def test_every_method_that_a_recipe_has_set_can_be_named_and_all_of_them_are_every():
+    from equipoise.experiments import RECIPES
+
+    planted = RECIPES["planted"]
+    more = [one.label for one in planted.more]
+    assert labels() == [one.label for one in planted.methods]
+    assert labels("every") == [*labels(), *more]
+    assert labels("+rise", "colors:perfect") == [*labels(), "RISE", "perfect"]
+    assert labels("ae") == ["AE"]
+    assert labels("AE fine") == ["AE fine"]
+
+
 OWN = """
 from equipoise.experiments import Column, MethodRun, Recipe
 from equipoise.experiments.protocols.pointing import Pointing

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import colors
 from colors import PERFECT
@@ -254,6 +255,21 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
     again = run(Plan(recipe, tmp_path / "run", world, resume=True))
     assert asked == []
     assert plain(first.rows) == plain(again.rows)
+
+
+def test_rows_of_a_gpu_are_not_rounded_and_what_the_process_allows_stays(world, tmp_path, make_recipe, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    noted = []
+
+    def noting(model, inputs, target):
+        noted.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return colors.perfect(model, inputs, target)
+
+    monkeypatch.setattr(colors, "noting", noting, raising=False)
+    recipe = replace(make_recipe(), methods=(MethodRun("noting", "colors:noting"),))
+    run(Plan(recipe, tmp_path / "run", world, limit=2))
+    assert set(noted) == {(False, False)}
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_a_protocol_without_fitting_images_says_so(world, tmp_path, make_recipe):

@@ -14,6 +14,7 @@ import torch
 from equipoise import datasets, records
 from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.sizing import Sizing
+from equipoise.engine.precision import tf32
 from equipoise.errors import (
     DataError,
     EquipoiseError,
@@ -174,7 +175,11 @@ class Runner:
         self.problems: list[str] = []
 
     def run(self) -> Run:
-        """See `run`."""
+        """See `run`; products are float32's own on every device, so that a GPU's rows are the CPU's."""
+        with tf32(allowed=False):
+            return self._run()
+
+    def _run(self) -> Run:
         recipe = self.recipe
         for one in recipe.methods:  # a wrong name ends the run before any work
             source_of(one.method)
