@@ -76,10 +76,24 @@ def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
 
 
 def labels(*words):
-    from equipoise.cli.reproducing import _methods
+    from equipoise.cli.reproducing import ReproduceRequest, narrowed
     from equipoise.experiments import RECIPES
 
-    return [one.label for one in _methods(RECIPES["planted"], words)]
+    request = ReproduceRequest(
+        "planted",
+        None,
+        (),
+        (),
+        words,
+        (),
+        limit=None,
+        resume=False,
+        strict=False,
+        photos=True,
+        device=None,
+        output=None,
+    )
+    return [one.label for one in narrowed(RECIPES["planted"], request).methods]
 
 
 def test_every_method_that_a_recipe_has_set_can_be_named_and_all_of_them_are_every():

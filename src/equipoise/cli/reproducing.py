@@ -161,7 +161,7 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
         pairs = tuple((name, model) for name in names for model in models or of_recipe[name] or every)
     protocol = _with_options(recipe.protocol, request.options)
     methods = _methods(recipe, names_of(request.methods))
-    return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods)
+    return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods, more=())
 
 
 EVERY: Final = "every"
