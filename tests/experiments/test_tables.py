@@ -236,6 +236,14 @@ def test_the_json_has_every_number(recipe):
     assert found[1]["entries"][0]["verdict"] == "cannot be decided"
 
 
+def test_another_architectures_number_is_for_orientation_and_decides_nothing(recipe):
+    beside = dataclasses.replace(recipe, references={"voc2007": {"vgg16": PAIRS[0]}})
+    for model, said in (("mine_vgg16", "cannot be decided"), ("mine_resnet", None)):
+        rows = [one | {"model": model} for one in ROWS]
+        entry = summarize(beside, Rows.of(rows), [("voc2007", model)])[1].entries[0]
+        assert (entry.paper, entry.verdict) == (0.5, said)
+
+
 def test_without_rows_there_is_no_line(recipe):
     assert summarize(recipe, Rows.of([]), PAIRS) == []
     assert summarize(recipe, Rows.of([row("A", "another metric", 1.0)]), PAIRS) == []
