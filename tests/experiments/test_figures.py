@@ -97,13 +97,13 @@ def test_a_gallery_of_two_networks(methods, explain, world, tmp_path, make_recip
     pairs = (("folder", "colors:build"), ("folder", "colors:swapped"))
     column = Column("PR", "positive_ratio")
     recipe = make_recipe(Gallery(explain=explain), methods, columns=(column,), figure="gallery", keep_maps=None)
-    finished = run(Plan(replace(recipe, pairs=pairs), tmp_path / "run", world, limit=3))
+    finished = run(Plan(replace(recipe, pairs=pairs), tmp_path / "run", world, limit=7))
     FIGURES["gallery"](finished, photos=True)
     assert drawn["sizes"] == {len(drawn["heads"])}
     if len(methods) > 1:
         assert drawn["heads"] == ["photo", "perfect", "uniform"]
-        assert len(drawn["sides"]) == 6
-        assert [side.rpartition("\n")[2] for side in drawn["sides"]] == ["colors", "swapped"] * 3
+        assert len(drawn["sides"]) == 14
+        assert [side.rpartition("\n")[2] for side in drawn["sides"]] == ["colors", "swapped"] * 7
         assert drawn["captions"] is None
         names = [side.partition("\n")[0] for side in drawn["sides"]]
         wrong = [one != other for one, other in zip(names[::2], names[1::2], strict=True)]
