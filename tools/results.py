@@ -69,7 +69,9 @@ def page(run: Path) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
     figures = "\n\n".join(f"![{name(path)}]({name(path)})" for path in sorted(run.glob("*.png")))
     command = f"Made by `{again(record)}`."
-    measured = f"Measured with {versions}, on the CPU. Protocol: `{record['protocol']}`."
+    told = run / "measured.txt"  # of a run that went on with what another machine had begun
+    where = told.read_text(encoding="utf-8").strip() if told.exists() else f"with {versions}, on {record['device']}"
+    measured = f"Measured {where}. Protocol: `{record['protocol']}`."
     text = (run / "table.md").read_text(encoding="utf-8").rstrip()
     readings = section(run) if record["recipe"] == "table3" and any((run / "maps").iterdir()) else ""
     return "\n\n".join(part for part in (text, readings, figures, command, measured) if part) + "\n"

@@ -32,13 +32,21 @@ def sample_path(name: str) -> Path:
     Raises:
         ImageError: If the package is not installed, or has no such file; the text says what to install.
     """
-    package, inside = SAMPLES[name]
-    found = importlib.util.find_spec(package)  # does not import it
+    return path_in(*SAMPLES[name])
+
+
+def path_in(package: str, inside: str) -> Path:
+    """Where a file is that an installed package brings; the package is not imported.
+
+    Raises:
+        ImageError: If the package is not installed, or has no such file; the text says what to install.
+    """
+    found = importlib.util.find_spec(package)
     folders = [] if found is None else list(found.submodule_search_locations or [])
     for folder in folders:
         if (path := Path(folder) / inside).is_file():
             return path
-    raise ImageError(f"{name} is not on this machine; pip install 'equipoise[demo]' brings it")
+    raise ImageError(f"{Path(inside).name} is not on this machine; pip install 'equipoise[demo]' brings it")
 
 
 def write_samples(folder: str | os.PathLike[str]) -> list[Path]:

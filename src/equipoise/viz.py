@@ -162,6 +162,7 @@ def montage(
     cell: int = 320,
     bar: tuple[str, str] | None = None,
     colors: str = "red_blue",
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Image.Image:
     """A labeled grid of pictures, such as targets by methods.
 
@@ -173,6 +174,7 @@ def montage(
         cell: Longer side of a picture, in pixels.
         bar: What stands at the ends of a color bar below all, negative and positive; ``None``: there is none.
         colors: Of that bar: a name in `PALETTES`.
+        captions: One text per picture, shown below it; ``None``: there are none.
 
     Returns:
         Mode ``RGB``.
@@ -183,12 +185,15 @@ def montage(
     widths = {len(row) for row in rows}
     if widths != {len(column_labels)} or len(rows) != len(row_labels) or not column_labels:
         raise ShapeError(f"{len(row_labels)} x {len(column_labels)} labels for {len(rows)} rows of {sorted(widths)}")
+    if captions is not None and [len(row) for row in captions] != [len(row) for row in rows]:
+        raise ShapeError(f"captions of {[len(row) for row in captions]} pictures for {[len(row) for row in rows]}")
     shrunk = [[_shrunk(picture, cell) for picture in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in shrunk]
     label, head, gap = 150, 55, 12  # pixels: of the row labels, of the column labels, between pictures
+    said = 20 if captions is not None else 0
     first = head + (40 if title else 5)
     below = 0 if bar is None else 45
-    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + gap * len(rows) + below)
+    size = (label + len(column_labels) * (cell + gap) + gap, first + sum(heights) + (gap + said) * len(rows) + below)
     figure = Figure(figsize=(size[0] / _DOTS, size[1] / _DOTS), dpi=_DOTS, facecolor="white")
     canvas = FigureCanvasAgg(figure)
 
@@ -200,13 +205,16 @@ def montage(
     for column, text in enumerate(column_labels):
         write(_wrapped(text, cell // 11), label + column * (cell + gap) + cell / 2, first - head / 2, 11)
     top = first
-    for pictures, text, height in zip(shrunk, row_labels, heights, strict=True):
+    for row, (pictures, text, height) in enumerate(zip(shrunk, row_labels, heights, strict=True)):
         write(_wrapped(text, 16), label / 2, top + height / 2, 11)
         for column, picture in enumerate(pictures):
+            if captions is not None:
+                short = textwrap.shorten(captions[row][column], cell // 8, placeholder="...")
+                write(short, label + column * (cell + gap) + cell / 2, top + height + said / 2, 9)
             x = label + column * (cell + gap) + (cell - picture.width) // 2
             y = size[1] - top - (height - picture.height) // 2 - picture.height
             figure.figimage(np.asarray(picture), xo=x, yo=y)
-        top += height + gap
+        top += height + said + gap
     if bar is not None:
         middle, half, high = size[0] // 2, size[0] // 6, 12
         scale = heatmap_image(np.linspace(-1.0, 1.0, 2 * half)[None], colors=colors).resize((2 * half, high))

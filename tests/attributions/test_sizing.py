@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+import types
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.attributions import memory as memory_module
-from equipoise.attributions.memory import Memory, kept_for_later, parsed, resident
+from equipoise.attributions.memory import Memory, bounded, kept_for_later, parsed, resident
 from equipoise.attributions.sizing import GAIN, MOST, PATIENCE, SHARE, TIE, Sizing
 
 
@@ -153,6 +154,23 @@ def test_memory_is_kept_for_later_and_given_back_when_the_work_is_done(monkeypat
     assert library.tuned == {-4: 65536, -3: 32 * 2**20, -1: 64 * 2**20}
     with kept_for_later(torch.device("meta")):
         assert library.tuned[-4] == 65536
+
+
+def test_a_gpu_is_bounded_as_long_as_the_work_lasts(monkeypatch):
+    said = []
+    whole = types.SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: whole)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, _device: said.append(share))
+    with contextlib.suppress(KeyError), bounded(torch.device("cuda"), 8 * 2**30):
+        assert said == [0.1]
+        raise KeyError
+    assert said == [0.1, 1.0]
+    for device, bound in (("cuda", None), ("cpu", 2**30)):
+        with bounded(torch.device(device), bound):
+            assert said == [0.1, 1.0]
+    with bounded(torch.device("cuda"), 2**40):
+        assert said[-1] == 1.0
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory by itself")

@@ -75,6 +75,39 @@ def test_a_plus_adds_to_the_recipes_methods(reproduce, tmp_path):
     assert "perfect" in out
 
 
+def labels(*words):
+    from equipoise.cli.reproducing import ReproduceRequest, narrowed
+    from equipoise.experiments import RECIPES
+
+    request = ReproduceRequest(
+        "planted",
+        None,
+        (),
+        (),
+        words,
+        (),
+        limit=None,
+        resume=False,
+        strict=False,
+        photos=True,
+        device=None,
+        output=None,
+    )
+    return [one.label for one in narrowed(RECIPES["planted"], request).methods]
+
+
+def test_every_method_that_a_recipe_has_set_can_be_named_and_all_of_them_are_every():
+    from equipoise.experiments import RECIPES
+
+    planted = RECIPES["planted"]
+    more = [one.label for one in planted.more]
+    assert labels() == [one.label for one in planted.methods]
+    assert labels("every") == [*labels(), *more]
+    assert labels("+rise", "colors:perfect") == [*labels(), "RISE", "perfect"]
+    assert labels("ae") == ["AE"]
+    assert labels("AE fine") == ["AE fine"]
+
+
 OWN = """
 from equipoise.experiments import Column, MethodRun, Recipe
 from equipoise.experiments.protocols.pointing import Pointing

@@ -143,3 +143,17 @@ def test_letters_after_the_end_of_a_photo_do_no_harm(tmp_path):
     path = tmp_path / "JPEGImages" / "000001.jpg"
     path.write_bytes(path.read_bytes() + b"\0" * 10_000)
     assert open_dataset("voc2007", tmp_path).problems == ()
+
+
+def test_photos_that_packages_bring_are_a_data_set_without_a_folder(monkeypatch):
+    from equipoise.datasets import samples
+
+    data = open_dataset("samples")
+    assert [sample.key for sample in data] == list(samples.LABELED)
+    assert all(sample.image().mode == "RGB" for sample in data)
+    assert [data.classes[index] for index in data[1].categories] == ["espresso", "cup"]
+    gone = samples.LABELED | {"coffee.png": ("no_such_package", "data/coffee.png", (967,))}
+    monkeypatch.setattr(samples, "LABELED", gone)
+    left = open_dataset("samples")
+    assert [sample.key for sample in left] == ["chelsea.png", "grace_hopper.jpg", "motorcycle.png"]
+    assert left.problems == ("coffee.png is not on this machine; pip install 'equipoise[demo]' brings it",)

@@ -2,12 +2,16 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import colors
 from colors import PERFECT, UNIFORM
+from equipoise import viz
 from equipoise.experiments import Column, MethodRun, Plan, run
 from equipoise.experiments.presenting.figures import FIGURES
 from equipoise.experiments.presenting.figures.base import picture
@@ -68,6 +72,52 @@ def test_without_photos_no_photo_is_shown(name, world, tmp_path, make_recipe):
     assert hidden < 60_000 if name != "study" else hidden < shown
     if name in {"gallery", "study"}:
         assert shown > hidden + 50_000
+
+
+def swapped():
+    """The network that takes red for green, and green for red."""
+    network, spec = colors.build()
+    with torch.no_grad():
+        network.head.weight.copy_(network.head.weight[[1, 0, 2, 3]])
+    return network, replace(spec, name="somebody/swapped", weights_checksum="1" * 64)
+
+
+@pytest.mark.parametrize("explain", ["predicted", "labels"])
+@pytest.mark.parametrize("methods", [(UNIFORM,), (PERFECT, UNIFORM)])
+def test_a_gallery_of_two_networks(methods, explain, world, tmp_path, make_recipe, monkeypatch):
+    """One method: the networks side by side; several: below one another. A class stands by the map it is of."""
+    monkeypatch.setattr(colors, "swapped", swapped, raising=False)
+    drawn = {}
+
+    def montage(rows, sides, heads, **said):
+        drawn.update(sizes={len(row) for row in rows}, sides=sides, heads=heads, **said)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(viz, "montage", montage)
+    pairs = (("folder", "colors:build"), ("folder", "colors:swapped"))
+    column = Column("PR", "positive_ratio")
+    recipe = make_recipe(Gallery(explain=explain), methods, columns=(column,), figure="gallery", keep_maps=None)
+    finished = run(Plan(replace(recipe, pairs=pairs), tmp_path / "run", world, limit=7))
+    FIGURES["gallery"](finished, photos=True)
+    assert drawn["sizes"] == {len(drawn["heads"])}
+    if len(methods) > 1:
+        assert drawn["heads"] == ["photo", "perfect", "uniform"]
+        assert len(drawn["sides"]) == 14
+        assert [side.rpartition("\n")[2] for side in drawn["sides"]] == ["colors", "swapped"] * 7
+        assert drawn["captions"] is None
+        names = [side.partition("\n")[0] for side in drawn["sides"]]
+        wrong = [one != other for one, other in zip(names[::2], names[1::2], strict=True)]
+        assert any(wrong) is (explain == "predicted")
+        return
+    assert drawn["heads"] == ["photo", "colors", "swapped"]
+    assert "UNIFORM" not in drawn["title"]
+    assert "uniform" in drawn["title"]
+    if explain == "labels":
+        assert drawn["captions"] is None
+        assert set(drawn["sides"]) <= set(colors.NAMES)
+    else:
+        assert all(side.startswith("photo") for side in drawn["sides"])
+        assert {tuple(row[1:]) for row in drawn["captions"]} & {("red", "green"), ("green", "red")}
 
 
 @pytest.mark.parametrize("protocol", [Segmentation(), Pointing(), Gallery()])

@@ -19,6 +19,7 @@ from equipoise.experiments.protocols.pasting import cut_out, lettering, net_rele
 from equipoise.experiments.protocols.planted import Planted, as_it_is
 from equipoise.experiments.protocols.watermark import Watermark, moved
 from equipoise.experiments.subject import Lab
+from equipoise.methods import METHODS
 
 AE = MethodRun("AE", "ae")
 CAM = MethodRun("Grad-CAM", "grad_cam")
@@ -244,9 +245,20 @@ def test_watermark(measured):
 def test_the_recipes_run_with_all_their_methods(name, world, tmp_path):
     recipe = RECIPES[name]
     protocol = replace(recipe.protocol, confidence=0.9) if isinstance(recipe.protocol, DiFull) else recipe.protocol
-    small = replace(recipe, pairs=(("folder", "colors:build"),), protocol=protocol)
+    methods = (*recipe.methods, *recipe.more)
+    small = replace(recipe, pairs=(("folder", "colors:build"),), protocol=protocol, methods=methods, more=())
     finished = run(Plan(small, tmp_path / "out", world, limit=2))
-    assert {row["method"] for row in finished.rows} >= {"AE", "Grad-CAM", "c*EB", "Random"}
+    assert {row["method"] for row in finished.rows} >= {
+        "AE",
+        "Grad-CAM",
+        "c*EB",
+        "Random",
+        "AE fine",
+        "Occlusion",
+        "RISE",
+    }
+    of_recipe = {source for source in (one.method for one in methods) if ":" not in source}
+    assert of_recipe == set(METHODS.names())
     assert all(" is left out for colors:build: " in problem for problem in finished.problems)
 
 

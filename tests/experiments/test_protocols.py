@@ -1,6 +1,8 @@
 """Each protocol on photos whose answer is known: the perfect map, the uniform map, the untouched photo."""
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from equipoise.experiments.protocols.pointing import Pointing
 from equipoise.experiments.protocols.sanity import Sanity, spread
 from equipoise.experiments.protocols.segmentation import Segmentation
 from equipoise.experiments.protocols.study import TOP_SHARE, PerturbationStudy, clustering
+from equipoise.metrics.catalog import CATALOG
 
 AREA = (16 / colors.SIDE) ** 2
 
@@ -94,6 +97,21 @@ def test_the_least_relevant_first_is_the_other_end(values):
     assert found["perfect", "probability", 1 - AREA] == pytest.approx([0.25] * 8)
 
 
+@pytest.mark.parametrize("protocol", [Perturbation(shares=(0.1, 0.2)), PerturbationStudy()])
+def test_photos_that_the_network_names_wrong_are_left_out_if_asked(protocol, world, tmp_path, make_recipe):
+    labels = world / "boxes.csv"
+    text = labels.read_text(encoding="utf-8")
+    labels.write_text(text.replace("photo00.png,red", "photo00.png,green"), encoding="utf-8")
+    metric = protocol.metrics[0]
+    for right, count in ((False, 8), (True, 7)):
+        recipe = make_recipe(replace(protocol, right=right))
+        finished = run(Plan(recipe, tmp_path / f"run-{right}", world))
+        assert finished.problems == []
+        units = {row["unit"] for row in finished.rows if row["metric"] == CATALOG[metric].label}
+        assert len(units) == count
+        assert any("photo00" in unit for unit in units) is not right
+
+
 def test_sanity(values):
     """The perfect method does not ask the network: its map stays, whatever is randomized; AE's does not."""
     found = values(Sanity(stages=0), methods=(PERFECT, MethodRun("AE", "ae")))
@@ -160,9 +178,35 @@ def test_grids_use_every_photo_once_with_distinct_classes(world):
     assert groups != arranged(samples, 4, seed=2)
 
 
+@pytest.mark.parametrize("uses", [1, 2, 5])
+def test_a_photo_is_in_as_many_grids_as_asked_in_other_company_each_time(uses, world):
+    from equipoise.datasets import open_dataset
+    from equipoise.experiments.protocols.base import Confidence
+    from equipoise.experiments.subject import Lab
+
+    class Sure(Confidence):
+        def of(self, subject, samples):  # noqa: ARG002  # one signature
+            return [(colors.NAMES.index(data.classes[sample.categories[0]]), 1.0) for sample in samples]
+
+    data = open_dataset("folder", world)
+
+    def grids(**options):
+        return [unit.key.split("+") for unit in Grid(**options).units(data, Lab(), ["colors:build"], Sure())]
+
+    found = grids(uses=uses)
+    counts = Counter(key for grid in found for key in grid)
+    assert len(counts) == 8
+    assert max(counts.values()) <= uses
+    assert len({frozenset(grid) for grid in found}) == len(found)
+    assert (len(found) > 2) is (uses > 2)
+    assert found[:2] == grids()
+    assert len(grids(uses=uses, count=1)) == 1
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Grid(uses=0), "at least 2, 0 and 1"),
         (lambda: Segmentation(explain="top"), "predicted"),
         (lambda: check_choice("mode", "insert", MODES), "insertion"),
         (lambda: Perturbation(shares=(0.5, 1.5)), "between 0 and 1"),

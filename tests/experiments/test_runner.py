@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import colors
 from colors import PERFECT
@@ -254,6 +256,50 @@ def test_the_answers_that_choose_grids_are_asked_once(world, tmp_path, make_reci
     again = run(Plan(recipe, tmp_path / "run", world, resume=True))
     assert asked == []
     assert plain(first.rows) == plain(again.rows)
+
+
+def test_rows_of_a_gpu_are_not_rounded_and_what_the_process_allows_stays(world, tmp_path, make_recipe, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    noted = []
+
+    def noting(model, inputs, target):
+        noted.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return colors.perfect(model, inputs, target)
+
+    monkeypatch.setattr(colors, "noting", noting, raising=False)
+    recipe = replace(make_recipe(), methods=(MethodRun("noting", "colors:noting"),))
+    run(Plan(recipe, tmp_path / "run", world, limit=2))
+    assert set(noted) == {(False, False)}
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_photo_that_memory_does_not_hold_is_named_and_the_others_are_measured(
+    alone, world, tmp_path, make_recipe, monkeypatch
+):
+    from equipoise.experiments.running.measuring import Measuring
+
+    def greedy(model, inputs, target):
+        large = bool((inputs[:, 0].amax((1, 2)) > inputs[:, 2].amax((1, 2))).any())  # red or yellow
+        if large and holding:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return colors.perfect(model, inputs, target)
+
+    holding = [True]
+    monkeypatch.setattr(colors, "greedy", greedy, raising=False)
+    if alone:
+        monkeypatch.setattr(Measuring, "_together", lambda _self, _shown: False)
+    recipe = make_recipe(methods=(PERFECT, MethodRun("greedy", "colors:greedy")))
+    finished = run(Plan(recipe, tmp_path / "run", world))
+    assert len(finished.problems) == 4
+    assert finished.problems[0] == "photo00.png: there is not enough memory to explain it"
+    found = Counter(row["method"] for row in finished.rows if row["metric"] == "pointing")
+    assert found == {"perfect": 8, "greedy": 4}
+    holding.clear()
+    resumed = run(Plan(recipe, tmp_path / "run", world, resume=True))
+    assert resumed.problems == []
+    found = Counter(row["method"] for row in resumed.rows if row["metric"] == "pointing")
+    assert found == {"perfect": 8, "greedy": 8}
 
 
 def test_a_protocol_without_fitting_images_says_so(world, tmp_path, make_recipe):

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 
 import pytest
 
@@ -234,6 +235,18 @@ def test_the_json_has_every_number(recipe):
     assert found[1]["entries"][0]["paper"] == 0.5
     assert found[1]["entries"][0]["difference"] == pytest.approx(0.0)
     assert found[1]["entries"][0]["verdict"] == "cannot be decided"
+
+
+def test_another_architectures_number_is_for_orientation_and_decides_nothing(recipe):
+    beside = dataclasses.replace(recipe, references={"voc2007": {"vgg16": PAIRS[0]}})
+    for model, said in (("mine_vgg16", "cannot be decided"), ("mine_resnet", None)):
+        rows = [one | {"model": model} for one in ROWS]
+        entry = summarize(beside, Rows.of(rows), [("voc2007", model)])[1].entries[0]
+        assert (entry.paper, entry.verdict) == (0.5, said)
+        text = markdown(beside, summarize(beside, Rows.of(rows), [("voc2007", model)]), [])
+        assert ("of another architecture: for orientation" in text) is (said is None)
+        counted = re.findall(r"^Of \d+ numbers .* \d+ cannot be decided\.$", text, re.MULTILINE)
+        assert len(counted) == (said is not None)
 
 
 def test_without_rows_there_is_no_line(recipe):

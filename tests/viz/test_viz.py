@@ -228,6 +228,21 @@ def test_montage_leaves_pyplot_alone():
     assert ("matplotlib.pyplot" in sys.modules) == before
 
 
+def test_a_montage_says_something_below_each_picture():
+    pictures = [[photo(), photo()], [photo(), photo()]]
+    plain = viz.montage(pictures, ["a", "b"], ["c", "d"], cell=100)
+    said = [["", "tabby"], ["a very long name that no picture is wide enough for", ""]]
+    grid = viz.montage(pictures, ["a", "b"], ["c", "d"], cell=100, captions=said)
+    assert grid.width == plain.width
+    assert grid.height > plain.height
+    dark = (np.asarray(grid.convert("L")) < 100).sum()
+    silent = viz.montage(pictures, ["a", "b"], ["c", "d"], cell=100, captions=[["", ""], ["", ""]])
+    assert silent.size == grid.size
+    assert (np.asarray(silent.convert("L")) < 100).sum() < dark
+    with pytest.raises(ShapeError, match="captions of"):
+        viz.montage(pictures, ["a", "b"], ["c", "d"], captions=[["one"]])
+
+
 def test_a_montage_has_a_color_bar_below():
     plain = viz.montage([[photo()]], ["a"], ["b"], cell=100)
     grid = viz.montage([[photo()]], ["a"], ["b"], cell=100, bar=("against", "for"), colors="orange_blue")

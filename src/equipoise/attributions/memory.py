@@ -68,7 +68,7 @@ class Memory:
 
     Args:
         device: Where the network is.
-        bound: The most bytes that this process may have on a CPU, or allocate on the device; ``None``: what is free.
+        bound: The most bytes that this process may have on a CPU, or on the device; ``None``: what is free.
     """
 
     def __init__(self, device: torch.device, bound: int | None = None) -> None:
@@ -146,6 +146,25 @@ def kept_for_later(device: torch.device) -> Iterator[None]:
         tune(_MMAP_THRESHOLD, _DEFAULTS["block"])
         tune(_TRIM_THRESHOLD, _DEFAULTS["top"])
         Memory(device).give_back()
+
+
+@contextlib.contextmanager
+def bounded(device: torch.device, bound: int | None) -> Iterator[None]:
+    """Let this process have no more of a GPU's memory than ``bound``, which it may share with others.
+
+    What asks for more runs out of memory, as if there were no more; then batches are made smaller. What the allocator
+    keeps for later counts.
+    """
+    if bound is None or device.type != "cuda":
+        yield
+        return
+    whole = int(torch.cuda.get_device_properties(device).total_memory)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, bound / whole), device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 def resident() -> int:

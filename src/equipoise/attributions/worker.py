@@ -18,7 +18,7 @@ from torch import Tensor
 from equipoise import records
 from equipoise.attributions.folder import Folder
 from equipoise.attributions.leases import Share
-from equipoise.attributions.memory import Memory, kept_for_later
+from equipoise.attributions.memory import Memory, bounded, kept_for_later
 from equipoise.attributions.parts import Failure, PartWriter, Span, halved
 from equipoise.attributions.plan import LABEL, Answer, Plan, Task
 from equipoise.attributions.reader import Items, Read, Reader, reader_for
@@ -107,6 +107,7 @@ class Explainer:
         self._sizing = Sizing(self._memory, plan.batch)
         self._settings = contextlib.ExitStack()
         self._settings.enter_context(kept_for_later(network.device))
+        self._settings.enter_context(bounded(network.device, plan.memory))
         self._share = Share(self._folder, job.token) if job.token else None
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="equipoise-writer")
         self._reader = self._read_by(place)

@@ -241,7 +241,8 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="[+]NAME[,...]",
-            help="Only these methods, by name or as package.module:function; + adds to the recipe's",
+            help="Only these methods, by name or as package.module:function; + adds to the recipe's; every: also "
+            "those that it leaves out for what they cost",
         ),
     ] = None,
     option: Annotated[

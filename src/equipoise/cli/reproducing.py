@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -161,20 +161,35 @@ def narrowed(recipe: Recipe, request: ReproduceRequest) -> Recipe:
         pairs = tuple((name, model) for name in names for model in models or of_recipe[name] or every)
     protocol = _with_options(recipe.protocol, request.options)
     methods = _methods(recipe, names_of(request.methods))
-    return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods)
+    return replace(recipe.measured_by(protocol), pairs=pairs, methods=methods, more=())
+
+
+EVERY: Final = "every"
+"""In place of a method's name: all that a recipe has set."""
 
 
 def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
-    """The recipe's own rows by label or method; others become rows of their own. ``+name`` adds to the recipe's."""
+    """The recipe's own rows by label or method, and others that it has set; ``+name`` adds to the recipe's.
+
+    ``every`` stands for all that the recipe has set; what it has not becomes a row of its own.
+    """
     if not wanted:
         return recipe.methods
     found: dict[str, MethodRun] = {}
     if any(name.startswith("+") for name in wanted):
         found = {one.label: one for one in recipe.methods}
     for name in (name.removeprefix("+") for name in wanted):
-        rows = [one for one in recipe.methods if name.casefold() in {one.label.casefold(), one.method.casefold()}]
+        if name.casefold() == EVERY:
+            rows = [*recipe.methods, *recipe.more]
+        else:
+            groups = ([one for one in group if _is(one, name)] for group in (recipe.methods, recipe.more))
+            rows = next((group for group in groups if group), [])
         found.update({one.label: one for one in rows or [_own(name)]})
     return tuple(found.values())
+
+
+def _is(one: MethodRun, name: str) -> bool:
+    return name.casefold() in {one.label.casefold(), one.method.casefold()}
 
 
 def _own(name: str) -> MethodRun:

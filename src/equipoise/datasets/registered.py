@@ -10,6 +10,7 @@ from equipoise.datasets.folder import read_folder
 from equipoise.datasets.imagenet import read_imagenet
 from equipoise.datasets.imagenet_segmentation import FILE, read_imagenet_segmentation
 from equipoise.datasets.listed import read_cats_dogs, read_segmentation
+from equipoise.datasets.samples import read_samples
 from equipoise.datasets.scenes import read_scenes
 from equipoise.datasets.voc import SPLITS, read_voc
 
@@ -95,6 +96,15 @@ _OTHERS: Final = (
         how_to_get="Give the folder of your photos.",
         license="yours",
         read=read_folder,
+    ),
+    DataSetEntry(
+        "samples",
+        summary="four photos that installed packages bring, with classes of ImageNet; figures may show them",
+        folders=(),
+        signs=(),
+        how_to_get="pip install 'equipoise[demo]' brings them: nothing is looked for.",
+        license="CC0 or public domain",
+        read=read_samples,
     ),
     DataSetEntry(
         "scenes",

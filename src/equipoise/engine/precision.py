@@ -104,7 +104,7 @@ def precision(
     place = torch.device(device) if device is not None else _device_of(model)
     last = (place.type, name) in CHANNELS_LAST if channels_last is None else channels_last
     with ExitStack() as stack:
-        stack.enter_context(_tf32(allowed=chosen.tf32))
+        stack.enter_context(tf32(allowed=chosen.tf32))
         stack.enter_context(layout.lying_last(place.type if last else None))
         if chosen.dtype is not None:  # float32 images are then cast at the entrance, and maps are float32
             stack.enter_context(torch.autocast(place.type, chosen.dtype))
@@ -135,7 +135,8 @@ def _whole(device: torch.device) -> torch.device:
 
 
 @contextmanager
-def _tf32(*, allowed: bool) -> Iterator[None]:
+def tf32(*, allowed: bool) -> Iterator[None]:
+    """Say within it whether CUDA devices may round the factors of products to TF32; afterwards it is as before."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
     try:

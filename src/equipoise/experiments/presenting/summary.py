@@ -46,6 +46,7 @@ class TableNumber:
         paper: The paper's number; ``None`` if it has none.
         best: Whether it is not significantly worse than the best of its column, while another one is.
         to_reference: Beside the reference; ``None``: it is the reference, or there is none.
+        alike: Whether the paper's number is of this network's architecture; else it is for orientation.
     """
 
     column: str
@@ -53,6 +54,7 @@ class TableNumber:
     paper: float | None
     best: bool = False
     to_reference: Comparison | None = None
+    alike: bool = True
 
     @property
     def difference(self) -> float | None:
@@ -63,8 +65,8 @@ class TableNumber:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether ours agrees with the paper's; ``None`` if either is missing."""
-        if self.paper is None or math.isnan(self.ours.value):
+        """Whether ours agrees with the paper's; ``None`` if either is missing or they are of other architectures."""
+        if self.paper is None or math.isnan(self.ours.value) or not self.alike:
             return None
         return verdict(self.ours, self.paper)
 
@@ -147,6 +149,7 @@ class _Block:
         for one in columns:
             one.differences = {label: next(numbers) for label, _ in one.tests()[0]}
         del every
+        _, alike = recipe.beside(self._dataset, self._model)
         ps = iter(self._ps(cell for one in columns for some in one.tested() for cell in some))
         found = {}
         for one in columns:
@@ -162,6 +165,7 @@ class _Block:
                     replace(
                         found[setting.label, column.label][label],
                         paper=recipe.paper_value(self._dataset, self._model, label, setting.label, column.label),
+                        alike=alike,
                     )
                     for column in recipe.columns
                 ),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from equipoise.experiments.model.comparing import DECIDABLE, SIGNIFICANT
+from equipoise.experiments.model.comparing import AGREES, DECIDABLE, DIFFERS, SIGNIFICANT, UNDECIDED
 from equipoise.experiments.model.statistics import FEWEST
 from equipoise.experiments.presenting.summary import blocks, reference_of
 
@@ -126,11 +127,18 @@ def legend(block: Sequence[TableRow], photos: int | None = None) -> list[str]:
     found[0] += f", none of fewer than {FEWEST}." if min(counts) < FEWEST <= most else "."
     if any(entry.best for line in block for entry in line.entries):
         found.append(f"Bold: not significantly worse than the best of the column (p >= {SIGNIFICANT}).")
-    if _published(block):
+    said = Counter(entry.verdict for line in block for entry in line.entries if entry.verdict)
+    if said:
         found.append(
             f"Agrees: the interval holds the paper's number and is at most {DECIDABLE:g} wide; if it is wider or there "
             "is none, it cannot be decided."
         )
+        found.append(
+            f"Of {said.total()} numbers {said[AGREES]} agree with the paper's, {said[DIFFERS]} do not, and "
+            f"{said[UNDECIDED]} cannot be decided."
+        )
+    elif _published(block):
+        found.append("The paper's numbers are of another architecture: for orientation.")
     return found
 
 

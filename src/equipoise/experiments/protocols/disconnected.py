@@ -57,6 +57,7 @@ class DiFull(Tiles):
         confidence: Softmax probability, 0 to 1, with which every network has to name a photo right.
         count: At most so many grids; 0: as many as the photos give.
         seed: Which photos meet.
+        uses: In how many grids a photo may be.
         corners: Whether the heads of the first and the last cell alone are asked, as the public benchmark does.
         repeat: Whether the photo of the last cell is of the first one's class, as in the public benchmark; it takes
             several photos of a class.
@@ -71,9 +72,9 @@ class DiFull(Tiles):
     corners: bool = True
     repeat: bool = False
 
-    def arranged(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+    def arranged(self, samples: Sequence[Sample], seed: int) -> list[list[Sample]]:
         """See `Tiles.arranged`."""
-        return repeated(samples, self.cells**2, self.seed) if self.repeat else super().arranged(samples)
+        return repeated(samples, self.cells**2, seed) if self.repeat else super().arranged(samples, seed)
 
     def subject(self, subject: Subject) -> Subject:
         """See `Protocol.subject`."""

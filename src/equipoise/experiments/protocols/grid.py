@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
@@ -72,13 +73,15 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Tiles(Protocol):
-    """Photos that every network names right, tiled, each used once, classes distinct within a grid.
+    """Photos that every network names right, tiled, classes distinct within a grid.
 
     Args:
         cells: Along a side: 2 or 3.
         confidence: Softmax probability, 0 to 1.
         count: At most so many grids; 0: as many as the photos give.
         seed: Which photos meet.
+        uses: In how many grids a photo may be, in other company each time; above 1 grids share photos, and intervals
+            over grids are a little too narrow.
     """
 
     needs: ClassVar[str] = "labels"
@@ -86,11 +89,14 @@ class Tiles(Protocol):
     confidence: float = 0.99
     count: int = 500
     seed: int = 0
+    uses: int = 1
 
     def __post_init__(self) -> None:
         check_shares("confidence", (self.confidence,))
-        if self.cells < 2 or self.count < 0:
-            raise OptionError(f"cells is {self.cells} and count {self.count}; they have to be at least 2 and 0")
+        if self.cells < 2 or self.count < 0 or self.uses < 1:
+            raise OptionError(
+                f"cells is {self.cells}, count {self.count} and uses {self.uses}; they have to be at least 2, 0 and 1"
+            )
 
     def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:
         """See `Protocol.units`."""
@@ -104,13 +110,17 @@ class Tiles(Protocol):
                 for sample, (top, sure) in zip(samples, answers, strict=True)
                 if sure >= self.confidence and top in classes.members(sample.categories[0])
             ]
-        grids = self.arranged(samples)
+        rounds = (self.arranged(samples, self.seed + use) for use in range(self.uses))
+        by_photos: dict[frozenset[str], list[Sample]] = {}
+        for grid in chain.from_iterable(rounds):
+            by_photos.setdefault(frozenset(sample.key for sample in grid), grid)
+        grids = list(by_photos.values())
         chosen = grids[: self.count or None]
         return [Unit("+".join(sample.key for sample in grid), tuple(grid)) for grid in chosen]
 
-    def arranged(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        """The photos of each grid."""
-        return arranged(samples, self.cells**2, self.seed)
+    def arranged(self, samples: Sequence[Sample], seed: int) -> list[list[Sample]]:
+        """The photos of each grid, each photo once."""
+        return arranged(samples, self.cells**2, seed)
 
     def prepare(self, unit: Unit, bench: Bench) -> tuple[Unit, Tensor]:
         """See `Protocol.prepare`."""
@@ -122,7 +132,7 @@ class Tiles(Protocol):
 class Grid(Tiles):
     """The grid pointing game.
 
-    Photos that every network names right with at least ``confidence`` are tiled, each used once, classes
+    Photos that every network names right with at least ``confidence`` are tiled, each used ``uses`` times, classes
     distinct within a grid; a network with a dense head slides it over the grid and averages the logits.
     Rows: ``GridPG`` (of the positive relevance, the share in the right cell), ``GridPG top-k`` (the same of
     the k highest positive pixels alone, k being those that Attribution Equilibrium leaves positive, so that
@@ -133,6 +143,7 @@ class Grid(Tiles):
         confidence: Softmax probability, 0 to 1.
         count: At most so many grids; 0: as many as the photos give.
         seed: Which photos meet.
+        uses: In how many grids a photo may be.
 
     Source: Rao et al. 2022, section 3.1; Nam & Lee 2024, Fig. 9.
     """

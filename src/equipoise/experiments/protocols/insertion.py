@@ -53,12 +53,17 @@ class Perturbable(Question):
         return int(self.view.logits.argmax())
 
     @classmethod
-    def of(cls, prepared: tuple[Unit, Photo, Tensor], bench: Bench, explain: str) -> Perturbable:
-        """Show a photo's pixels to the network and choose what is explained."""
+    def of(
+        cls, prepared: tuple[Unit, Photo, Tensor], bench: Bench, explain: str, *, right: bool = False
+    ) -> Perturbable:
+        """Show a photo's pixels to the network and choose what is explained: with ``right``, what it names right."""
         unit, photo, pixels = prepared
         pixels = pixels.to(bench.subject.device)
         view = bench.view(photo, bench.subject.network.pictures.normalize(pixels)[None])
-        return cls(view, bench.goals(explain, unit.samples[0], view.logits), pixels)
+        label = frozenset(index for one in unit.samples[0].categories for index in bench.classes.members(one))
+        goals = bench.goals(explain, unit.samples[0], view.logits)
+        found = cls(view, goals, pixels, label)
+        return replace(found, goals=[]) if right and found.top not in label else found
 
 
 def prepare_pixels(unit: Unit, bench: Bench) -> tuple[Unit, Photo, Tensor]:
@@ -83,6 +88,7 @@ class Perturbation(Protocol):
             Gaussian light in the middle favors objects there.
         shares: Of the pixels, each 0 to 1, rising.
         explain: ``"predicted"`` or ``"labels"``.
+        right: Only photos whose class the network names.
         chunk: Images per forward pass.
         seed: For the order ``"random"``.
 
@@ -98,6 +104,7 @@ class Perturbation(Protocol):
     canvas: str = "gaussian"
     shares: tuple[float, ...] = INSERTION_SHARES
     explain: str = PREDICTED
+    right: bool = False
     chunk: int = 7
     seed: int = 0
 
@@ -126,9 +133,7 @@ class Perturbation(Protocol):
 
     def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
-        categories = prepared[0].samples[0].categories
-        right = frozenset(index for one in categories for index in bench.classes.members(one))
-        return replace(Perturbable.of(prepared, bench, self.explain), label=right)
+        return Perturbable.of(prepared, bench, self.explain, right=self.right)
 
     def measure(self, question: Perturbable, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""

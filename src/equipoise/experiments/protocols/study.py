@@ -44,6 +44,7 @@ class PerturbationStudy(Protocol):
         erased: A name of `equipoise.metrics.CANVASES`: what replaces them; the paper: black.
         canvas: The same, for ``kept``.
         explain: ``"predicted"`` or ``"labels"``.
+        right: Only photos whose class the network names.
 
     Source: Nam & Lee 2024, section 5.4 and Fig. 11.
     """
@@ -55,6 +56,7 @@ class PerturbationStudy(Protocol):
     erased: str = "black"
     canvas: str = "gaussian"
     explain: str = PREDICTED
+    right: bool = False
 
     def __post_init__(self) -> None:
         check_shares("share", (self.share,))
@@ -71,7 +73,7 @@ class PerturbationStudy(Protocol):
 
     def look(self, prepared: tuple[Unit, Photo, Tensor], bench: Bench) -> Perturbable:
         """See `Protocol.look`."""
-        return Perturbable.of(prepared, bench, self.explain)
+        return Perturbable.of(prepared, bench, self.explain, right=self.right)
 
     def measure(self, question: Perturbable, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""

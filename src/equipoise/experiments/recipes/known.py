@@ -9,11 +9,11 @@ from equipoise.experiments.protocols.disconnected import DiFull, DiPart
 from equipoise.experiments.protocols.pasting import AFTER, BEFORE
 from equipoise.experiments.protocols.planted import Planted
 from equipoise.experiments.protocols.watermark import ROLES, Watermark
-from equipoise.experiments.recipes.paper import COMPARED, PR, RANDOM, RAP
+from equipoise.experiments.recipes.paper import COMPARED, INTEGRATED, PR, RANDOM, RAP
 from equipoise.experiments.recipes.published import VGG
 from equipoise.experiments.recipes.recipe import RECIPES, Column, Recipe
 
-__all__ = ["KNOWN", "RECIPES"]
+__all__ = ["KNOWN", "MORE", "RECIPES"]
 
 BUNDLED: Final = "efficientnet_lite0"
 
@@ -25,6 +25,28 @@ KNOWN: Final = (
     RANDOM,
 )
 """The paper's methods, Attribution Equilibrium first, and what knows nothing last."""
+
+MORE: Final = (
+    MethodRun("AE fine", "ae", {"profile": "fine"}),
+    MethodRun("LRP-alpha-beta", "lrp_alpha_beta"),
+    MethodRun("Deep Taylor", "deep_taylor"),
+    MethodRun("EB", "eb"),
+    MethodRun("DeepLIFT", "deep_lift"),
+    MethodRun("DeepLIFT SHAP", "deep_lift_shap"),
+    MethodRun("Gradient", "gradient"),
+    MethodRun("SmoothGrad", "smooth_grad", {"samples": 20}),
+    MethodRun(INTEGRATED.label, INTEGRATED.method, {"steps": 20}),
+    MethodRun("Gradient SHAP", "gradient_shap"),
+    MethodRun("FullGrad", "full_grad"),
+    MethodRun("Grad-CAM++", "grad_cam_plus_plus"),
+    MethodRun("Score-CAM", "score_cam"),
+    MethodRun("Occlusion", "occlusion", {"window": 32, "stride": 16}),
+    MethodRun("RISE", "rise", {"masks": 200}),
+    MethodRun("LIME", "lime", {"samples": 200}),
+    MethodRun("Kernel SHAP", "kernel_shap", {"samples": 200}),
+    MethodRun("Extremal Perturbation", "extremal_perturbation", {"steps": 40}),
+)
+"""All others; those of many forward passes take fewer than by default."""
 
 CELL_COLUMNS: Final = (
     Column("localization", "grid_pointing_game"),
@@ -41,6 +63,7 @@ RECIPES.add(
         protocol=DiFull(),
         pairs=(("imagenet", VGG),),
         methods=KNOWN,
+        more=MORE,
         columns=CELL_COLUMNS,
         keep_maps=0,
         notes=(
@@ -60,6 +83,7 @@ RECIPES.add(
         protocol=DiPart(),
         pairs=(("imagenet", VGG),),
         methods=KNOWN,
+        more=MORE,
         columns=CELL_COLUMNS,
         keep_maps=0,
         notes=(
@@ -79,6 +103,7 @@ RECIPES.add(
         protocol=Planted(),
         pairs=(("segmentation", BUNDLED),),
         methods=KNOWN,
+        more=MORE,
         columns=(
             Column("energy", "energy_pointing_game", {"detail": AFTER}),
             Column("pointing", "pointing_game", {"detail": AFTER}, "mean"),
@@ -107,6 +132,7 @@ RECIPES.add(
         protocol=Watermark(),
         pairs=(("imagenet", BUNDLED),),
         methods=KNOWN,
+        more=MORE,
         columns=tuple(
             Column(f"{label} {role}", metric, {"detail": f"{role} {AFTER}"}, higher_is_better=best)
             for label, metric, bests in (

@@ -91,6 +91,7 @@ class Recipe:
         pairs: What stands before what: a name of `equipoise.datasets.DATASETS`, and a network as
             `equipoise.load_model` takes it, or ``"package.module:build"``.
         methods: The rows.
+        more: Methods that the command line can name too, as they are set here; all of them are ``every``.
         columns: Of the table.
         settings: What multiplies the rows.
         published: ``(data set, model, label, setting, column)`` to the paper's number.
@@ -116,6 +117,7 @@ class Recipe:
     methods: tuple[MethodRun, ...]
     columns: tuple[Column, ...]
     settings: tuple[Setting, ...] = (Setting(),)
+    more: tuple[MethodRun, ...] = ()
     published: Mapping[tuple[str, str, str, str, str], float] = field(default_factory=dict, repr=False)
     references: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict, repr=False)
     figure: str | None = None
@@ -129,7 +131,7 @@ class Recipe:
         for column in self.columns:
             _check_column(column, self.protocol)
         for what, labels in (
-            ("method", [one.label for one in self.methods]),
+            ("method", [one.label for one in (*self.methods, *self.more)]),
             ("column", [one.label for one in self.columns]),
             ("setting", [one.label for one in self.settings]),
         ):

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from equipoise.experiments.model.method_run import MethodRun
 from equipoise.experiments.protocols.scenes import OBJECT, OTHER, OWN, SHORTCUT, UNUSED, DrawnScenes
-from equipoise.experiments.recipes.known import KNOWN
-from equipoise.experiments.recipes.paper import INTEGRATED, RANDOM
+from equipoise.experiments.recipes.known import KNOWN, MORE
+from equipoise.experiments.recipes.paper import RANDOM
 from equipoise.experiments.recipes.recipe import RECIPES, Column, Recipe
 
 __all__ = ["EVERY", "RECIPES"]
 
+_SMALL: Final = {"Occlusion": {"window": 8, "stride": 4}}
+"""Options for 48 pixels in place of those for 224."""
+
 EVERY: Final = (
     *(one for one in KNOWN if one != RANDOM),
-    MethodRun("AE fine", "ae", {"profile": "fine"}),
-    MethodRun("LRP-alpha-beta", "lrp_alpha_beta"),
-    MethodRun("Deep Taylor", "deep_taylor"),
-    MethodRun("EB", "eb"),
-    MethodRun("DeepLIFT", "deep_lift"),
-    MethodRun("DeepLIFT SHAP", "deep_lift_shap"),
-    MethodRun("Gradient", "gradient"),
-    MethodRun("SmoothGrad", "smooth_grad", {"samples": 20}),
-    MethodRun(INTEGRATED.label, INTEGRATED.method, {"steps": 20}),
-    MethodRun("Gradient SHAP", "gradient_shap"),
-    MethodRun("FullGrad", "full_grad"),
-    MethodRun("Grad-CAM++", "grad_cam_plus_plus"),
-    MethodRun("Score-CAM", "score_cam"),
-    MethodRun("Occlusion", "occlusion", {"window": 8, "stride": 4}),
-    MethodRun("RISE", "rise", {"masks": 200}),
-    MethodRun("LIME", "lime", {"samples": 200}),
-    MethodRun("Kernel SHAP", "kernel_shap", {"samples": 200}),
-    MethodRun("Extremal Perturbation", "extremal_perturbation", {"steps": 40}),
+    *(replace(one, options=_SMALL.get(one.label, one.options)) for one in MORE),
     RANDOM,
 )
 """Every method, Attribution Equilibrium first, what knows nothing last; those of many forward passes take fewer."""

@@ -62,6 +62,7 @@ class Measuring:
         leave_out: Told of such a method.
         part: From unit, label, key, result and place to what is kept.
         sizing: How many go together.
+        too_large: Told of a unit that memory does not hold alone; what fitted of it is kept.
     """
 
     protocol: Protocol
@@ -71,6 +72,7 @@ class Measuring:
     leave_out: Callable[[str, EquipoiseError], None]
     part: Callable[[Unit, str, str, Result, int], Part]
     sizing: Sizing
+    too_large: Callable[[Unit], None]
     _buckets: dict[tuple[int, ...], list[Waiting]] = field(default_factory=dict)
 
     def take(self, one: Waiting) -> int:
@@ -104,13 +106,16 @@ class Measuring:
         try:
             self._at_once(units)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or len(units) == 1:
+            if not out_of_memory(error):
                 raise
             error.__traceback__ = None  # whose frames hold what did not fit
         else:
             self.sizing.note(len(units), time.perf_counter() - started, elements)
             return
         self.sizing.too_large(len(units))
+        if len(units) == 1:
+            self.too_large(units[0].unit)
+            return
         half = len(units) // 2
         self._sized(units[:half])
         self._sized(units[half:])
@@ -194,15 +199,20 @@ class Measuring:
 
     def _alone(self, one: Waiting) -> None:
         """A unit of a protocol that asks the network itself, or of a network that gives no class scores."""
+        try:
+            self._one_by_one(one)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            self.too_large(one.unit)
+
+    def _one_by_one(self, one: Waiting) -> None:
         pending = [label for label in self.bound if one.keys[label] not in self.store]
         question = self.protocol.look(one.prepared, self.bench)
-        parts = []
         for label in pending:
             try:
                 result = self.protocol.measure(question, self.bench, self.bound[label])
             except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
                 self._left_out(label, error)
                 continue
-            parts.append(self.part(one.unit, label, one.keys[label], result, one.place))
-        if parts:
-            self.store.add(parts)
+            self.store.add([self.part(one.unit, label, one.keys[label], result, one.place)])

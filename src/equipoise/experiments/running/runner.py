@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import datasets, records
-from equipoise.attributions.memory import Memory, kept_for_later
+from equipoise.attributions.memory import Memory, bounded, kept_for_later
 from equipoise.attributions.sizing import Sizing
+from equipoise.engine.precision import tf32
 from equipoise.errors import (
     DataError,
     EquipoiseError,
@@ -174,7 +175,11 @@ class Runner:
         self.problems: list[str] = []
 
     def run(self) -> Run:
-        """See `run`."""
+        """See `run`; products are float32's own on every device, so that a GPU's rows are the CPU's."""
+        with tf32(allowed=False):
+            return self._run()
+
+    def _run(self) -> Run:
         recipe = self.recipe
         for one in recipe.methods:  # a wrong name ends the run before any work
             source_of(one.method)
@@ -329,9 +334,16 @@ class Runner:
             kept = self.recipe.keep_maps is None or place * of + part < self.recipe.keep_maps
             return Part(key, self._rows(block, unit, label, result), result.maps if kept else [])
 
+        def too_large(unit: Unit) -> None:
+            self._problem(f"{unit.key}: there is not enough memory to explain it")
+
         sizing = Sizing(Memory(subject.device, self.plan.memory), self.plan.batch)
-        measuring = Measuring(self.recipe.protocol, bench, store, bound, leave_out, keep, sizing)
-        with ThreadPoolExecutor(1) as pool, kept_for_later(subject.device):
+        measuring = Measuring(self.recipe.protocol, bench, store, bound, leave_out, keep, sizing, too_large)
+        with (
+            ThreadPoolExecutor(1) as pool,
+            kept_for_later(subject.device),
+            bounded(subject.device, self.plan.memory),
+        ):
             reader = _Reader(self.recipe, bench, store, block.keys, pool)
             for place, (unit, made, prepared) in enumerate(reader.read(units)):
                 if isinstance(prepared, ImageError):

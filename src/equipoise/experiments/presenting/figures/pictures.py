@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from equipoise.metrics import top_mask
 from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from equipoise.experiments.model.rows import KeptMap
     from equipoise.experiments.protocols.base import Unit
@@ -53,39 +54,83 @@ def _empty() -> Image.Image:
 
 @FIGURES.register("gallery")
 def gallery(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one signature for all figures
-    """A row per image and class; a column per method and network."""
+    """A row per image and class: of one method a column per network, else a row per network, a column per method."""
     files = {}
     for dataset in dict.fromkeys(block.dataset for block in run.blocks):
         blocks = [block for block in run.blocks if block.dataset == dataset]
-        columns = [
-            (block, one.label) for block in blocks for one in run.plan.recipe.methods if one.label not in block.left_out
-        ]
-        heads = [label if len(blocks) == 1 else f"{block.model}\n{label}" for block, label in columns]
-        rows, names = [], []
+        of_recipe = [one.label for one in run.plan.recipe.methods]
+        labels = [label for label in of_recipe if any(label not in block.left_out for block in blocks)]
+        across = len(labels) == 1 and len(blocks) > 1
+        rows: list[list[_Cell]] = []
         for unit in blocks[0].units:
-            found = {
-                (block.model, label): maps for block in blocks for label, maps in maps_of(run, block, unit).items()
-            }
-            most = max((len(maps) for maps in found.values()), default=0)
-            for place in range(most):
-                cells = [unit.samples[0].image()] if photos else []
-                name = ""
-                for block, label in columns:
-                    maps = found.get((block.model, label), [])
-                    if place < len(maps):
-                        name = name or maps[place].goal.name
-                        cells.append(picture(maps[place].heatmap, block, unit, photos=photos))
-                    else:
-                        cells.append(_empty())
-                rows.append(cells)
-                names.append(name)
+            found = [(block, maps_of(run, block, unit)) for block in blocks]
+            for place in range(max((len(maps) for _, of in found for maps in of.values()), default=0)):
+                cells = [[_Cell.of(block, unit, of.get(label, [])[place:]) for label in labels] for block, of in found]
+                rows += [[cell for row in cells for cell in row]] if across else cells
+        rows = [row for row in rows if any(cell.kept is not None for cell in row)][:ROWS]
         if rows:
-            heads = ["photo", *heads] if photos else heads
-            networks = ", ".join(dict.fromkeys(block.model for block in blocks))
-            title = f"{run.plan.recipe.title} ({dataset}; {networks})"
-            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
-            files[f"{run.plan.recipe.name}-{dataset}"] = records.encoded(image)
+            heads = [_name(block) for block in blocks] if across else labels
+            title = f"{run.plan.recipe.title} ({dataset}; {labels[0] if across else _names(blocks)})"
+            files[f"{run.plan.recipe.name}-{dataset}"] = _grid(
+                rows, heads, title, photos=photos, across=across, several=len(blocks) > 1
+            )
     return files
+
+
+def _names(blocks: Sequence[Block]) -> str:
+    return ", ".join(dict.fromkeys(map(_name, blocks)))
+
+
+def _name(block: Block) -> str:
+    """The network's own name, without where it comes from."""
+    return block.spec.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A place in the gallery.
+
+    Attributes:
+        block: Network and data set.
+        unit: The photo.
+        kept: The map; ``None``: there is none.
+    """
+
+    block: Block
+    unit: Unit
+    kept: KeptMap | None
+
+    @classmethod
+    def of(cls, block: Block, unit: Unit, maps: Sequence[KeptMap]) -> _Cell:
+        return cls(block, unit, maps[0] if maps else None)
+
+    def picture(self, *, photos: bool) -> Image.Image:
+        return _empty() if self.kept is None else picture(self.kept.heatmap, self.block, self.unit, photos=photos)
+
+    @property
+    def name(self) -> str:
+        return "" if self.kept is None else self.kept.goal.name
+
+
+def _grid(
+    rows: Sequence[Sequence[_Cell]], heads: Sequence[str], title: str, *, photos: bool, across: bool, several: bool
+) -> bytes:
+    """The pictures of a gallery; where a row's networks name different classes, each stands below its map."""
+    names = [next(cell.name for cell in row if cell.kept is not None) for row in rows]
+    differ = any(cell.name not in {"", name} for row, name in zip(rows, names, strict=True) for cell in row)
+    pictures = [[cell.picture(photos=photos) for cell in row] for row in rows]
+    captions = [[cell.name for cell in row] for row in rows] if differ else None
+    sides = names
+    if differ:
+        sides = [row[0].unit.key[-32:] for row in rows]
+    elif several and not across:
+        sides = [f"{name}\n{_name(row[0].block)}" for name, row in zip(names, rows, strict=True)]
+    if photos:
+        heads = ["photo", *heads]
+        pictures = [[row[0].unit.samples[0].image(), *cells] for row, cells in zip(rows, pictures, strict=True)]
+        captions = captions and [["", *row] for row in captions]
+    image = viz.montage(pictures, sides, heads, title=title, cell=CELL, bar=ENDS, captions=captions)
+    return records.encoded(image)
 
 
 @FIGURES.register("cascade")
