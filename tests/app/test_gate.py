@@ -200,6 +200,45 @@ def test_a_wrong_password_waits(asks, naps, given):
     assert bool(naps) == (given["authorization"] not in {"Basic ?", "Bearer right", "Basic /w=="})
 
 
+def test_only_so_many_guess_at_a_time_and_whoever_knows_the_password_waits_for_none(folder, monkeypatch):
+    """However many guess, and each time anew."""
+    most, more = gates._MOST_WRONG, 7
+
+    async def behind(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def status(gate, word):
+        told = [(key.encode(), value.encode()) for key, value in (HOST | basic(f"a:{word}")).items()]
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": told, "query_string": b""}
+        found = []
+
+        async def send(message):
+            found.append(message.get("status"))
+
+        await gate(scope, None, send)
+        return found[0]
+
+    async def several():
+        gate, opened, turn = Gate(behind, Rules(folder, password="right")), asyncio.Event(), asyncio.sleep  # noqa: S106  # of this test
+
+        async def sleep(_):
+            await opened.wait()
+
+        for _ in range(2):
+            opened.clear()
+            monkeypatch.setattr(gates.asyncio, "sleep", sleep)
+            guesses = [asyncio.create_task(status(gate, "wrong")) for _ in range(most + more)]
+            for _ in range(10):
+                await turn(0)
+            assert [one.result() for one in guesses if one.done()] == [429] * more
+            assert await status(gate, "right") == 200
+            opened.set()
+            assert sorted(await asyncio.gather(*guesses)) == [401] * most + [429] * more
+            monkeypatch.setattr(gates.asyncio, "sleep", turn)
+
+    asyncio.run(several())
+
+
 def test_passwords_are_compared_in_constant_time(asks, monkeypatch, naps):
     seen = []
     compare = gates.hmac.compare_digest
