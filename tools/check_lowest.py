@@ -29,7 +29,10 @@ COMMANDS = {
         "explain seen --format pdf --target top2",
     ),
     "demo": ("explain given",),
-    "evaluate": ("list recipes", "list datasets", "reproduce scenes --limit 1 --method ae,gradient,rise", "explain seen --report why.html"),
+    "evaluate": (
+        "list recipes", "list datasets", "reproduce scenes --limit 1 --method ae,gradient,rise",
+        "explain seen --report why.html",
+    ),
     "dataset": ("attribute seen --method gradient --output maps",),
 }  # fmt: skip
 """Of each extra, commands that work where it is, alone or within another."""

@@ -1,13 +1,15 @@
 """What is kept of visitors has an end, work waits in line, and files go after a while."""
 
+import gc
 import os
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 
-from equipoise.app import files
+from equipoise.app import files, spare
 from equipoise.app.following import Following, lasting
 from equipoise.app.lanes import CancelledError, Lane, Stop, waiting
 from equipoise.app.session import Session
@@ -59,6 +61,28 @@ def test_maps_give_way_and_then_photos(networks, photo):
         sessions[0].explain(0)
     assert sessions[2].explain(0).explanation.heatmap.any()
     assert sessions[0].weight < 10
+
+
+class Knot:
+    """Knows itself, as the operations and values of a forward pass know one another."""
+
+    def __init__(self):
+        self.self = self
+
+
+def test_what_nobody_can_reach_any_more_is_given_back(monkeypatch):
+    monkeypatch.setattr(spare, "_last", [0.0])
+    gc.disable()  # which may be long in finding it
+    try:
+        spare.set_apart()
+        left = weakref.ref(Knot())
+        assert left() is not None
+        spare.give_back()
+        assert left() is None
+    finally:
+        spare.take_in()
+        gc.enable()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_new_photo_takes_the_place_of_the_old_one(networks, photo):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from equipoise.app.networks import Loader, Networks
-from equipoise.app.spare import share_memory
+from equipoise.app.spare import set_apart, share_memory, take_in
 from equipoise.errors import MissingPackageError, OptionError
 from equipoise.images import one_line
 from equipoise.inputs import load_either
@@ -63,6 +63,7 @@ class Served:
         self.content.visitors.clear()
         self.blocks.close(verbose=False)
         self.content.reader.close()
+        take_in()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -116,7 +117,9 @@ def start(
         page, look = _page(Networks(models, loader), given, folder)
         blocks, content = page.blocks, page.content
         look["app_kwargs"] = {"middleware": [_gate(folder, host, password, origins)]}
-        return Served(_launch(blocks, look, (host, port), [folder / "made"]), folder, blocks, content)
+        address = _launch(blocks, look, (host, port), [folder / "made"])
+        set_apart()
+        return Served(address, folder, blocks, content)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
