@@ -115,6 +115,20 @@ def test_other_methods_are_refused(asks, method):
     assert asks()("/", HOST, method).status == 405
 
 
+def test_a_socket_is_closed_at_once(folder):
+    async def behind(*_):
+        pytest.fail("it came through")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": JOIN, "headers": []}
+    asyncio.run(Gate(behind, Rules(folder))(scope, None, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
 ABSENT = """
 gradio_api/proxy=http://evil.example monitoring gradio_api/component_server gradio_api/vibe-code/ docs login
 gradio_api/stream/1 gradio_api/call/x gradio_api/run/x gradio_api/dev/reload custom_component/a openapi.json

@@ -103,7 +103,7 @@ def test_fifty_visitors(process):
         assert [one for one in found if not isinstance(one, tuple)] == []
         assert len(found) == VISITORS
         if number == ROUNDS - 1:
-            working.join(PATIENCE)  # what it works with is no growth
+            working.join(2 * PATIENCE)  # what it works with is no growth
         sizes.append(settled(process, address))
         firsts, whole = (sorted(one[part] for one in found) for part in (0, 1))
         seconds = f"first map {firsts[VISITORS // 2]:.1f} s (last {firsts[-1]:.1f} s), all {whole[-1]:.1f} s"
