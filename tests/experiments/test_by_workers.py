@@ -7,9 +7,10 @@ import pytest
 
 from colors import PERFECT, UNIFORM
 from equipoise.attributions.crews import Workers
-from equipoise.errors import OptionError
+from equipoise.errors import OptionError, UnsupportedModelError
 from equipoise.executors import Place
 from equipoise.experiments import RECIPES, MethodRun, Plan, run
+from equipoise.experiments.protocols.disconnected import DiFull, DiPart
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
 from equipoise.experiments.protocols.insertion import Perturbation
@@ -43,6 +44,7 @@ def same(one, other):
 PROTOCOLS = (
     Pointing(tolerance=1), Gallery(), Segmentation(explain="labels"), Grid(confidence=0.5, count=0),
     Perturbation(shares=(0.1, 0.5)), PerturbationStudy(), Sanity(stages=2),
+    DiFull(confidence=0.5, count=0, uses=4), DiPart(confidence=0.5, count=0, uses=4, corners=False),
 )  # fmt: skip
 
 
@@ -51,6 +53,28 @@ def test_a_batch_changes_no_row(world, tmp_path, make_recipe, protocol):
     recipe = make_recipe(protocol, METHODS, columns=())
     alone = run(Plan(recipe, tmp_path / "one", world, batch=1))
     same(alone.rows, run(Plan(recipe, tmp_path / "four", world, batch=4)).rows)
+
+
+@pytest.mark.parametrize("protocol", [DiFull(confidence=0.5, uses=4), DiPart(confidence=0.5, uses=4)])
+def test_grids_whose_heads_see_one_cell_are_explained_together(protocol, world, tmp_path, make_recipe, monkeypatch):
+    """What one grid cannot be explained by is left out for that grid's sake, and not for its company's."""
+    sizes = []
+    measure_all = type(protocol).measure_all
+
+    def counted(self, questions, bench, runs):
+        sizes.append(len(questions))
+        if runs[0].run.label == "RSP":
+            raise UnsupportedModelError("not this one")
+        return measure_all(self, questions, bench, runs)
+
+    monkeypatch.setattr(type(protocol), "measure_all", counted)
+    methods = (MethodRun("AE", "ae"), MethodRun("RSP", "rsp"))
+    finished = run(Plan(make_recipe(protocol, methods, columns=()), tmp_path / "run", world, batch=8))
+    assert max(sizes) > 1
+    assert finished.problems == ["RSP is left out for colors:build: not this one"]
+    grids = {row["unit"] for row in finished.rows if row["method"] == "AE"}
+    assert len(grids) == len(finished.blocks[0].units) > 2
+    assert {row["method"] for row in finished.rows} == {"AE"}
 
 
 def test_a_batch_is_one_forward_pass_for_answers_targets_and_methods(world, tmp_path, make_recipe, monkeypatch):

@@ -183,6 +183,9 @@ class Protocol(ABC):
     curves: ClassVar[tuple[str, ...]] = ()
     """What it measures at every one of its `steps`: the same."""
 
+    explains_itself: ClassVar[bool] = False
+    """Whether `measure_all` explains, by networks of its own: then it is given the methods as they are bound."""
+
     def __init_subclass__(cls) -> None:
         """Refuse a protocol that declares what the catalog does not have."""
         if "measure" in vars(cls) and "measure_all" not in vars(cls):
@@ -244,7 +247,7 @@ class Protocol(ABC):
         Args:
             questions: What `look` gave of each.
             bench: The network before the data set.
-            runs: The method, as it has explained each.
+            runs: The method, as it has explained each; or only bound, see `explains_itself`.
         """
         return [self.measure(question, bench, run) for question, run in zip(questions, runs, strict=True)]
 

@@ -67,6 +67,7 @@ class DiFull(Tiles):
 
     name: ClassVar[str] = "difull"
     metrics: ClassVar[tuple[str, ...]] = ("grid_pointing_game", "outside_share", "positive_ratio")
+    explains_itself: ClassVar[bool] = True
     apart: ClassVar[bool] = True
     """Whether each cell passes the network on its own."""
     corners: bool = True
@@ -94,21 +95,33 @@ class DiFull(Tiles):
         inputs = inputs.to(bench.subject.device).reshape(1, *inputs.shape[-3:])
         return Heads(inputs, subjects, goals)
 
-    def measure(self, question: Heads, bench: Bench, run: BoundRun) -> Result:  # noqa: ARG002  # one signature
+    def shown(self, prepared: tuple[Unit, Tensor], bench: Bench) -> Tensor:  # noqa: ARG002  # one signature
+        """See `Protocol.shown`."""
+        inputs = prepared[1]
+        return inputs.reshape(1, *inputs.shape[-3:])
+
+    def measure(self, question: Heads, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
-        result, asked = Result(), on_the_grid(run)
-        for cell, subject in question.subjects.items():
-            goal, target = question.goals[cell]
-            maps = subject.bind(asked).heatmaps(question.inputs, [target])
-            where = torch.tensor([cell])
+        return self.measure_all([question], bench, [run])[0]
+
+    def measure_all(self, questions: Sequence[Heads], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:  # noqa: ARG002  # one signature
+        """See `Protocol.measure_all`."""
+        found = [Result() for _ in questions]
+        asked = on_the_grid(runs[0])
+        inputs = torch.cat([one.inputs for one in questions])
+        for cell, subject in questions[0].subjects.items():  # every grid asks the same heads
+            goals = [one.goals[cell] for one in questions]
+            maps = torch.cat(subject.heatmaps(subject.bind(asked), inputs, [[target] for _, target in goals]))
+            where = torch.full((len(questions),), cell)
             values = {
                 "grid_pointing_game": metrics.grid_pointing(maps, self.cells, where),
                 "outside_share": outside_share(maps, self.cells, where),
                 "positive_ratio": metrics.positive_ratio(maps),
             }
-            result.add(goal, [(metric, value[0]) for metric, value in values.items()])
-            result.keep(goal, maps[0])
-        return result
+            for place, ((goal, _), result) in enumerate(zip(goals, found, strict=True)):
+                result.add(goal, [(metric, value[place]) for metric, value in values.items()])
+                result.keep(goal, maps[place])
+        return found
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,9 @@ class Measuring:
 
     def _at_once(self, units: Sequence[Waiting]) -> None:
         """Explain and measure units of one shape; what one method gave is kept before the next begins."""
+        if self.protocol.explains_itself:
+            self._by_itself(units)
+            return
         network = self.bench.subject.network
         shown = [self.protocol.shown(one.prepared, self.bench) for one in units]
         inputs = like_weights(torch.cat([one for one in shown if one is not None]), network.module)
@@ -155,6 +158,34 @@ class Measuring:
             parts = self._parts(label, run, maps, [(units[place], questions[place]) for place in pending])
             if parts:
                 self.store.add(parts)
+
+    def _by_itself(self, units: Sequence[Waiting]) -> None:
+        """Let the protocol explain units of one shape."""
+        asked = [(one, self.protocol.look(one.prepared, self.bench)) for one in units]
+        for label in list(self.bound):
+            pending = [pair for pair in asked if pair[0].keys[label] not in self.store]
+            if pending:
+                self._asked(label, pending)
+
+    def _asked(self, label: str, asked: Sequence[tuple[Waiting, Any]]) -> None:
+        """What one method gives, up to the first unit that it cannot explain."""
+        runs = [self.bound[label]] * len(asked)
+        try:
+            found = self.protocol.measure_all([question for _, question in asked], self.bench, runs)
+        except EquipoiseError as error:
+            if len(asked) == 1:
+                self._left_out(label, error)
+                return
+            for pair in asked:
+                if label in self.bound:
+                    self._asked(label, [pair])
+            return
+        self.store.add(
+            [
+                self.part(one.unit, label, one.keys[label], result, one.place)
+                for (one, _), result in zip(asked, found, strict=True)
+            ]
+        )
 
     def _parts(self, label: str, run: BoundRun, maps: Maps, asked: Sequence[tuple[Waiting, Any]]) -> list[Part]:
         """The results of one method, up to the first unit that it cannot explain."""
