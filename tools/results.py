@@ -60,7 +60,7 @@ def again(record: Mapping[str, Any]) -> str:
             words += ["--option", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     if record["limit"] is not None:
         words += ["--limit", str(record["limit"])]
-    return " ".join([*words, "--no-photos"])
+    return " ".join(words if datasets == ["samples"] else [*words, "--no-photos"])  # those are free to be shown
 
 
 def page(run: Path) -> str:
