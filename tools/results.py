@@ -54,6 +54,10 @@ def again(record: Mapping[str, Any]) -> str:
         words += ["--dataset", ",".join(datasets)]
     if models != list(dict.fromkeys(model for _, model in recipe.pairs)):
         words += ["--model", ",".join(models)]
+    measured, own = [one["label"] for one in record["methods"]], [one.label for one in recipe.methods]
+    if measured != own:
+        every = measured == [*own, *(one.label for one in recipe.more)]
+        words += ["--method", "every" if every else ",".join(measured)]
     usual = json.loads(describe_protocol(recipe.protocol))
     for name, value in json.loads(record["protocol"]).items():
         if value != usual[name]:
