@@ -6,12 +6,12 @@ Nothing is downloaded.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from equipoise.errors import EquipoiseError, ImageError
+from equipoise._packaged import packaged
+from equipoise.errors import EquipoiseError
 from equipoise.images import one_line
 from equipoise.records import write_atomically
 
@@ -32,21 +32,7 @@ def sample_path(name: str) -> Path:
     Raises:
         ImageError: If the package is not installed, or has no such file; the text says what to install.
     """
-    return path_in(*SAMPLES[name])
-
-
-def path_in(package: str, inside: str) -> Path:
-    """Where a file is that an installed package brings; the package is not imported.
-
-    Raises:
-        ImageError: If the package is not installed, or has no such file; the text says what to install.
-    """
-    found = importlib.util.find_spec(package)
-    folders = [] if found is None else list(found.submodule_search_locations or [])
-    for folder in folders:
-        if (path := Path(folder) / inside).is_file():
-            return path
-    raise ImageError(f"{Path(inside).name} is not on this machine; pip install 'equipoise[demo]' brings it")
+    return packaged(*SAMPLES[name])
 
 
 def write_samples(folder: str | os.PathLike[str]) -> list[Path]:

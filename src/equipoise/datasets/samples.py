@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from equipoise._packaged import packaged
 from equipoise.datasets.base import DataSet, Sample
 from equipoise.datasets.imagenet_labels import imagenet_names
 from equipoise.errors import ImageError
@@ -32,13 +33,11 @@ def read_samples(name: str, folder: Path, problems: Problems) -> DataSet:
     Raises:
         MissingPackageError: If torchvision is not installed.
     """
-    from equipoise.samples import path_in  # noqa: PLC0415  # loads torch, which a list of data sets does not need
-
     del folder
     found = []
     for key, (package, inside, categories) in LABELED.items():
         try:
-            found.append(Sample(key, path_in(package, inside), categories, group="single"))
+            found.append(Sample(key, packaged(package, inside), categories, group="single"))
         except ImageError as error:
             problems.add(str(error))
     return DataSet(name, imagenet_names(), "imagenet", tuple(found), problems.found)
