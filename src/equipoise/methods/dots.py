@@ -66,21 +66,18 @@ def grid_notes(layers: list[Strided], attribution: Float[Tensor, "k n c h w"]) -
     maps = attribution.detach().sum(2).flatten(0, 1)
     if not layers or not len(maps):
         return []
-    worst = torch.zeros(len(maps), dtype=torch.float64)
-    which = torch.zeros(len(maps), dtype=torch.int64)
-    for place, over in enumerate(_over(layers, maps)):
-        more = over.cpu() > worst
-        worst = torch.where(more, over.cpu().double(), worst)
-        which = torch.where(more, place // 2, which)
+    worst, place = torch.stack([over.double() for over in _over(layers, maps)]).max(0)
+    found = torch.where(worst > 1, place // 2, -1).tolist()  # a device is waited for once
     return [
-        f"image {one % n}, target {one // n}: {_sentence(layers[int(which[one])])}"
-        for one in (worst > 1).nonzero().flatten().tolist()
+        f"image {one % n}, target {one // n}: {_sentence(layers[layer])}"
+        for one, layer in enumerate(found)
+        if layer >= 0
     ]
 
 
 def _over(layers: list[Strided], maps: Float[Tensor, "m h w"]) -> Iterator[Float[Tensor, " m"]]:
     """For each layer twice, as dots and as a pattern: what a map has of what would be too much; 0: not known."""
-    none = torch.zeros(len(maps))
+    none = maps.new_zeros(len(maps))
     for (down, across), (tall, broad), _ in layers:
         rows, columns = maps.shape[1] // down, maps.shape[2] // across
         cells = rows * columns
