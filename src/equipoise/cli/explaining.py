@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from equipoise._signals import shielded
 from equipoise.cli import MENDABLE
 from equipoise.cli.console import RunConsole
 from equipoise.cli.photos import PhotoFile
@@ -119,15 +120,23 @@ def _explain_each(photos: Sequence[PhotoFile], together: Together, results: Resu
         waiting: deque[Future[None]] = deque()
         for photo, explanations in together.explained(photos):
             if explanations:
-                waiting.append(writer.submit(results.add, photo, explanations))
+                with shielded():
+                    waiting.append(writer.submit(results.add, photo, explanations))
             else:
                 console.done()
-            while waiting and (len(waiting) > WAITING or waiting[0].done()):
-                waiting.popleft().result()  # what could not be written ends the run
+            while waiting and _written(waiting, wait=len(waiting) > WAITING):
                 console.done()
-        while waiting:
-            waiting.popleft().result()
+        while waiting and _written(waiting, wait=True):
             console.done()
+
+
+def _written(waiting: deque[Future[None]], *, wait: bool) -> bool:
+    """Whether the first of these is written; what could not be written ends the run."""
+    with shielded():
+        if not (wait or waiting[0].done()):
+            return False
+        waiting.popleft().result()
+    return True
 
 
 def _explained(

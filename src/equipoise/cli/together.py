@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
+from equipoise._signals import shielded
 from equipoise.attributions.memory import Memory, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.batches import Batch, Maps
@@ -83,12 +84,14 @@ class Together:
             while True:
                 size = 1 if self._sizing is None else self._sizing.next()
                 for photo in islice(rest, size + AHEAD - len(ahead)):
-                    ahead.append((photo, reader.submit(self._shown, photo)))
+                    with shielded():
+                        ahead.append((photo, reader.submit(self._shown, photo)))
                 if not ahead:
                     return
                 group: list[Shown] = []
                 while ahead and len(group) < size:
-                    photo, shown = ahead[0][0], ahead[0][1].result()
+                    with shielded():
+                        photo, shown = ahead[0][0], ahead[0][1].result()
                     if group and (isinstance(shown, str) or shown.inputs.shape != group[0].inputs.shape):
                         break
                     ahead.popleft()

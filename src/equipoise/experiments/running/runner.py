@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import datasets, records
+from equipoise._signals import shielded
 from equipoise.attributions.memory import Memory, bounded, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.engine.precision import tf32
@@ -447,12 +448,17 @@ class _Reader:
         """Unit, key per method, and the preparation: ``None`` if all is done, an `ImageError` if it cannot be."""
         waiting: list[tuple[Unit, Future[tuple[dict[str, str], Any]]]] = []
         for unit in units:
-            waiting.append((unit, self.pool.submit(self._one, unit)))
+            with shielded():
+                waiting.append((unit, self.pool.submit(self._one, unit)))
             if len(waiting) > AHEAD:
-                first, future = waiting.pop(0)
-                yield first, *future.result()
+                yield self._read(*waiting.pop(0))
         for first, future in waiting:
-            yield first, *future.result()
+            yield self._read(first, future)
+
+    @staticmethod
+    def _read(unit: Unit, future: Future[tuple[dict[str, str], Any]]) -> tuple[Unit, dict[str, str], Any]:
+        with shielded():
+            return unit, *future.result()
 
     def _one(self, unit: Unit) -> tuple[dict[str, str], Any]:
         try:
