@@ -102,6 +102,7 @@ def alert(tab, words):
 
 
 def drag(tab, view, *corners):
+    view.hover()  # which waits until the page has stopped moving
     frame = view.bounding_box()
     at = [(frame["x"] + frame["width"] * x, frame["y"] + frame["height"] * y) for x, y in corners]
     tab.mouse.move(*at[0])

@@ -136,7 +136,8 @@ def test_compare_grows_by_a_method_and_names_failures(session, monkeypatch):
             raise OptionError("it cannot")
 
     monkeypatch.setitem(METHODS._entries, "broken", Broken)
-    pages = list(comparing.compare(session, [0, 2], ["ae", "broken", "gradient"], 1.0, STYLE))
+    given = comparing.compare(session, [0, 2], ["ae", "broken", "gradient"], 1.0, STYLE)
+    pages = [one for one in given if isinstance(one, str)]  # a busy machine also says how far it is
     assert [len(pictures(page)) for page in pages] == [2, 2, 4]
     assert "1 of 3 methods are done." in pages[0]
     assert "broken: it cannot" in pages[1]
@@ -153,7 +154,7 @@ def test_compare_can_be_stopped(session):
     next(work)
     session.stop.request()
     with pytest.raises(CancelledError):
-        next(work)
+        list(work)
 
 
 def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():

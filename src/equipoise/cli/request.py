@@ -254,8 +254,9 @@ def check(request: ExplainRequest) -> Asked:
     folder = check_output(request.output)
     page = check_report(request.report) if request.report is not None else None
     model = request.network.model
-    inputs = inputs_of(model)
-    check_wrt(request.wrt, inputs, model)
+    inputs = inputs_of(model) if model.endswith(".toml") else ()
+    if request.wrt is not None:
+        check_wrt(request.wrt, inputs, model)
     if inputs:
         passes, problems = collect_inputs(request.images, inputs, model, recursive=request.recursive)
         return Asked(request, options, output, folder, page, (), problems, looks, passes)

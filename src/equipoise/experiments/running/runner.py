@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from equipoise import datasets, records
-from equipoise._signals import shielded
 from equipoise.attributions.memory import Memory, bounded, kept_for_later
 from equipoise.attributions.sizing import Sizing
 from equipoise.engine.precision import tf32
@@ -30,6 +29,7 @@ from equipoise.experiments.protocols.base import Bench, Confidence, Unit
 from equipoise.experiments.recipes.recipe import Recipe, describe_protocol
 from equipoise.experiments.running.keys import Keys
 from equipoise.experiments.running.measuring import Measuring, Waiting
+from equipoise.experiments.running.reading import Reader
 from equipoise.experiments.running.store import Part, Store, digest
 from equipoise.experiments.subject import READOUTS, Lab, Subject, source_of
 from equipoise.images import one_line
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 FORMAT: Final = "rows and maps with their fields"
 """Part of every key: results of a folder that was written otherwise are measured again, not mixed in."""
 
-AHEAD: Final = 8
-"""How many units are read and resized while the network works."""
 
 TOGETHER: Final = 16
 """Photos that a network is asked about at once before a run."""
@@ -345,7 +343,7 @@ class Runner:
             kept_for_later(subject.device),
             bounded(subject.device, self.plan.memory),
         ):
-            reader = _Reader(self.recipe, bench, store, block.keys, pool)
+            reader = Reader(self.recipe, bench, store, block.keys, pool)
             for place, (unit, made, prepared) in enumerate(reader.read(units)):
                 if isinstance(prepared, ImageError):
                     if self.plan.strict:
@@ -432,44 +430,6 @@ class Runner:
             "versions": records.versions(),
         }
         records.write_atomically(store.folder / "run.json", (records.to_json(record) + "\n").encode())
-
-
-@dataclass(frozen=True, eq=False)
-class _Reader:
-    """Reads units ahead in a thread: keys from the files' checksums, then, if anything is missing, the images."""
-
-    recipe: Recipe
-    bench: Bench
-    store: Store
-    keys: Keys
-    pool: ThreadPoolExecutor
-
-    def read(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, dict[str, str], Any]]:
-        """Unit, key per method, and the preparation: ``None`` if all is done, an `ImageError` if it cannot be."""
-        waiting: list[tuple[Unit, Future[tuple[dict[str, str], Any]]]] = []
-        for unit in units:
-            with shielded():
-                waiting.append((unit, self.pool.submit(self._one, unit)))
-            if len(waiting) > AHEAD:
-                yield self._read(*waiting.pop(0))
-        for first, future in waiting:
-            yield self._read(first, future)
-
-    @staticmethod
-    def _read(unit: Unit, future: Future[tuple[dict[str, str], Any]]) -> tuple[Unit, dict[str, str], Any]:
-        with shielded():
-            return unit, *future.result()
-
-    def _one(self, unit: Unit) -> tuple[dict[str, str], Any]:
-        try:
-            checksum = unit.checksum()
-            keys = self.keys.made(unit.key, checksum)
-            done = all(key in self.store for key in keys.values())
-            prepared = None if done else self.recipe.protocol.prepare(unit, self.bench)
-            self.keys.add(unit.key, checksum)
-        except (ImageError, DataError, OSError) as error:
-            return {}, error if isinstance(error, ImageError) else ImageError(f"{unit.key}: {one_line(error)}")
-        return keys, prepared
 
 
 class _Remembered(Confidence):
