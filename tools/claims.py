@@ -6,7 +6,6 @@ python tools/claims.py
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from filling import asked, filled
+from result_tables import number, tables
 
 from equipoise.records import write_atomically
 
@@ -55,8 +55,7 @@ class Row:
 
     def number(self, column: str) -> float:
         """The number of a cell; NaN if it has none."""
-        found = re.match(r"\**(-?[\d.]+)", self.cells.get(column, ""))
-        return float(found[1]) if found else math.nan
+        return number(self.cells.get(column, ""))
 
 
 def rows(*pages: str) -> list[Row]:
@@ -65,19 +64,15 @@ def rows(*pages: str) -> list[Row]:
 
 
 def _rows(page: str) -> Iterator[Row]:
-    text = (RESULTS / f"{page}.md").read_text(encoding="utf-8")
-    for part in text.split("\n## ")[1:]:
-        title = part.partition("\n")[0]
-        table = re.search(r"((?:^\|.*\n)+)", part + "\n", re.MULTILINE)
-        network = NETWORKS.get(title.partition(", ")[2])
-        if table is None or network is None:
+    for name, first, lines in tables((RESULTS / f"{page}.md").read_text(encoding="utf-8")):
+        network = NETWORKS.get(name)
+        if network is None:
             continue
-        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].strip().splitlines()]
         heads, last = [], ""
-        for head in lines[0]:
+        for head in first:
             last = last if head in {"paper", "difference", "verdict"} else head
             heads.append(head if head == last else f"{head} {last}")
-        for line in lines[2:]:
+        for line in lines:
             cells = dict(zip(heads, line, strict=True))
             yield Row(network, cells["method"], cells.get("targets", ""), cells)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import result_tables
 from method_pages import documented
+from result_tables import number
 
 from equipoise.experiments.recipes.scenes import EVERY
 
@@ -29,24 +30,12 @@ QUESTIONS: Final = {
 
 
 def tables(page: str) -> dict[str, Table]:
-    """The first table under each heading of the second level: network to its numbers."""
-    found: dict[str, Table] = {}
+    """Network to its numbers."""
     text = (RESULTS / f"{page}.md").read_text(encoding="utf-8")
-    for part in text.split("\n## ")[1:]:
-        title = part.partition("\n")[0]
-        if not (match := re.search(r"((?:^\|.*\n)+)", part + "\n", re.MULTILINE)):
-            continue
-        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in match[1].strip().splitlines()]
-        heads, rows = lines[0], lines[2:]
-        found[title.partition(", ")[2]] = {
-            head: {row[0]: _number(row[place]) for row in rows} for place, head in enumerate(heads) if place
-        }
-    return found
-
-
-def _number(cell: str) -> float:
-    match = re.match(r"\**(-?[\d.]+)", cell)
-    return float(match[1]) if match else math.nan
+    return {
+        network: {head: {row[0]: number(row[place]) for row in rows} for place, head in enumerate(heads) if place}
+        for network, heads, rows in result_tables.tables(text)
+    }
 
 
 def means(page: str = "scenes") -> Table:

@@ -160,15 +160,16 @@ def test_a_gpu_is_bounded_as_long_as_the_work_lasts(monkeypatch):
     said = []
     whole = types.SimpleNamespace(total_memory=80 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: whole)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device: 0.9, raising=False)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, _device: said.append(share))
     with contextlib.suppress(KeyError), bounded(torch.device("cuda"), 8 * 2**30):
         assert said == [0.1]
         raise KeyError
-    assert said == [0.1, 1.0]
+    assert said == [0.1, 0.9]  # as it was
     for device, bound in (("cuda", None), ("cpu", 2**30)):
         with bounded(torch.device(device), bound):
-            assert said == [0.1, 1.0]
+            assert said == [0.1, 0.9]
     with bounded(torch.device("cuda"), 2**40):
         assert said[-1] == 1.0
 

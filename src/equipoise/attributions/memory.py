@@ -159,12 +159,16 @@ def bounded(device: torch.device, bound: int | None) -> Iterator[None]:
         yield
         return
     whole = int(torch.cuda.get_device_properties(device).total_memory)
+    before: Callable[[torch.device], float] = getattr(
+        torch.cuda, "get_per_process_memory_fraction", lambda _device: 1.0
+    )  # an older torch cannot say
+    share = before(device)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, bound / whole), device)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def resident() -> int:

@@ -84,18 +84,18 @@ def collect_inputs(
     return passes, problems
 
 
-def check_wrt(wrt: str | None, inputs: Sequence[str], model: str) -> None:
+def check_wrt(wrt: str, inputs: Sequence[str], model: str) -> None:
     """Refuse an input to explain that is none of a network's.
 
     Args:
-        wrt: As typed; ``None``: each.
+        wrt: As typed.
         inputs: Of the network; none, if it takes one.
         model: Its name.
 
     Raises:
         OptionError: If there is no such input, or the network takes one alone.
     """
-    if wrt is None or wrt in inputs:
+    if wrt in inputs:
         return
     if not inputs:
         raise OptionError(f"--wrt {one_line(wrt)} names one of several inputs, and {model} takes one")
