@@ -288,3 +288,16 @@ def test_closing_the_tab_ends_the_work(served, slow_door):
     assert slow_door.count == before
     assert not session.kept.maps
     assert not session.kept.passes
+
+
+def test_of_who_left_long_ago_nothing_is_kept(served, visitor, monkeypatch):
+    monkeypatch.setattr(served.content.visitors, "_most_away", 0)
+    kept = served.blocks.state_holder
+    with Visitor(served.address).here() as leaving:
+        leaving.opens(leaving.upload(photo()))
+        visitor.opens(visitor.upload(photo()))
+        assert leaving.tab in kept
+    until(lambda: leaving.tab not in kept)
+    assert leaving.tab not in kept.time_last_used
+    assert visitor.tab in kept
+    assert "eq-view" in visitor.looks().says("explained")

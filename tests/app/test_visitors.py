@@ -60,7 +60,39 @@ def test_maps_give_way_and_then_photos(networks, photo):
     with pytest.raises(OptionError, match="this photo was forgotten; give it again"):
         sessions[0].explain(0)
     assert sessions[2].explain(0).explanation.heatmap.any()
-    assert sessions[0].weight < 10
+    assert sessions[0].weight == 0
+
+
+def test_of_those_who_left_only_the_last_are_kept(networks, photo):
+    visitors, dropped = Visitors(away=2), []
+    visitors.dropped = dropped.append
+    sessions = dict(zip("abcd", several(networks, photo, 4), strict=True))
+    for key, one in sessions.items():
+        visitors.came(key, one)
+    for key in "acb":
+        visitors.gone(key)
+    assert (dropped, len(visitors)) == (["a"], 3)
+    visitors.works(sessions["c"])  # is back
+    visitors.gone("nobody")
+    visitors.gone("d")
+    assert dropped == ["a", "b"]
+    assert [one.forgotten for one in sessions.values()] == [True, True, False, False]
+    visitors.clear()
+    assert len(visitors) == 0
+
+
+def test_who_is_forgotten_is_told_so_by_whatever_is_asked(networks, photo):
+    session = Session.open(photo, networks["colors"])
+    alone = session.weight
+    assert alone > session.view.inputs.nbytes + 3 * session.view.size[0] * session.view.size[1]
+    session.explain(0)
+    assert session.weight > alone
+    session.forget()
+    for ask in (lambda: session.targets([]), lambda: session.compare_with(photo), lambda: session.pixel_at(0.5, 0.5)):
+        with pytest.raises(OptionError, match="this photo was forgotten; give it again"):
+            ask()
+    assert session.weight == 0
+    session.forget()
 
 
 class Knot:

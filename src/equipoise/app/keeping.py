@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from torch import Tensor
 
 if TYPE_CHECKING:
     from equipoise.engine import OpKind, Trace
     from equipoise.explanation import Explanation
+    from equipoise.view import View
 
 KEPT: Final = 48
 """So many maps are kept of a photo; those unused for longest go first."""
@@ -70,3 +73,17 @@ class Kept:
 def _weight(explanation: Explanation) -> int:
     width, height = explanation.image.size
     return 3 * width * height + 4 * (explanation.attribution.numel() + explanation.heatmap.numel())
+
+
+def weight_of(view: View) -> int:
+    """About how many bytes a photo and what the network said of it take."""
+    width, height = view.photo.image.size
+    return 3 * width * height + _bytes([view.photo.array, view.inputs, view.answers.scores, view.answers.raw])
+
+
+def _bytes(found: Any) -> int:
+    """Of the tensors in anything that a network gives."""
+    if isinstance(found, Tensor):
+        return found.nbytes
+    inner = found.values() if isinstance(found, dict) else found if isinstance(found, list | tuple) else ()
+    return sum(_bytes(one) for one in inner)

@@ -54,6 +54,7 @@ class Page:
 
     def __init__(self, content: PageContent) -> None:
         self.content = content
+        content.visitors.dropped = self._dropped
         self.blocks = gr.Blocks(
             title="equipoise: what did the network see?", analytics_enabled=False, delete_cache=(600, files.KEPT)
         )
@@ -241,6 +242,13 @@ class Page:
     def _left(self, request: gr.Request) -> None:
         """The tab was closed."""
         self.content.visitors.gone(str(request.session_hash))
+
+    def _dropped(self, visitor: str) -> None:
+        """The tab was closed long ago; gradio would keep all that the page showed there."""
+        holder = self.blocks.state_holder
+        with holder.lock:
+            holder.session_data.pop(visitor, None)
+            holder.time_last_used.pop(visitor, None)
 
     def _choice(self, values: Sequence[Any], *, slow: bool = False) -> Choice:
         choice = Choice.of(values, slow=slow)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from equipoise.answers import ClassScore, ScoreOf
-from equipoise.app.keeping import Kept, Made
+from equipoise.app.keeping import Kept, Made, weight_of
 from equipoise.app.lanes import Stop
 from equipoise.app.networks import SharedInputs, SharedNetwork
 from equipoise.app.reading import Read, in_this_process
@@ -72,18 +71,17 @@ class Session:
 
     Args:
         network: The network.
-        view: What it saw.
+        looked: What it saw; ``None``: so many visitors came that it had to give way.
         name: Of the photo, for people.
         stop: The visitor's stop button.
         input: Name of the input; of a network of one input none.
         first: The session of the first input; ``None``: it is this one.
         beside: Of the first input's session those of the others.
         kept: What was made of it.
-        forgotten: Whether even the photo had to give way to others.
     """
 
     network: SharedNetwork
-    view: View
+    looked: View | None
     name: str
     stop: Stop = field(default_factory=Stop)
     input: str = ""
@@ -92,7 +90,6 @@ class Session:
     kept: Kept = field(default_factory=Kept)
     _others: dict[str, ScoreOf] = field(default_factory=dict)
     _twin: Session | None = None
-    forgotten: bool = False
 
     @classmethod
     def open(cls, path: str, network: SharedNetwork, stop: Stop | None = None, read: Read = in_this_process) -> Session:
@@ -155,6 +152,22 @@ class Session:
             made.append(cls(alone, named, names[key], stop, key, made[0] if made else None))
         made[0].beside = tuple(made[1:])
         return made[0]
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether even the photo had to give way to others."""
+        return self.looked is None
+
+    @property
+    def view(self) -> View:
+        """What the network saw.
+
+        Raises:
+            OptionError: If it is `forgotten`.
+        """
+        if self.looked is None:
+            raise OptionError("so many visitors came that this photo was forgotten; give it again")
+        return self.looked
 
     @property
     def inputs(self) -> tuple[Session, ...]:
@@ -339,21 +352,15 @@ class Session:
     def forget(self) -> None:
         """Keep not even the photo; the page says so when it is asked for it."""
         self.rest()
-        empty = Image.new("RGB", (1, 1))
         for one in self.inputs:
-            one.view = replace(one.view, photo=replace(one.view.photo, image=empty, array=None))
-        self.forgotten, self._twin = True, None
+            one.looked = None
+            one._others.clear()  # noqa: SLF001  # of this class
+        self._twin = None
 
     @property
     def weight(self) -> int:
         """About how many bytes it keeps, without recorded forward passes."""
-        found = 0
-        for one in self.inputs:
-            width, height = one.view.photo.image.size
-            array = one.view.photo.array
-            found += 3 * width * height + (0 if array is None else 4 * array.numel())
-            found += one.kept.weight
-        return found
+        return sum(one.kept.weight + (0 if one.looked is None else weight_of(one.looked)) for one in self.inputs)
 
     def explain(self, target: Explained, method: str = OWN, options: Mapping[str, Any] | None = None) -> Made:
         """The explanation of one target, from memory if it was made before.
@@ -363,8 +370,7 @@ class Session:
             CancelledError: If the visitor stopped it.
         """
         options = dict(options or {})
-        if self.forgotten:
-            raise OptionError("so many visitors came that this photo was forgotten; give it again")
+        view = self.view
 
         def make() -> Made:
             bound = self.network.bind(method, **options)
@@ -372,7 +378,7 @@ class Session:
             started = time.perf_counter()
             with self.network.work(self.stop):
                 trace = self._trace_for(bound) if isinstance(score, int | ClassGroup) else None
-                explanation = Explanation.of(self.view, bound, [score], trace).select(0)
+                explanation = Explanation.of(view, bound, [score], trace).select(0)
             seconds = time.perf_counter() - started
             return Made(self.told(explanation).thumbnail(SHOWN), seconds)
 

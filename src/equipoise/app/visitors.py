@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -15,6 +16,9 @@ BUDGET: Final = 1 << 30
 RECORDED: Final = 2
 """Of so many visitors, those who worked last, the network's forward pass is kept; of others it is made again."""
 
+AWAY: Final = 16
+"""Of so many visitors, those whose tabs were closed last, the photo is kept: a tab may have lost its connection."""
+
 
 class Visitors:
     """The sessions of a page, in the order in which they were last used.
@@ -22,10 +26,16 @@ class Visitors:
     Args:
         budget: See `BUDGET`.
         recorded: See `RECORDED`.
+        away: See `AWAY`.
+
+    Attributes:
+        dropped: Told of a visitor of whom nothing is kept any more.
     """
 
-    def __init__(self, budget: int = BUDGET, recorded: int = RECORDED) -> None:
-        self._budget, self._recorded = budget, recorded
+    def __init__(self, budget: int = BUDGET, recorded: int = RECORDED, away: int = AWAY) -> None:
+        self.dropped: Callable[[str], object] = lambda _: None
+        self._budget, self._recorded, self._most_away = budget, recorded, away
+        self._away: dict[str, None] = {}  # who left last is last
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._stops: dict[str, Stop] = {}
@@ -40,6 +50,7 @@ class Visitors:
         """The stop of a visitor who begins with new work."""
         with self._lock:
             found = self._stops.setdefault(key, Stop())
+            self._away.pop(key, None)
         found.reset()
         return found
 
@@ -60,6 +71,7 @@ class Visitors:
             key = next((key for key, one in self._sessions.items() if one is session), None)
             if key is not None:
                 self._sessions[key] = self._sessions.pop(key)
+                self._away.pop(key, None)
             others = [one for one in self._sessions.values() if one is not session]  # those unused for longest first
             over = sum(one.weight for one in self._sessions.values()) - self._budget
             for give in (Session.rest, Session.forget):
@@ -89,10 +101,26 @@ class Visitors:
         """A visitor's tab was closed, or has lost its connection: the work ends, and what it made is forgotten."""
         with self._lock:
             session, stop = self._sessions.get(key), self._stops.pop(key, None)
+            self._away.pop(key, None)
+            self._away[key] = None
+            over = list(self._away)[: max(0, len(self._away) - self._most_away)]
         if stop is not None:
             stop.request()
         if session is not None:
             session.end()
+        for one in over:
+            self._drop(one)
+
+    def _drop(self, key: str) -> None:
+        """A visitor left long ago."""
+        with self._lock:
+            if key not in self._away:  # and is back
+                return
+            self._away.pop(key)
+            session = self._sessions.pop(key, None)
+        if session is not None:
+            session.forget()
+        self.dropped(key)
 
     def clear(self) -> None:
         """All go."""
