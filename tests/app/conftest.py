@@ -1,5 +1,8 @@
 """A visitor's session on a small network, without a browser."""
 
+import asyncio
+import warnings
+
 import pytest
 
 import colors
@@ -7,6 +10,20 @@ from equipoise.app.networks import Networks
 from equipoise.app.reading import Reader
 from equipoise.app.session import Session
 from equipoise.network import Network
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_loop_is_left():
+    """An event loop that gradio made for this thread would complain when another module's tests let go of it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is none, or that one is made for the question
+        try:
+            loop = asyncio.get_event_loop()
+        except RuntimeError:
+            return
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture
