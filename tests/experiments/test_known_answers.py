@@ -13,6 +13,8 @@ from colors import PERFECT, UNIFORM
 from equipoise.datasets import open_dataset
 from equipoise.errors import DataError, OptionError, UnsupportedModelError
 from equipoise.experiments import RECIPES, MethodRun, Plan, run
+from equipoise.experiments.presenting.writing import write
+from equipoise.experiments.protocols import watermark
 from equipoise.experiments.protocols.base import Bench, Confidence
 from equipoise.experiments.protocols.disconnected import DiFull, DiPart, on_the_grid, outside_share, repeated
 from equipoise.experiments.protocols.pasting import cut_out, lettering, net_relevance, paste
@@ -228,17 +230,43 @@ def test_letters_are_as_wide_as_asked_for_and_hard():
 
 def test_classes_that_moved():
     before, after = torch.tensor([5.0, 4, 3, 2, -9]), torch.tensor([5.1, 2, 6, 2.5, 99])
-    assert moved(before[:4], after[:4], 4) == [2, 1, 0]
-    assert moved(before, after, 1) == [4, 0, 0]
+    assert moved(before[:4], after[:4], 4) == {"raised": 2, "lowered": 1, "unmoved": 0}
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ([1.0, 2.0, 3.0], {"raised": 2, "lowered": 0, "unmoved": 1}),
+        ([0.5, 1.0, 1.8], {"lowered": 0, "unmoved": 2}),  # all fall: none is raised, were it the least
+        ([3.0, 4.0, 2.5], {"raised": 1, "unmoved": 2}),
+        ([2.0, 2.0, 2.0], {"unmoved": 0}),
+        ([2.0, 2.0, 1.0], {"lowered": 2, "unmoved": 0}),
+    ],
+)
+def test_a_class_has_one_role_and_only_one_that_it_plays(after, expected):
+    """Of a score that falls nobody may say that the letters raise it, and a class is not two of the three."""
+    assert moved(torch.full((3,), 2.0), torch.tensor(after), 3) == expected
+
+
+def test_a_photo_without_a_raised_class_has_no_rows_of_one(measured, monkeypatch):
+    monkeypatch.setattr(watermark, "moved", lambda _before, _after, _among: {"lowered": 1, "unmoved": 2})
+    finished, found = measured(Watermark(text="WWWWWW", among=4), methods=(UNIFORM, AE))
+    details = {detail for _, _, detail in found}
+    assert details == {f"{role} {stage}" for role in ("lowered", "unmoved") for stage in ("before", "after")}
+    assert {(row["detail"], row["category"]) for row in finished.rows if "after" in row["detail"]} == {
+        ("lowered after", 1),
+        ("unmoved after", 2),
+    }
 
 
 def test_watermark(measured):
     """White is none of the colors, so the letters hide what they lie on and raise nothing."""
     _, found = measured(Watermark(text="WWWWWW", among=4), methods=(UNIFORM,))
-    for role in ("raised", "lowered", "unmoved"):
-        assert found["uniform", "energy", f"{role} after"] == found["uniform", "energy", "raised before"]
-        assert found["uniform", "net relevance", f"{role} after"] == [1.0] * 8
-    assert max(found["uniform", "energy", "raised after"]) < 0.5
+    areas = found["uniform", "energy", "unmoved before"]
+    for role in ("lowered", "unmoved"):
+        assert set(found["uniform", "energy", f"{role} after"]) <= set(areas)
+        assert set(found["uniform", "net relevance", f"{role} after"]) == {1.0}
+    assert max(areas) < 0.5
 
 
 @pytest.mark.parametrize("name", ["difull", "dipart", "planted", "watermark"])
@@ -282,3 +310,17 @@ def test_options_out_of_range_are_refused_in_a_sentence(make, message):
     with pytest.raises(OptionError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_the_photos_of_one_planted_object_are_one_cluster(measured):
+    """An object in four photos is one object: neither interval nor test may take it for four."""
+    finished, _ = measured(Planted(), methods=(AE, UNIFORM))
+    (block,) = finished.blocks
+    objects = {(unit.samples[0].key, unit.category) for unit in block.units}
+    assert len(objects) < len(block.units)
+    lines, _ = write(finished)
+    assert {count for line in lines for count in line.images if count} == {len(objects)}
+    text = (finished.store.folder / "table.md").read_text(encoding="utf-8")
+    assert "n: objects behind a number" in text
+    assert "bootstrap intervals over objects" in text
+    assert "flips of signs over objects" in text

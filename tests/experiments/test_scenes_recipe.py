@@ -1,5 +1,6 @@
 """`equipoise reproduce scenes`: interventions say the truth, a map that says it has full marks, no file is needed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -123,6 +124,18 @@ def test_a_map_that_says_the_truth_has_full_marks_and_its_negative_none(bench, d
         assert set(values[1, "energy_pointing_game", UNUSED]) == {0.0}
     else:
         assert min(values[1, "energy_pointing_game", SHORTCUT]) > 0.3
+
+
+def test_a_map_that_is_not_finite_has_no_sign(bench, data):
+    """It is left out and counted, as by every other number here, and not taken for a wrong answer."""
+    protocol, questions = asked(bench, data)
+
+    def broken(targets):
+        return torch.full((len(targets), 56, 56), math.nan)
+
+    rows = [row for question in questions for row in protocol.measure(question, bench, Drawn(broken)).rows]
+    assert {row.metric for row in rows} == set(protocol.metrics)
+    assert all(math.isnan(row.value) for row in rows)
 
 
 def test_every_method_is_in_the_recipe_and_ae_as_it_is_is_what_they_are_compared_with():

@@ -134,6 +134,16 @@ def test_bold_is_what_is_not_worse_than_the_best_where_something_is(recipe):
     assert not any(entry.best for label in "AB" for entry in entries(recipe, label, "L", zeros).values())
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_could_not_be_tested_is_neither_bold_nor_in_the_way(recipe, value):
+    """A method with a number of one image, the worst or the best of all: nothing is known of it."""
+    three = dataclasses.replace(recipe, methods=(*recipe.methods, MethodRun("C", "eb")))
+    rows = [*MANY, row("C", "pointing", value, unit=MANY[0]["unit"])]
+    assert entries(three, "A", "L", rows)["PG"].best
+    assert not entries(three, "B", "L", rows)["PG"].best
+    assert not entries(three, "C", "L", rows)["PG"].best
+
+
 def test_a_method_stands_beside_the_reference(recipe):
     found = entries(recipe, "B", "L", MANY)
     assert all(entry.to_reference is None for entry in entries(recipe, "A", "L", MANY).values())

@@ -34,6 +34,16 @@ def effects(network: Answer, scenes: Scenes) -> Float[Tensor, "n o s"]:
     return found.masked_fill((scenes.shapes < 0)[..., None], torch.nan)
 
 
+def same_signs(sums: Tensor, effects: Tensor) -> Tensor:
+    """1 where a map's sum over an object has the sign of what the object adds, else 0; NaN where the sum is not finite.
+
+    Args:
+        sums: Of maps, over objects, any shape.
+        effects: Of the same shape, on any device; see `effects`.
+    """
+    return (sums.sign() == effects.sign().to(sums.device)).float().masked_fill(~sums.isfinite(), torch.nan)
+
+
 def flips(network: Answer, scenes: Scenes) -> Mapping[str, float]:
     """How often an answer turns over when one thing is changed, each a share from 0 to 1.
 

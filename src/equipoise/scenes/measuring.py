@@ -23,7 +23,7 @@ from equipoise.errors import EquipoiseError, OptionError
 from equipoise.methods import METHODS
 from equipoise.methods.base import attribute as attributed
 from equipoise.methods.base import heatmap
-from equipoise.scenes.interventions import Answer, effects, logits
+from equipoise.scenes.interventions import Answer, effects, logits, same_signs
 from equipoise.scenes.networks import ARCHITECTURES, SEEDS, load, normalized
 
 Explain = Callable[[Tensor, Tensor], Tensor]
@@ -64,7 +64,7 @@ def measured(explain: Explain, network: Answer, scenes: Scenes) -> dict[str, lis
             sums = (maps[:, None] * masks[some]).sum((2, 3))
             effect = added[some, :, shape]
             asked = effect.abs() >= LEAST
-            right = (sums.sign() == effect.sign()).double()
+            right = same_signs(sums, effect)
             other = asked & (scenes.shapes[some] != shape)
             found["sign"] += right[asked].tolist()
             found["sign of others"] += right[other].tolist()

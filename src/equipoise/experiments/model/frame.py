@@ -24,18 +24,19 @@ class Frame:
     Args:
         rows: Of one data set and network; narrow them to the metrics that are wanted.
         fields: By which rows will be chosen.
+        clusters: Key of a unit to what it was drawn with, where several units are of one thing; by default itself.
 
     Attributes:
-        units: The keys of the images, sorted.
-        design: Images and classes.
+        units: The keys of the images, or of their clusters, sorted.
+        design: Images, or clusters, and classes.
     """
 
-    def __init__(self, rows: Rows, fields: Iterable[str] = ()) -> None:
+    def __init__(self, rows: Rows, fields: Iterable[str] = (), clusters: Mapping[str, str] | None = None) -> None:
         fields = dict.fromkeys(fields)
         table = rows.table([*_GROUPED, *dict.fromkeys(("unit", "category", "value", *fields))])
         self._value: Numbers = as_array(table.column("value"))
         self._fields = {name: factorized(table.column(name)) for name in fields}
-        image, self.units = factorized(table.column("unit"))
+        image, self.units = _clustered(*factorized(table.column("unit")), clusters or {})
         group, _ = factorized(table.column("category"))
         self.design, self._pair = Design.of(image, group)
         self._counts: dict[bytes, Numbers] = {}
@@ -113,3 +114,15 @@ class Frame:
     def _slice(self, code: int) -> NDArray[np.int64]:
         first, last = self._runs.get(code, (0, 0))
         return self._order[first:last]
+
+
+def _clustered(
+    unit: NDArray[np.integer[Any]], names: list[str], clusters: Mapping[str, str]
+) -> tuple[NDArray[np.integer[Any]], list[str]]:
+    """Of each row the number of its cluster, and the clusters' names, sorted."""
+    own = [clusters.get(name, name) for name in names]
+    if own == names:
+        return unit, names
+    found = sorted(set(own))
+    places = {name: place for place, name in enumerate(found)}
+    return np.array([places[name] for name in own], np.int64)[unit], found

@@ -68,7 +68,7 @@ def _tables(
     if any(entry.to_reference for line in block for entry in line.entries):
         heads, found = tables.compared(block)
         beside = tuple(tuple(map(report.Cell, texts)) for texts in found)
-        yield report.Table(tuple(heads), beside, f"{name}: method less {reference} {tables.COMPARED}")
+        yield report.Table(tuple(heads), beside, f"{name}: method less {reference} {tables.how_compared(block)}")
 
 
 def photos_of(run: Run) -> dict[tuple[str, str], int]:

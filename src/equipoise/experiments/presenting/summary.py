@@ -17,6 +17,7 @@ from equipoise.experiments.model.statistics import FEWEST, Cell, Estimate, Numbe
 if TYPE_CHECKING:
     from equipoise.experiments.model.table import Rows
     from equipoise.experiments.recipes.recipe import Column, Recipe, Setting
+    from equipoise.experiments.running.runner import Run
 
 REFERENCE = "ae"
 """The method that the others are compared with."""
@@ -81,6 +82,7 @@ class TableRow:
         label: The method.
         setting: Label of the setting, which may be empty.
         entries: One per column.
+        sampled: What a bootstrap draws: images, or what several of them have in common.
     """
 
     dataset: str
@@ -88,14 +90,22 @@ class TableRow:
     label: str
     setting: str
     entries: tuple[TableNumber, ...]
+    sampled: str = "images"
 
     @property
     def images(self) -> list[int]:
-        """Of how many images each number is."""
+        """Of how many images, or whatever is `sampled`, each number is."""
         return [entry.ours.images for entry in self.entries]
 
 
-def summarize(recipe: Recipe, rows: Rows, pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> list[TableRow]:
+def summarize(
+    recipe: Recipe,
+    rows: Rows,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    clusters: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[TableRow]:
     """The lines of a recipe's table, data set and network by data set and network.
 
     A block of the table is in memory at a time, and no row is looked at by itself.
@@ -104,12 +114,19 @@ def summarize(recipe: Recipe, rows: Rows, pairs: Sequence[tuple[str, str]], *, s
         recipe: Whose columns, settings and published numbers are used.
         rows: As in ``rows.parquet``.
         pairs: Data sets and networks, in the table's order.
+        clusters: Key of a unit to what is drawn with it, where units are not images: see `Protocol.cluster`.
         seed: Of the bootstrap and of the random flips.
     """
     lines = []
-    for dataset, model in pairs:
-        lines += _Block(recipe, rows, dataset, model, seed).lines()
+    for pair in pairs:
+        lines += _Block(recipe, rows, pair, clusters, seed).lines()
     return lines
+
+
+def clusters_of(run: Run) -> dict[str, str]:
+    """Key of each unit to what its numbers have in common with those of others: see `Protocol.cluster`."""
+    protocol = run.plan.recipe.protocol
+    return {unit.key: protocol.cluster(unit) for block in run.blocks for unit in block.units}
 
 
 def reference_of(recipe: Recipe) -> str | None:
@@ -127,11 +144,14 @@ def _choices(recipe: Recipe) -> list[Mapping[str, object]]:
 class _Block:
     """A network before a data set."""
 
-    def __init__(self, recipe: Recipe, rows: Rows, dataset: str, model: str, seed: int) -> None:
+    def __init__(
+        self, recipe: Recipe, rows: Rows, pair: tuple[str, str], clusters: Mapping[str, str] | None, seed: int
+    ) -> None:
+        dataset, model = pair
         metrics = tuple(dict.fromkeys(column.facts.label for column in recipe.columns))
         fields = [name for where in _choices(recipe) for name in where]
         self._recipe, self._dataset, self._model, self._seed = recipe, dataset, model, seed
-        self._frame = Frame(rows.where(dataset=dataset, model=model, metric=metrics), fields)
+        self._frame = Frame(rows.where(dataset=dataset, model=model, metric=metrics), fields, clusters)
         self._labels = [one.label for one in recipe.methods if one.label in self._frame]
 
     def lines(self) -> list[TableRow]:
@@ -169,6 +189,7 @@ class _Block:
                     )
                     for column in recipe.columns
                 ),
+                recipe.protocol.sampled,
             )
             for label in self._labels
             for setting in recipe.settings
@@ -205,9 +226,9 @@ class _Cells:
         self.differences: dict[str, Estimate] = {}
 
     def best(self) -> str | None:
-        """The method with the best number, where one is better than another."""
+        """The method with the best number, where one is better than another; of those that can be tested."""
         sign = 1.0 if self.column.higher_is_better else -1.0
-        defined = [label for label, number in self.ours.items() if not math.isnan(number.value)]
+        defined = [label for label, number in self.ours.items() if number.images >= FEWEST]
         if self.column.higher_is_better is None or not defined:
             return None
         return max(defined, key=lambda label: sign * self.ours[label].value)
@@ -232,14 +253,16 @@ class _Cells:
     def entries(self, to_reference: Sequence[float], to_best: Sequence[float]) -> dict[str, TableNumber]:
         """The numbers of each method, with the corrected p of `tested`."""
         best = self.best()
-        worse = {label for label, p in zip(self._others(best), to_best, strict=True) if p < SIGNIFICANT}
+        tested = dict(zip(self._others(best), to_best, strict=True))
+        worse = any(p < SIGNIFICANT for p in tested.values())
+        equals = {best, *(label for label, p in tested.items() if p >= SIGNIFICANT)}
         ps = dict(zip(self.differences, to_reference, strict=True))
         return {
             label: TableNumber(
                 self.column.label,
                 number,
                 None,
-                bool(worse) and label not in worse and not math.isnan(number.value),
+                worse and label in equals,
                 Comparison(self.differences[label], ps[label]) if label in ps else None,
             )
             for label, number in self.ours.items()

@@ -60,7 +60,7 @@ def cells(lines: Sequence[TableRow], number: Callable[[TableNumber], str] | None
 
 
 def images(line: TableRow) -> str:
-    """Of how many images the numbers of a line are: one number if it is the same for all, else one per column."""
+    """Of how many images (or what else is sampled) a line's numbers are: one if it is the same for all, or several."""
     counts = line.images
     return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
 
@@ -104,26 +104,27 @@ def markdown(
         parts += [*_table(head(block), cells(block)), ""]
         if any(entry.to_reference for line in block for entry in line.entries):
             label = reference_of(recipe)
-            parts += [f"### Difference to {label}", "", f"Method less {label} {COMPARED}", ""]
+            parts += [f"### Difference to {label}", "", f"Method less {label} {how_compared(block)}", ""]
             parts += [*_table(*compared(block)), ""]
     return "\n".join(parts)
 
 
-COMPARED: Final = (
-    "on the images and classes that both have numbers of, with paired bootstrap intervals; p by random flips of signs "
-    "over images, two-sided, Holm-corrected over the methods of a column."
-)
-"""Goes on where the reference has been named."""
+def how_compared(block: Sequence[TableRow]) -> str:
+    """Goes on where the reference has been named."""
+    sampled = _sampled(block)
+    return (
+        f"on the {sampled} and classes that both have numbers of, with paired bootstrap intervals; p by random flips "
+        f"of signs over {sampled}, two-sided, Holm-corrected over the methods of a column."
+    )
 
 
 def legend(block: Sequence[TableRow], photos: int | None = None) -> list[str]:
     """What a reader has to know of a block's numbers, a sentence each."""
     counts = [count for line in block for count in line.images] or [0]
-    most = max(counts)
-    found = [
-        f"{most if photos is None else photos} photos; n: images behind a number, one per column where they differ"
-    ]
-    found[0] += "; [low, high]: 95 % bootstrap intervals over images" if most >= FEWEST else "; no intervals"
+    most, sampled = max(counts), _sampled(block)
+    found = [f"{photos} photos; "] if photos is not None else [f"{most} photos; "] if sampled == "images" else [""]
+    found[0] += f"n: {sampled} behind a number, one per column where they differ"
+    found[0] += f"; [low, high]: 95 % bootstrap intervals over {sampled}" if most >= FEWEST else "; no intervals"
     found[0] += f", none of fewer than {FEWEST}." if min(counts) < FEWEST <= most else "."
     if any(entry.best for line in block for entry in line.entries):
         found.append(f"Bold: not significantly worse than the best of the column (p >= {SIGNIFICANT}).")
@@ -270,6 +271,10 @@ def _lots(places: Sequence[int], sizes: Sequence[int], room: int) -> Iterator[li
 
 def _published(lines: Sequence[TableRow]) -> set[str]:
     return {entry.column for line in lines for entry in line.entries if entry.paper is not None}
+
+
+def _sampled(lines: Sequence[TableRow]) -> str:
+    return lines[0].sampled if lines else "images"
 
 
 def _settings(lines: Sequence[TableRow]) -> bool:

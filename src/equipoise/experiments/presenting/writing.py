@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from equipoise import records
 from equipoise.experiments.presenting import tables
 from equipoise.experiments.presenting.page import page, photos_of
-from equipoise.experiments.presenting.summary import ranked, summarize
+from equipoise.experiments.presenting.summary import clusters_of, ranked, summarize
 from equipoise.report import render
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write(run: Run, *, photos: bool = True) -> tuple[list[TableRow], list[Path]]
     """
     recipe = run.plan.recipe
     pairs = [(block.dataset, block.model) for block in run.blocks]
-    lines = summarize(recipe, run.rows, pairs)
+    lines = summarize(recipe, run.rows, pairs, clusters=clusters_of(run))
     folder = run.store.folder
     notes = [
         *run.notes,

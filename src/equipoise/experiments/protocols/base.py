@@ -183,6 +183,9 @@ class Protocol(ABC):
     curves: ClassVar[tuple[str, ...]] = ()
     """What it measures at every one of its `steps`: the same."""
 
+    sampled: ClassVar[str] = "images"
+    """What a bootstrap draws and a test of pairs turns over: see `cluster`."""
+
     explains_itself: ClassVar[bool] = False
     """Whether `measure_all` explains, by networks of its own: then it is given the methods as they are bound."""
 
@@ -206,6 +209,10 @@ class Protocol(ABC):
     def by_labels(self) -> bool:
         """Whether the images' own classes are explained, so that those the network does not know are left out."""
         return getattr(self, "explain", LABELS) != PREDICTED
+
+    def cluster(self, unit: Unit) -> str:
+        """What the numbers of a unit have in common with those of others; by default each stands for itself."""
+        return unit.key
 
     def subject(self, subject: Subject) -> Subject:
         """The network as this protocol uses it; by default as it is."""

@@ -45,7 +45,8 @@ class Planted(Protocol):
     photo is kept if every network names none of the object's classes before, and one of them after. Rows, of the map
     after and, as a control, of the map before (the same class, the same pixels): ``energy`` (share of the positive
     relevance on the object), ``pointing`` (1: the map's maximum lies on it), ``positive ratio``, and ``net relevance``
-    (its sum on the object over the sum of its magnitude there).
+    (its sum on the object over the sum of its magnitude there). Intervals and tests are over objects, each with all
+    the photos that it turned.
 
     Args:
         hosts: Into how many photos each object is pasted at most.
@@ -59,6 +60,7 @@ class Planted(Protocol):
     name: ClassVar[str] = "planted"
     needs: ClassVar[str] = "masks"
     whole: ClassVar[bool] = True
+    sampled: ClassVar[str] = "objects"
     metrics: ClassVar[tuple[str, ...]] = ("energy_pointing_game", "pointing_game", "positive_ratio", "net_relevance")
     hosts: int = 4
     scale: float = 0.6
@@ -76,6 +78,10 @@ class Planted(Protocol):
             raise OptionError(
                 f"feather is {self.feather} and tolerance {self.tolerance}; they have to be at least 0 and above 0"
             )
+
+    def cluster(self, unit: Unit) -> str:
+        """An object: the photos that it is pasted into tell of the same pixels."""
+        return f"{unit.samples[0].key} {unit.category}" if isinstance(unit, Planting) else unit.key
 
     def units(self, data: DataSet, lab: Lab, models: Sequence[str], confidence: Confidence) -> list[Unit]:
         """See `Protocol.units`."""

@@ -164,6 +164,8 @@ class DrawnScenes(Protocol):
 
     def measure_all(self, questions: Sequence[Seen], bench: Bench, runs: Sequence[BoundRun]) -> list[Result]:  # noqa: ARG002  # one signature
         """See `Protocol.measure_all`."""
+        from equipoise.scenes.interventions import same_signs  # noqa: PLC0415  # a list of recipes does not need it
+
         found = [Result() for _ in questions]
         asked = [place for place, one in enumerate(questions) if one.facts]
         if not asked:
@@ -185,8 +187,8 @@ class DrawnScenes(Protocol):
                 result.add(fact.goal, values, detail=OBJECT)
             if fact.watermark:
                 result.add(fact.goal, [("energy_pointing_game", corner[place])], detail=fact.watermark)
+            right = same_signs(sums[place], fact.effects).tolist()
             for index in (fact.effects.abs() >= self.least).nonzero()[:, 0].tolist():
-                right = float(sums[place, index].sign() == fact.effects[index].sign())
-                result.add(fact.goal, [("sign_accuracy", right)], detail=OWN if fact.own[index] else OTHER)
+                result.add(fact.goal, [("sign_accuracy", right[index])], detail=OWN if fact.own[index] else OTHER)
             result.keep(fact.goal, maps[place])
         return found

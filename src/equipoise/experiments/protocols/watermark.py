@@ -32,8 +32,9 @@ class Watermark(Protocol):
     """Photos with white letters pasted on them, explained for three of the classes that the network ranks highest.
 
     Of the ``among`` highest classes before and after, those are explained whose score the letters raise most, lower
-    most and change least; nothing else changed, so a map of the first should have relevance on the letters, of the
-    second against, of the third none. Rows, of the maps after and, as a control, before (the same pixels): as of
+    most and, of the rest, change least; nothing else changed, so a map of the first should have relevance on the
+    letters, of the second against, of the third none. Where all those scores fall, none is raised. Rows,
+    of the maps after and, as a control, before (the same pixels): as of
     `equipoise.experiments.protocols.planted.Planted`, with ``raised``, ``lowered`` or ``unmoved`` before the stage.
 
     Args:
@@ -91,8 +92,8 @@ class Watermark(Protocol):
         """See `Protocol.look`."""
         after, before, mask = (one.to(bench.subject.device) for one in prepared)
         targets = moved(bench.subject.forward(before)[0], scores_of(bench, after), self.among)
-        goals = [Goal(index, bench.subject.spec.classes[index]) for index in targets]
-        return Compared(after, before, mask.cpu(), goals, targets, ROLES)
+        goals = [Goal(index, bench.subject.spec.classes[index]) for index in targets.values()]
+        return Compared(after, before, mask.cpu(), goals, list(targets.values()), tuple(targets))
 
     def measure(self, question: Compared, bench: Bench, run: BoundRun) -> Result:
         """See `Protocol.measure`."""
@@ -103,15 +104,26 @@ class Watermark(Protocol):
         return measured(questions, bench, runs, self.tolerance)
 
 
-def moved(before: Tensor, after: Tensor, among: int) -> list[int]:
-    """Of the highest classes before and after, the one whose score rises most, falls most and changes least.
+def moved(before: Tensor, after: Tensor, among: int) -> dict[str, int]:
+    """Of the highest classes before and after, whose score rises most, falls most and, of the rest, changes least.
 
     Args:
         before: Scores ``(C,)``.
         after: Scores ``(C,)``.
         among: How many of the highest of each are looked at.
+
+    Returns:
+        Role to class: no role for which there is none, as where every score falls.
     """
     count = min(among, len(before))
     highest = torch.tensor(sorted({*before.topk(count).indices.tolist(), *after.topk(count).indices.tolist()}))
     change = (after - before)[highest]
-    return [int(highest[int(found)]) for found in (change.argmax(), change.argmin(), change.abs().argmin())]
+    found = {}
+    if change.max() > 0:
+        found[RAISED] = int(change.argmax())
+    if change.min() < 0:
+        found[LOWERED] = int(change.argmin())
+    rest = [place for place in range(len(change)) if place not in found.values()]
+    if rest:
+        found[UNMOVED] = min(rest, key=lambda place: float(change[place].abs()))
+    return {role: int(highest[place]) for role, place in found.items()}

@@ -119,6 +119,7 @@ RECIPES.add(
             "pointing: the map's maximum lies on the object, not a pixel beside it.",
             "net: sum of the relevance on the object over the sum of its magnitude there; a map without sign has 1.",
             "before: the map of the same class without the object, on the same pixels.",
+            "An object is pasted into several photos, which are no strangers: intervals and tests are over objects.",
         ),
     ),
 )
@@ -144,7 +145,7 @@ RECIPES.add(
         keep_maps=0,
         limit=100,
         notes=(
-            "raised, lowered, unmoved: of the 20 highest classes, whose score the words raise or lower most, or least.",
+            "raised, lowered, unmoved: of the 20 highest classes, whose score the words raise or lower most, or move least.",
             "energy: of the positive relevance, the share on the words; Random's is the share of the pixels.",
             "net: sum of the relevance on the words over that of its magnitude; a map without sign has 1.",
         ),

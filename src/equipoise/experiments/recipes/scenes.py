@@ -13,7 +13,7 @@ from equipoise.experiments.recipes.recipe import RECIPES, Column, Recipe
 __all__ = ["EVERY", "RECIPES"]
 
 _SMALL: Final = {"Occlusion": {"window": 8, "stride": 4}}
-"""Options for 48 pixels in place of those for 224."""
+"""Options for 56 pixels in place of those for 224."""
 
 EVERY: Final = (
     *(one for one in KNOWN if one != RANDOM),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from equipoise import viz
 from equipoise._registry import Registry
 from equipoise.experiments.model.frame import Frame
+from equipoise.experiments.presenting.summary import clusters_of
 from equipoise.metrics.catalog import CATALOG
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def style(index: int) -> dict[str, Any]:
 def frame_of(run: Run, block: Block, *metrics: str) -> Frame:
     """The rows of a block as arrays; of some metrics, named as in the catalog, or of all."""
     labels = {"metric": tuple(CATALOG[metric].label for metric in metrics)} if metrics else {}
-    return Frame(run.rows.where(dataset=block.dataset, model=block.model, **labels))
+    return Frame(run.rows.where(dataset=block.dataset, model=block.model, **labels), clusters=clusters_of(run))
 
 
 def picture(one: Tensor, block: Block, unit: Unit, *, photos: bool) -> Image.Image:

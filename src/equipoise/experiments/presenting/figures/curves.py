@@ -12,7 +12,7 @@ import torch
 from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, mean_map, png, style
 from equipoise.experiments.presenting.figures.pictures import maps_of, plain
 from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
-from equipoise.experiments.presenting.summary import summarize
+from equipoise.experiments.presenting.summary import clusters_of, summarize
 from equipoise.metrics import aggregate_attributions
 from equipoise.metrics.catalog import CATALOG
 from equipoise.metrics.grid import EDGES
@@ -65,7 +65,7 @@ def sweep(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  
     """Every column of the table over the methods' option gamma."""
     recipe = run.plan.recipe
     pairs = [(block.dataset, block.model) for block in run.blocks]
-    lines = summarize(recipe, run.rows, pairs)
+    lines = summarize(recipe, run.rows, pairs, clusters=clusters_of(run))
     gammas = {one.label: float(one.options["gamma"]) for one in recipe.methods if "gamma" in one.options}
     figure, axes = blank(1, len(recipe.columns), width=4.0)
     for place, (axis, column) in enumerate(zip(axes, recipe.columns, strict=True)):
