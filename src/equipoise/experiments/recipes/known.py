@@ -145,7 +145,7 @@ RECIPES.add(
         keep_maps=0,
         limit=100,
         notes=(
-            "raised, lowered, unmoved: of the 20 highest classes, whose score the words raise or lower most, or move least.",
+            "raised, lowered, unmoved: of the 20 highest classes, whose score the words raise or lower most or least.",
             "energy: of the positive relevance, the share on the words; Random's is the share of the pixels.",
             "net: sum of the relevance on the words over that of its magnitude; a map without sign has 1.",
         ),
