@@ -96,6 +96,13 @@ def test_outside_share_counts_either_sign():
     assert math.isnan(values[1])
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e30])
+def test_outside_share_knows_no_unit(scale):
+    """A gradient of a score that is sure is tiny everywhere, and still somewhere."""
+    maps = torch.tensor([[[3.0, 0.0], [-1.0, 0.0]]]) * scale
+    assert outside_share(maps, 2, torch.tensor([0])).item() == pytest.approx(0.25)
+
+
 def test_repeated_grids_have_one_class_at_both_corners(world):
     samples = list(open_dataset("folder", world))
     groups = repeated(samples, 4, seed=1)

@@ -56,6 +56,12 @@ def test_no_relevance_is_undefined():
     assert (game.compute().item(), game.undefined_count.item()) == (0.25, 5)
 
 
+def test_sums_that_float32_does_not_hold():
+    heat = torch.full((1, 4, 4), 3e38)
+    heat[0, :2, :2] = 0
+    assert grid_pointing(heat, 2, torch.tensor([3])).item() == pytest.approx(1 / 3)
+
+
 def test_equal_area_keeps_the_largest():
     heat = torch.tensor([[[4.0, 1.0], [2.0, -3.0]], [[4.0, 1.0], [2.0, -3.0]], [[1.0, 1.0], [1.0, 1.0]]])
     assert keep_top(heat, 0.5).tolist() == [[[4, 0], [2, 0]], [[4, 0], [2, 0]], [[1, 1], [0, 0]]]

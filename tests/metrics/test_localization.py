@@ -163,6 +163,21 @@ def test_min_max_forgets_scale_and_offset(seed, scale, offset):
     assert torch.allclose(outside_inside_ratio(scale * heat + offset, mask), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 3e38])
+def test_no_unit_of_a_map_is_too_large_or_small(scale):
+    """Sums of numbers that float32 just holds are no longer such numbers."""
+    heat = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    heat[:, 0, :2] = torch.tensor([1.0, -1.0])
+    masks = torch.zeros(3, 12, 12, dtype=torch.bool)
+    masks[:, 2:7, 3:11] = True
+    for measure in (
+        energy_pointing,
+        outside_inside_ratio,
+        lambda maps, masks: outside_inside_ratio(maps, masks, normalization="positive"),
+    ):
+        torch.testing.assert_close(measure(heat * scale, masks), measure(heat, masks))
+
+
 def test_one_negative_pixel_moves_every_other():
     """A perfect map, and the same with one pixel far below: the scale to 0..1 then says almost nothing."""
     mask = torch.zeros(1, 10, 10, dtype=torch.bool)

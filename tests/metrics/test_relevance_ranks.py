@@ -76,3 +76,19 @@ def test_by_hand():
 
 def test_mass_accuracy_is_the_energy_by_another_name():
     assert METRICS["relevance_mass_accuracy"] is METRICS["relevance mass accuracy"] is EnergyPointingGame
+
+
+@given(SEEDS, st.floats(0.01, 0.9))
+def test_the_positive_part_is_the_same_where_it_fills_the_places(seed, quantile):
+    heat, masks = scene(seed)
+    heat = heat - heat.flatten(1).quantile(quantile, dim=1)[:, None, None]
+    signed, positive = (relevance_rank_accuracy(one, masks) for one in (heat, heat.clamp(min=0)))
+    filled = (heat > 0).sum((1, 2)) >= masks.sum((1, 2))
+    assert torch.equal(signed[filled].nan_to_num(-1), positive[filled].nan_to_num(-1))
+
+
+def test_places_that_the_positive_part_leaves_go_to_the_highest_of_the_others():
+    heat = torch.tensor([[[2.0, -1.0], [-2.0, -3.0]]])
+    masks = torch.tensor([[[True, True], [False, False]]])
+    assert relevance_rank_accuracy(heat, masks).item() == 1
+    assert relevance_rank_accuracy(heat.clamp(min=0), masks).item() == pytest.approx((1 + 1 / 3) / 2)

@@ -64,6 +64,29 @@ def test_constant_maps_are_steady_and_others_undefined():
     assert found.isnan().tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_map_that_breaks_as_the_image_moves_is_undefined(value, relative):
+    """Not infinitely sensitive: one such number would take every mean with it."""
+    x = torch.randn(3, 2, 4, 4)
+
+    def broken(moved):
+        found = maps(moved).clone()
+        if not torch.equal(moved, x):
+            found[1, 2, 3] = value
+        return found
+
+    found = max_sensitivity(broken, x, relative=relative)
+    assert found.isnan().tolist() == [False, True, False]
+
+
+def test_maps_of_any_size_have_a_sensitivity():
+    x = torch.randn(2, 2, 4, 4, dtype=torch.float64)
+    expected = max_sensitivity(maps, x)
+    for scale in (1e-200, 1e200):
+        assert torch.allclose(max_sensitivity(lambda moved, scale=scale: maps(moved) * scale, x), expected)
+
+
 def test_sensitivity_refuses():
     x = torch.zeros(2, 1, 2, 2)
     with pytest.raises(OptionError, match="radius is 0"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from equipoise._typing import Float, Int
 from equipoise.errors import OptionError, ShapeError
 from equipoise.metrics.base import MeanMetric, cataloged
-from equipoise.metrics.maps import check_maps, finite, undefined_unless
+from equipoise.metrics.maps import check_maps, finite, power_of_two, undefined_unless
 
 LEAST_MASS = 1e-7
 """Positive relevance up to which a map has none; the public benchmark's constant."""
@@ -106,10 +106,11 @@ def grid_pointing(
     if bool(((target < 0) | (target >= cells**2)).any()):
         raise OptionError(f"cells are 0 to {cells**2 - 1}, not {target.tolist()}")
     positive = heatmaps.clamp(min=0) if keep is None else keep_top(heatmaps, keep)
-    mass = positive.reshape(n, cells, height // cells, cells, width // cells).sum((2, 4)).reshape(n, cells**2)
+    unit = power_of_two(positive)
+    mass = (positive / unit).reshape(n, cells, height // cells, cells, width // cells).sum((2, 4)).reshape(n, cells**2)
     total = mass.sum(1)
     inside = mass.gather(1, target.to(mass.device).long().unsqueeze(1))[:, 0]
-    return undefined_unless(inside / total, finite(heatmaps) & (total > LEAST_MASS))
+    return undefined_unless(inside / total, finite(heatmaps) & (total * unit[:, 0, 0] > LEAST_MASS))
 
 
 def aggregate_attributions(

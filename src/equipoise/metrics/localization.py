@@ -14,7 +14,7 @@ from equipoise._registry import Registry
 from equipoise._typing import Bool, Float, Int
 from equipoise.errors import OptionError, ShapeError
 from equipoise.metrics.base import AttributionMetric, MeanMetric, cataloged
-from equipoise.metrics.maps import check_maps, check_masks, finite, undefined_unless, unit_range
+from equipoise.metrics.maps import check_maps, check_masks, finite, power_of_two, undefined_unless, unit_range
 
 TOLERANCE = 15
 """Pixels by which the pointing game's maximum may miss the object (Zhang et al. 2016)."""
@@ -126,17 +126,23 @@ def energy_pointing(heatmaps: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w
     """
     heatmaps = check_maps(heatmaps)
     masks = check_masks(masks, heatmaps)
-    positive = heatmaps.clamp(min=0)
+    positive = _positive(heatmaps)
     total = positive.sum((1, 2))
     defined = finite(heatmaps) & masks.flatten(1).any(1) & (total > 0)
     return undefined_unless((positive * masks).sum((1, 2)) / total, defined)
+
+
+def _positive(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """The positive part, by a power of two, so that its sum is a number."""
+    positive = heatmaps.clamp(min=0)
+    return positive / power_of_two(positive)
 
 
 NORMALIZATIONS: Registry[Callable[[Tensor], Tensor]] = Registry("normalization")
 """What `outside_inside_ratio` averages, from heat maps ``(n, h, w)``; at least 0."""
 
 NORMALIZATIONS.add("min_max", unit_range)
-NORMALIZATIONS.add("positive", lambda heatmaps: heatmaps.clamp(min=0))
+NORMALIZATIONS.add("positive", _positive)
 
 
 def outside_inside_ratio(

@@ -61,8 +61,18 @@ def unit_peak(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
     return heatmaps / torch.where(peak > 0, peak, 1.0)
 
 
+def power_of_two(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n 1 1"]:
+    """Of each map the largest power of two up to its largest magnitude; 1 for maps of zeros and not finite ones.
+
+    Divided by it nothing is rounded, and sums and differences of what float32 just holds do not overflow.
+    """
+    peak = heatmaps.abs().amax((1, 2), keepdim=True)
+    return torch.exp2(torch.floor(torch.log2(torch.where((peak > 0) & peak.isfinite(), peak, 1.0))))
+
+
 def unit_range(heatmaps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
     """Each map scaled so that its lowest value is 0 and its highest 1; NaN where both are the same."""
+    heatmaps = heatmaps / power_of_two(heatmaps)
     low, high = heatmaps.amin((1, 2), keepdim=True), heatmaps.amax((1, 2), keepdim=True)
     return (heatmaps - low) / (high - low)
 

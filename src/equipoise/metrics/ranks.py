@@ -13,8 +13,9 @@ def relevance_rank_accuracy(heatmaps: Float[Tensor, "n h w"], masks: Bool[Tensor
     """Of the map's :math:`K` highest pixels the share that lies on the object, :math:`K` being its number of pixels.
 
     Of equal values, some of which are among the :math:`K`, each is among them to the same part: a constant map scores
-    the object's share of the image, as a drawing of pixels at random does on average. (The authors' tables take maps
-    without negative values, such as the positive part; the order of the highest pixels is the same.)
+    the object's share of the image, as a drawing of pixels at random does on average. The authors take maps without
+    negative values, such as the positive part: the same where at least :math:`K` pixels are positive. Where fewer are,
+    the places left go to the highest of the others here, and to all of them alike after ``clamp(min=0)``.
 
     Args:
         heatmaps: ``(n, h, w)``.

@@ -12,7 +12,7 @@ from torch import Tensor
 from equipoise._typing import Float
 from equipoise.errors import OptionError, ShapeError
 from equipoise.metrics.base import MeanMetric, cataloged
-from equipoise.metrics.maps import check_maps, finite, undefined_unless, wide
+from equipoise.metrics.maps import check_maps, finite, power_of_two, undefined_unless, wide
 
 Explain: TypeAlias = Callable[[Float[Tensor, "n c h w"]], Tensor]
 """From inputs to their heat maps ``(n, h, w)``."""
@@ -41,8 +41,8 @@ def max_sensitivity(
         radius: :math:`r`.
         samples: How many draws.
         relative: Whether to divide by the size of the map, so that no unit of a map matters.
-        seed: Another seed, other draws; each image draws its own, whatever its batch. torch's own random state is not
-            touched.
+        seed: Another seed, other draws; every image is moved by the same ones, so no batch matters. torch's own random
+            state is not touched.
 
     Returns:
         ``(n,)``, at least 0; NaN where a map is not finite, or zero everywhere (``relative``).
@@ -57,14 +57,16 @@ def max_sensitivity(
     if not 0 < radius < math.inf or samples < 1:
         raise OptionError(f"radius is {radius} and samples {samples}; they have to be above 0 and at least 1")
     before = _maps(explain, inputs)
-    size = before.flatten(1).norm(dim=1)
-    farthest = torch.zeros_like(size)
+    unit = power_of_two(before)
+    size = (before / unit).flatten(1).norm(dim=1)
+    farthest, defined = torch.zeros_like(size), finite(before)
     for moved in _moved(inputs, radius, samples, seed):
-        distance = (_maps(explain, moved) - before).flatten(1).norm(dim=1)
-        farthest = torch.maximum(farthest, distance)  # NaN stays
+        after = _maps(explain, moved)
+        farthest = torch.maximum(farthest, (after / unit - before / unit).flatten(1).norm(dim=1))
+        defined &= finite(after)
     if relative:
-        farthest = undefined_unless(farthest / size, size > 0)
-    return undefined_unless(farthest, finite(before)).float()
+        return undefined_unless(farthest / size, defined & (size > 0)).float()
+    return undefined_unless(farthest * unit[:, 0, 0], defined).float()
 
 
 def _maps(explain: Explain, inputs: Tensor) -> Float[Tensor, "n h w"]:

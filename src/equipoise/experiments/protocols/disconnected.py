@@ -15,6 +15,7 @@ from equipoise.errors import UnsupportedModelError
 from equipoise.experiments.model.rows import Goal, Result
 from equipoise.experiments.protocols.base import Bench, Unit
 from equipoise.experiments.protocols.grid import Tiles, arranged
+from equipoise.metrics.maps import power_of_two
 from equipoise.models.disconnected import GRID, disconnected
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def outside_share(maps: Tensor, cells: int, target: Tensor) -> Tensor:
     Returns:
         NaN for a map that is zero everywhere or not finite.
     """
-    return 1 - metrics.grid_pointing(maps.abs(), cells, target)
+    return 1 - metrics.grid_pointing(maps.abs() / power_of_two(maps), cells, target)
 
 
 def repeated(samples: Sequence[Sample], size: int, seed: int) -> list[list[Sample]]:
