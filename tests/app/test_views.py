@@ -159,6 +159,10 @@ def test_compare_can_be_stopped(session):
 
 def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
     fast, slow = (comparing.method_choices(costly=costly) for costly in (False, True))
+    own, sharper = [one for one in fast if one[1].startswith("ae")]
+    assert (own[1], sharper[1]) == ("ae", comparing.FINE)
+    assert sharper[0].startswith("Attribution Equilibrium, profile fine: ")
+    fast.remove(sharper)
     assert {name for _, name in [*fast, *slow]} == set(METHODS)
     assert not {name for _, name in fast} & {name for _, name in slow}
     for label, name in [*fast, *slow]:
@@ -169,6 +173,20 @@ def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
     assert labels["ae"] == (f"Attribution Equilibrium: {METHODS['ae'].summary}; 2.8 to 3.7 passes")
     assert labels["rise"].endswith("1930 to 2028 passes")
     assert comparing.cost("of my own") == "cost not measured"
+
+
+def test_both_profiles_stand_side_by_side(session):
+    """The sharper one is a choice of its own, with the visitor's gamma, beside the paper's."""
+    *_, last = [one for one in comparing.compare(session, [2], ["ae", comparing.FINE], 1.5, STYLE) if type(one) is str]
+    assert set(re.findall(r"Attribution Equilibrium(?:, profile fine)?(?=<)", last)) == {
+        "Attribution Equilibrium",
+        "Attribution Equilibrium, profile fine",
+    }
+    assert comparing.method_options(comparing.FINE, 1.5) == {"gamma": 1.5, "profile": "fine"}
+    made = session.explain(2, comparing.method_of(comparing.FINE), comparing.method_options(comparing.FINE, 1.5))
+    assert made.explanation.record["method"]["options"]["profile"] == "fine"
+    found = files.of_maps(session, [2], ["ae", comparing.FINE], 1.5, STYLE)
+    assert len(found) == 2 * 4
 
 
 def test_insertion_follows_the_map(session):
@@ -281,6 +299,11 @@ def test_the_lines_of_compare(typed, asked, tmp_path):
     assert len(list((tmp_path / "out-gradient").iterdir())) == 2 * 4
 
 
+def test_the_lines_of_both_profiles(typed, asked, tmp_path):
+    typed(lines.compare_python(asked, ["ae", comparing.FINE]))
+    assert len(list((tmp_path / "out-ae").iterdir())) == len(list((tmp_path / "out-ae-fine").iterdir())) == 2 * 4
+
+
 def test_the_lines_of_insertion_give_the_same_curves(typed, asked, session):
     out = typed(lines.insert_python(replace(asked, targets=(2,)), mode="insertion", canvas="gaussian"))
     made = inserting.curves(session, 2, asked.gamma, mode="insertion", canvas="gaussian")
@@ -310,7 +333,10 @@ def test_the_commands_parse(asked):
         lines.recipe_command("deletion", asked),
         lines.recipe_command("fig7", asked),
     ]
-    for command in commands:
+    both = lines.explain_command(asked, ["ae", comparing.FINE, "rise"]).splitlines()
+    assert ["--option profile=fine" in one for one in both] == [False, True]
+    assert lines.explain_command(asked, [comparing.FINE]).count("equipoise explain") == 1
+    for command in [*commands, *both]:
         words = shlex.split(command)
         assert words[0] == "equipoise"
         assert callable(parse(words[1:]))

@@ -14,7 +14,7 @@ from equipoise import records
 from equipoise.app.drawing import Style, draw
 from equipoise.app.session import OWN, Explained
 from equipoise.app.views import covering, inserting, randomizing
-from equipoise.app.views.comparing import method_options
+from equipoise.app.views.comparing import method_of, method_options
 from equipoise.app.views.explaining import explained
 from equipoise.naming import slug
 
@@ -66,7 +66,7 @@ def of_maps(
     found: dict[str, bytes] = {}
     for method in methods:
         for part, target in explained(session, targets, wrt):
-            explanation = part.full(target, method, method_options(method, gamma))
+            explanation = part.full(target, method_of(method), method_options(method, gamma))
             found |= _of_one(explanation, f"{_stem(part)}.{method}.{_part(target)}", style)
     return found
 

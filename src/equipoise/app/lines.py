@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from equipoise.app.session import OWN, Explained
-from equipoise.app.views.comparing import method_options
+from equipoise.app.views.comparing import FINE, method_of, method_options
 from equipoise.app.views.inserting import SHARES
 
 
@@ -74,20 +74,28 @@ def _saved(asked: Asked, folder: str) -> str:
 
 
 def explain_command(asked: Asked, methods: Sequence[str] = (OWN,)) -> str:
-    """The maps of one or several methods."""
+    """The maps of one or several methods; those of the sharper profile are a command, and a line, of their own."""
+    usual = [one for one in methods if one != FINE]
+    commands: list[tuple[list[str], list[str]]] = [(usual, [])] if usual else []
+    if FINE in methods:
+        commands.append(([OWN], ["--option", "profile=fine", "--output", "out-fine"]))
+    return "\n".join(_explain_command(asked, *one) for one in commands)
+
+
+def _explain_command(asked: Asked, methods: Sequence[str], more: Sequence[str]) -> str:
     words = ["equipoise", "explain", *asked.words, "--model", asked.model, "--method", ",".join(methods)]
     words += ["--target", ",".join(map(str, asked.targets)), *([] if asked.wrt is None else ["--wrt", asked.wrt])]
-    return shlex.join([*words, *(["--gamma", str(asked.gamma)] if OWN in methods else [])])
+    return shlex.join([*words, *(["--gamma", str(asked.gamma)] if OWN in methods else []), *more])
 
 
 def compare_python(asked: Asked, methods: Sequence[str]) -> str:
     """The maps of several methods."""
-    options = {method: method_options(method, asked.gamma) for method in methods}
-    saved = _saved(asked, 'f"out-{method}"').replace("\n", "\n    ")
+    options = {choice: (method_of(choice), method_options(choice, asked.gamma)) for choice in methods}
+    saved = _saved(asked, 'f"out-{choice}"').replace("\n", "\n    ")
     return f"""import equipoise
 
 methods = {options!r}
-for method, options in methods.items():
+for choice, (method, options) in methods.items():
     seen = equipoise.explain({asked.source}, {asked.model!r}, method, {list(asked.targets)}{asked.only}, **options)
     {saved}
 """

@@ -25,13 +25,29 @@ MEASURED: Final = "VGG-16, ResNet-50 and EfficientNet-Lite0"
 """The networks on which the cost of methods was measured."""
 
 
+FINE: Final = f"{OWN}-fine"
+"""As a choice: the page's own method by its sharper profile."""
+
+
 def method_choices(*, costly: bool) -> list[tuple[str, str]]:
     """What to choose from, the costly methods or the others: what each shows and costs, and its name."""
-    return [
-        (f"{title_of(name)}: {entry.summary}; {cost(name)}", name)
-        for name, entry in METHODS.items()
-        if getattr(entry, "costly", False) == costly
-    ]
+    found = []
+    for name, entry in METHODS.items():
+        if getattr(entry, "costly", False) == costly:
+            found.append((f"{title_of(name)}: {entry.summary}; {cost(name)}", name))
+            if name == OWN:
+                found.append((f"{shown_as(FINE)}: a sharper rule of our own near the pixels; a little longer", FINE))
+    return found
+
+
+def method_of(choice: str) -> str:
+    """The method that a choice is."""
+    return OWN if choice == FINE else choice
+
+
+def shown_as(choice: str) -> str:
+    """A choice, for people."""
+    return f"{title_of(OWN)}, profile fine" if choice == FINE else title_of(choice)
 
 
 def cost(name: str) -> str:
@@ -44,9 +60,10 @@ def cost(name: str) -> str:
     return f"{low} passes" if low == high else f"{low} to {high} passes"
 
 
-def method_options(method: str, gamma: float) -> dict[str, Any]:
-    """The options with which the page runs a method: the visitor's gamma for Attribution Equilibrium."""
-    return {"gamma": gamma} if method == OWN else {}
+def method_options(choice: str, gamma: float) -> dict[str, Any]:
+    """The options of a choice: the visitor's gamma for Attribution Equilibrium, with its profile."""
+    profile = {"profile": "fine"} if choice == FINE else {}
+    return {"gamma": gamma, **profile} if method_of(choice) == OWN else {}
 
 
 def compare(
@@ -63,7 +80,7 @@ def compare(
     Args:
         session: The photo; of several inputs the session of the first.
         targets: A row for each, and of several inputs one for each of them.
-        methods: A column for each.
+        methods: A column for each: names, and `FINE`.
         gamma: Of Attribution Equilibrium.
         style: How maps are drawn.
         wrt: The input that is explained; ``None``: each.
@@ -82,24 +99,23 @@ def compare(
     for count, method in enumerate(methods, start=1):
         try:
             for part, target in asked:
-                job = Following(
-                    title_of(method), partial(part.explain, target, method, method_options(method, gamma)), part.stop,
-                    part.network.lane,
-                )  # fmt: skip
+                name, options = shown_as(method), method_options(method, gamma)
+                work = partial(part.explain, target, method_of(method), options)
+                job = Following(name, work, part.stop, part.network.lane)
                 yield from job.states()
                 made = job.result
                 lines, shown = (took(made.seconds), *sums(made.explanation, part.words)), rows[part, target]
                 by = network_of(part)
-                shown.append(Shown(title_of(method), draw(made.explanation, style), lines, by=by))
+                shown.append(Shown(name, draw(made.explanation, style), lines, by=by))
                 if (other := made.explanation.other) is not None:
                     told = sums(other, part.words)
-                    shown.append(Shown(f"{title_of(method)}, the other photo", draw(other, style), told, by=by))
+                    shown.append(Shown(f"{name}, the other photo", draw(other, style), told, by=by))
                 of = f"{part.input}: " if part.input else ""
                 heads[part, target] = f"{of}{heading(made.explanation)}"
         except CancelledError:
             raise
         except EquipoiseError as error:  # what a method cannot do with one class, it can do with none
-            failures[title_of(method)] = str(error)
+            failures[shown_as(method)] = str(error)
         waiting = "" if count == len(methods) else f"{count} of {len(methods)} methods are done."
         scale = legend(style.colors, session.words, framed=any(part.dims == 2 for part, _ in asked))
         yield _page(rows, heads, message(waiting) + _troubles(failures), scale) + meanings(session)
