@@ -239,9 +239,10 @@ def _frame(photo: Image.Image, view: tuple[int, int, int, int]) -> None:
 
 
 def _wrapped(text: str, width: int) -> str:
-    """At most four lines, of about ``width`` letters; line breaks of ``text`` stay."""
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, max(width, 8), max_lines=3)]
-    return "\n".join(lines[:4])
+    """At most four lines, of about ``width`` letters; line breaks of ``text`` stay, names may break behind ``_``."""
+    spaced = [part.replace("_", "_ ") for part in text.splitlines()]
+    lines = [line for part in spaced for line in textwrap.wrap(part, max(width, 8), max_lines=3)]
+    return "\n".join(lines[:4]).replace("_ ", "_")
 
 
 def _shrunk(picture: Image.Image, cell: int) -> Image.Image:
