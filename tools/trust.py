@@ -51,16 +51,26 @@ def means(page: str = "scenes") -> Table:
     return found
 
 
+def over_networks(kind: str, column: str) -> Mapping[str, float]:
+    """Of each method the mean over the networks that pages of this kind have, one or more of them."""
+    every = [one[column] for page in sorted(RESULTS.glob(f"{kind}*.md")) for one in tables(page.stem).values()]
+    found = {}
+    for method in {method: None for one in every for method in one}:
+        known = [one[method] for one in every if not math.isnan(one.get(method, math.nan))]
+        if known:
+            found[method] = sum(known) / len(known)
+    return found
+
+
 def _link(label: str) -> str:
     one = next((one for one in EVERY if one.label == label), None)
     return label if one is None or one.method not in documented() else f"[{label}](methods/{one.method}.md)"
 
 
 def trust_table() -> str:
-    """A row for each method: the mean over the networks for scenes, then planted and DiFull where they are known."""
+    """A row for each method: means over networks for scenes, then planted and DiFull where they are known."""
     of_scenes = means()
-    planted = next(iter(tables("planted").values()))["energy"]
-    difull = next(iter(tables("difull").values()))["outside share"]
+    planted, difull = over_networks("planted", "energy"), over_networks("difull", "outside share")
     heads = ["method", *QUESTIONS, "planted", "outside in DiFull"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     order = sorted(of_scenes["mass"], key=lambda label: -of_scenes["mass"][label])

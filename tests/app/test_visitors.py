@@ -57,6 +57,7 @@ def test_maps_give_way_and_then_photos(networks, photo):
     for key, one in zip("abc", sessions, strict=True):
         tight.came(key, one)
     assert [one.forgotten for one in sessions] == [True, True, False]
+    assert len(tight) == 1
     with pytest.raises(OptionError, match="this photo was forgotten; give it again"):
         sessions[0].explain(0)
     assert sessions[2].explain(0).explanation.heatmap.any()

@@ -34,6 +34,12 @@ def test_every_name_in_a_recipe_exists(name):
     assert all(column.statistic in STATISTICS for column in recipe.columns)
 
 
+def test_a_sanity_check_ranks_no_methods():
+    recipe = RECIPES["fig7"]
+    assert any("cannot rank methods" in note for note in recipe.notes)
+    assert {column.higher_is_better for column in recipe.columns} == {None}
+
+
 @pytest.mark.parametrize("name", ["table1", "table2", "table3"])
 def test_every_number_of_the_paper_has_a_place(name):
     recipe = RECIPES[name]

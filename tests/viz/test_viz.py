@@ -266,3 +266,8 @@ def test_a_montage_has_a_color_bar_below():
     scale = row[grid.width // 2 - grid.width // 6 + 2 : grid.width // 2 + grid.width // 6 - 2]
     assert scale[0, 2] > scale[0, 0] + 20
     assert scale[-1, 0] > scale[-1, 2] + 60
+
+
+def test_a_long_name_breaks_behind_an_underline():
+    assert viz._wrapped("beacon\nefficientnet_lite0", 16) == "beacon\nefficientnet_\nlite0"
+    assert viz._wrapped("ae, a_b", 16) == "ae, a_b"

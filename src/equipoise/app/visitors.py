@@ -76,11 +76,12 @@ class Visitors:
             over = sum(one.weight for one in self._sessions.values()) - self._budget
             for give in (Session.rest, Session.forget):
                 for one in others:
-                    if over <= 0:
-                        return
-                    held = one.weight
-                    give(one)
-                    over -= held - one.weight
+                    if over > 0:
+                        held = one.weight
+                        give(one)
+                        over -= held - one.weight
+            for key in [key for key, one in self._sessions.items() if one.forgotten]:
+                del self._sessions[key]
 
     def _noted(self, session: Session) -> None:
         """A forward pass of a visitor's photo was recorded."""

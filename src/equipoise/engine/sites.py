@@ -13,6 +13,7 @@ import torch
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _HERE = str(Path(__file__).parent) + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _TYPE_CHECKER = f"{os.sep}jaxtyping{os.sep}"  # wraps the engine's functions where shapes are checked
 _FOREIGN: dict[CodeType, bool] = {}
 _OURS: dict[CodeType, bool] = {}
@@ -33,7 +34,11 @@ class Site:
     line: int
 
     def __str__(self) -> str:
-        return f"{self.module or 'the model itself'} ({self.file}:{self.line})"
+        """Of an installed package's file the part from the package on, which says as much and is no machine's."""
+        file = self.file
+        for installed in _INSTALLED:
+            file = file.rpartition(installed)[2]
+        return f"{self.module or 'the model itself'} ({file}:{self.line})"
 
 
 def call_site(names: Mapping[int, str]) -> Site:
