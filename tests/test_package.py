@@ -101,6 +101,8 @@ def test_a_registry_suggests_and_refuses_doubles():
         registry["rouges"]  # near an alias, which is shown by its one name
     with pytest.raises(KeyError, match="known: red, green"):
         registry["zzzz"]
+    with pytest.raises(UnknownNameError, match=r"no color is called 'evry'; did you mean every\?$"):
+        registry.canonical("evry", ["every"])
 
 
 def test_files_are_short():

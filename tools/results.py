@@ -1,5 +1,8 @@
 """Put finished runs into docs/results: their tables as they are, their figures small.
 
+Curves and bars stay PNG. A figure of many photos or maps takes a megabyte or two as PNG: it becomes a JPEG with all of
+its color (no chroma subsampling), so that red and blue keep their edges.
+
     python tools/results.py RUNS
 
 RUNS holds a folder per run, as ``equipoise reproduce ... --no-photos --output RUNS/NAME`` leaves it; without
@@ -11,7 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +30,40 @@ CHECKS = TARGET / "checks.json"
 """Of each page one photo's numbers; ``tests/docs/test_results_pages.py`` measures them again."""
 
 WIDEST, TALLEST = 1100, 1500  # pixels
+LARGE = 600_000
+"""A PNG of more bytes becomes a JPEG."""
 
 
-def small(picture: Path) -> bytes:
-    """The figure in its own colors, shrunk to fit."""
+def small(picture: Path) -> tuple[str, bytes]:
+    """The figure in its own colors, shrunk to fit: the ending of its name, and the file."""
     image = Image.open(picture).convert("RGB")
     image.thumbnail((WIDEST, TALLEST), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    kinds: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpg": {"quality": 90, "subsampling": 0}}
+    for ending, options in kinds.items():
+        buffer = io.BytesIO()
+        image.save(buffer, Image.registered_extensions()[f".{ending}"], **options)
+        if len(buffer.getvalue()) <= LARGE:
+            break
+    return ending, buffer.getvalue()
 
 
-def name(picture: Path) -> str:
-    """The figure's name here: begins with its run's."""
-    recipe = picture.parent.name.partition("-")[0]
-    return f"{picture.parent.name}{picture.stem.removeprefix(recipe)}.png"
+def figures(run: Path) -> dict[str, bytes]:
+    """The run's figures by the names that they have here, which begin with the run's."""
+    recipe, found = run.name.partition("-")[0], {}
+    for picture in sorted(run.glob("*.png")):
+        ending, content = small(picture)
+        found[f"{run.name}{picture.stem.removeprefix(recipe)}.{ending}"] = content
+    return found
+
+
+def put(run: Path, into: Path) -> None:
+    """Write the run's page and figures; a figure that was of another kind before is gone."""
+    pictures = figures(run)
+    for name, content in pictures.items():
+        records.write_atomically(into / name, content)
+        for other in {"png", "jpg"} - {name.rpartition(".")[2]}:
+            (into / name).with_suffix(f".{other}").unlink(missing_ok=True)
+    records.write_atomically(into / f"{run.name}.md", page(run, pictures).encode())
 
 
 def again(record: Mapping[str, Any]) -> str:
@@ -67,18 +89,18 @@ def again(record: Mapping[str, Any]) -> str:
     return " ".join(words if datasets == ["samples"] else [*words, "--no-photos"])  # those are free to be shown
 
 
-def page(run: Path) -> str:
-    """The run's table, what it was measured with, and its figures."""
+def page(run: Path, pictures: Iterable[str]) -> str:
+    """The run's table, what it was measured with, and its figures by their names."""
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if version)
-    figures = "\n\n".join(f"![{name(path)}]({name(path)})" for path in sorted(run.glob("*.png")))
+    shown = "\n\n".join(f"![{name}]({name})" for name in pictures)
     command = f"Made by `{again(record)}`."
     told = run / "measured.txt"  # of a run that went on with what another machine had begun
     where = told.read_text(encoding="utf-8").strip() if told.exists() else f"with {versions}, on {record['device']}"
     measured = f"Measured {where}. Protocol: `{record['protocol']}`."
     text = (run / "table.md").read_text(encoding="utf-8").rstrip()
     readings = section(run) if record["recipe"] == "table3" and any((run / "maps").iterdir()) else ""
-    return "\n\n".join(part for part in (text, readings, figures, command, measured) if part) + "\n"
+    return "\n\n".join(part for part in (text, readings, shown, command, measured) if part) + "\n"
 
 
 def check(run: Path) -> dict[str, Any]:
@@ -113,9 +135,7 @@ def main() -> None:
     checks = json.loads(CHECKS.read_text(encoding="utf-8")) if CHECKS.exists() else {}
     for run in runs:
         checks[run.name] = check(run)
-        records.write_atomically(TARGET / f"{run.name}.md", page(run).encode())
-        for picture in sorted(run.glob("*.png")):
-            records.write_atomically(TARGET / name(picture), small(picture))
+        put(run, TARGET)
         print(run.name)
     there = [name for name in sorted(checks) if (TARGET / f"{name}.md").exists()]
     lines = [f"{json.dumps(name)}: {json.dumps(checks[name])}" for name in there]

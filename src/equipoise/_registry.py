@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from equipoise.errors import DuplicateNameError, UnknownNameError
@@ -68,8 +68,12 @@ class Registry(Mapping[str, T], Generic[T]):
         wanted = self.canonical(name)
         return tuple(alias for alias, target in self._aliases.items() if target == wanted)
 
-    def canonical(self, name: str) -> str:
+    def canonical(self, name: str, also: Iterable[str] = ()) -> str:
         """The registered name behind ``name``, which may be an alias in any case of letters.
+
+        Args:
+            name: What somebody wrote.
+            also: Other words that are understood in its place, to be suggested beside the names.
 
         Raises:
             UnknownNameError: If nothing has that name; the text lists the nearest ones.
@@ -81,7 +85,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if (found := folded.get(name.casefold())) is not None:
             return found
         # found by any spelling, shown by its one name
-        spelled = nearest(name, [*self._entries, *self._aliases])
+        spelled = nearest(name, [*self._entries, *self._aliases, *also])
         near = list(dict.fromkeys(self._aliases.get(one, one) for one in spelled))
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(self._entries)}"
         raise UnknownNameError(f"no {self._kind} is called {name!r}; {hint}")

@@ -279,20 +279,32 @@ class Explanation:
         """`plot` as a picture, with the photo: each target below the other; of a similarity both photos and maps."""
         return plot.compare([self], cmap=self.colors).picture()
 
+    def worded(self, picture: Image.Image, target_index: int = 0) -> Image.Image:
+        """A picture of the map with method, class, how sure the network is, and network above it, a color bar below.
+
+        Args:
+            picture: From `overlay` or `heatmap_image`, or drawn otherwise in this explanation's colors.
+            target_index: Which of several targets, from 0.
+
+        Raises:
+            TargetError: If there are fewer targets.
+        """
+        return plot.worded(picture, self.select(target_index), self.colors)
+
     def contents(self, target_index: int = 0) -> dict[str, bytes]:
-        """The files of one target by their endings: two pictures, the raw float32 numbers, the record.
+        """The files of one target by their endings: two pictures with their words, the raw float32 numbers, the record.
 
         Of the similarity of two photos also two pictures of the other one.
         """
         one = self.select(target_index)
         other = one.other
         pictures = {} if other is None else {
-            ".other.overlay.png": records.encoded(other.overlay()),
-            ".other.heatmap.png": records.encoded(other.heatmap_image()),
+            ".other.overlay.png": records.encoded(other.worded(other.overlay())),
+            ".other.heatmap.png": records.encoded(other.worded(other.heatmap_image())),
         }  # fmt: skip
         return pictures | {
-            ".overlay.png": records.encoded(one.overlay()),
-            ".heatmap.png": records.encoded(one.heatmap_image()),
+            ".overlay.png": records.encoded(one.worded(one.overlay())),
+            ".heatmap.png": records.encoded(one.worded(one.heatmap_image())),
             ".safetensors": one._tensors(),  # noqa: SLF001  # one of its own kind
             ".json": (records.to_json(one.record) + "\n").encode(),
         }
@@ -301,9 +313,9 @@ class Explanation:
         """Write what the ending of ``path`` says; each file is whole or absent.
 
         Args:
-            path: ``.png``, ``.jpg`` or ``.webp`` for the overlay (all targets below one another if there are
-                several, and both photos of a similarity), ``.pdf`` or ``.svg`` for the figure of `plot` with its
-                caption in a text file beside it, ``.safetensors`` for the attribution as float32 (and
+            path: ``.png``, ``.jpg`` or ``.webp`` for the overlay with its words (all targets below one another if
+                there are several, and both photos of a similarity), ``.pdf`` or ``.svg`` for the figure of `plot`
+                with its caption in a text file beside it, ``.safetensors`` for the attribution as float32 (and
                 ``other``, that of the other photo), ``.json`` for the record; without an ending, or an existing
                 folder: the folder for all files of every target.
 
@@ -326,7 +338,7 @@ class Explanation:
         if ending in plot.VECTORS:
             return self.plot().save(path)
         if ending in _PICTURES:
-            picture = self.montage() if self._several else self.overlay()
+            picture = self.montage() if self._several else self.worded(self.overlay())
             data = records.encoded(picture, _PICTURES[ending])
         elif ending == ".safetensors":
             data = self._tensors()

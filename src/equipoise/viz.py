@@ -8,6 +8,7 @@ in single pixels, is smoothed a little before drawing.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import warnings
 from functools import cache
@@ -238,11 +239,17 @@ def _frame(photo: Image.Image, view: tuple[int, int, int, int]) -> None:
         draw.rectangle((left - out, top - out, right - 1 + out, bottom - 1 + out), fill=colors[place - 1])
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks behind ``_`` and ``/``, too, so that a name is cut where it has parts."""
+
+    wordsep_re = re.compile(r"(\s+|(?<=[-_/])(?=\w))")
+
+
 def _wrapped(text: str, width: int) -> str:
-    """At most four lines, of about ``width`` letters; line breaks of ``text`` stay, names may break behind ``_``."""
-    spaced = [part.replace("_", "_ ") for part in text.splitlines()]
-    lines = [line for part in spaced for line in textwrap.wrap(part, max(width, 8), max_lines=3)]
-    return "\n".join(lines[:4]).replace("_ ", "_")
+    """At most four lines, of about ``width`` letters; line breaks of ``text`` stay."""
+    wrapper = _Wrapper(max(width, 8), max_lines=3)
+    lines = [line for part in text.splitlines() for line in wrapper.wrap(part)]
+    return "\n".join(lines[:4])
 
 
 def _shrunk(picture: Image.Image, cell: int) -> Image.Image:

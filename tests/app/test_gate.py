@@ -220,6 +220,7 @@ def test_only_so_many_guess_at_a_time_and_whoever_knows_the_password_waits_for_n
 
     async def behind(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
     async def status(gate, word):
         told = [(key.encode(), value.encode()) for key, value in (HOST | basic(f"a:{word}")).items()]

@@ -284,6 +284,21 @@ def test_a_hostile_name_is_only_text(tab, tmp_path):
     assert tab.title() != "gone"
 
 
+def test_a_script_in_a_text_does_not_run_and_the_pages_own_do(context, server):
+    """Were a class's name ever shown as it is, what it carries would still be refused by the browser."""
+    tab, said = context.new_page(), []
+    tab.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    tab.goto(server.address)
+    tab.get_by_role("button", name="Example coffee.png").click()
+    tab.locator("#explained .eq-view").wait_for()
+    assert said == []
+    brought = "<img src=data:, onerror='ran = 1'><svg onload='ran = 2'></svg><p onclick='ran = 3'>here</p>"
+    tab.evaluate("html => document.body.insertAdjacentHTML('afterbegin', html)", brought)
+    tab.get_by_text("here", exact=True).click()
+    assert tab.evaluate("window.ran === undefined")
+    assert sum("Content Security Policy" in one for one in said) >= 2
+
+
 def test_two_tabs_do_not_disturb_each_other(context, server):
     one, other = open_tab(context, server), open_tab(context, server)
     one.get_by_role("button", name="Example coffee.png").click()

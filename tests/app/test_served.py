@@ -100,7 +100,10 @@ def test_more_bytes_than_a_photo_has_are_refused(visitor, served):
 
 
 def test_the_headers_stand_on_the_page_and_on_files(visitor):
-    assert "frame-ancestors 'self'" in visitor.client.get("").headers["content-security-policy"]
+    for page in ("", "scenes"):
+        told = visitor.client.get(page).headers["content-security-policy"]
+        assert "frame-ancestors 'self'" in told
+        assert told.count("'sha256-") >= 5
     given = visitor.upload(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "a.svg")
     answer = visitor.client.get(f"{API}/file={given['path']}")
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"

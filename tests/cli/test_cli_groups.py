@@ -21,6 +21,14 @@ def test_groups_are_what_their_names_say():
     assert read_methods(["paper"]) == list(COMPARED) == [METHODS.canonical(row.method) for row in FIGURE]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("fsat", "fast"), ("papr", "paper"), ("al", "all"), ("grad_can", "grad_cam")]
+)
+def test_a_slip_in_a_groups_name_is_guessed(wrong, near):
+    with pytest.raises(UnknownNameError, match=f"'{wrong}'; did you mean {near}"):
+        read_methods([wrong])
+
+
 def test_groups_and_names_mix_each_method_once():
     found = read_methods(["RAP,paper", "AE"])
     assert found == ["rap", *COMPARED]

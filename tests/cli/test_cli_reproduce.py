@@ -6,6 +6,7 @@ import pytest
 
 import colors
 from equipoise.cli import main
+from equipoise.errors import UnknownNameError
 
 
 @pytest.fixture
@@ -106,6 +107,9 @@ def test_every_method_that_a_recipe_has_set_can_be_named_and_all_of_them_are_eve
     assert labels("+rise", "colors:perfect") == [*labels(), "RISE", "perfect"]
     assert labels("ae") == ["AE"]
     assert labels("AE fine") == ["AE fine"]
+    for wrong, near in (("evry", "every"), ("+evrey", "every"), ("AE fien", "AE fine"), ("grad_can", "grad_cam")):
+        with pytest.raises(UnknownNameError, match=f"did you mean {near}"):
+            labels(wrong)
 
 
 OWN = """

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -97,4 +98,6 @@ def test_a_space_serves_the_page(monkeypatch):
     assert len(told["short_description"]) <= 60
     (required,) = (ROOT / "spaces" / "requirements.txt").read_text().split()
     extra = re.fullmatch(r"equipoise\[(\w+)\]", required)[1]
-    assert re.search(rf"^{extra} = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (lowest,) = [one.partition(">=")[2].partition(",")[0] for one in asked[extra] if one.startswith(told["sdk"])]
+    assert told["sdk_version"] == f"{lowest}.0", "what the host installs is what the extra asks for"

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 import colors
 from colors import PERFECT, UNIFORM
 from equipoise import viz
 from equipoise.experiments import Column, MethodRun, Plan, run
-from equipoise.experiments.presenting.figures import FIGURES
+from equipoise.experiments.presenting.figures import FIGURES, curves, pictures
 from equipoise.experiments.presenting.figures.base import picture
 from equipoise.experiments.presenting.figures.curves import filled_edges
 from equipoise.experiments.presenting.writing import write
@@ -47,9 +49,9 @@ def test_a_figure_is_drawn(name, world, tmp_path, make_recipe):
     finished = run(Plan(recipe, tmp_path / "run", world))
     lines, files = write(finished)
     assert lines
-    pictures = [path for path in files if path.suffix == ".png"]
-    assert pictures
-    for path in pictures:
+    drawn = [path for path in files if path.suffix == ".png"]
+    assert drawn
+    for path in drawn:
         pixels = np.asarray(Image.open(path).convert("RGB"))
         assert min(pixels.shape[:2]) > 100
         assert pixels.std() > 3, "an empty figure"
@@ -80,6 +82,36 @@ def swapped():
     with torch.no_grad():
         network.head.weight.copy_(network.head.weight[[1, 0, 2, 3]])
     return network, replace(spec, name="somebody/swapped", weights_checksum="1" * 64)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_figure_names_the_network_in_its_own_words(name, world, tmp_path, make_recipe, monkeypatch):
+    """``colors``, not ``colors:swapped``, by which it was asked for; the photo by its file, nothing cut."""
+    monkeypatch.setattr(colors, "swapped", swapped, raising=False)
+    written = []
+
+    def write(self, x, y, s, *arguments, **more):
+        written.append(s)
+        return text(self, x, y, s, *arguments, **more)
+
+    text = Figure.text
+    monkeypatch.setattr(Figure, "text", write)
+    protocol, methods, column = CASES[name]
+    recipe = make_recipe(protocol, methods, columns=(column,), figure=name, keep_maps=None)
+    finished = run(Plan(replace(recipe, pairs=(("folder", "colors:swapped"),)), tmp_path / "run", world))
+    figures = []
+    for module in (curves, pictures):
+        monkeypatch.setattr(module, "png", lambda figure: figures.append(figure) or b"")
+    FIGURES[name](finished, photos=False)
+    of = [one.get_text() for figure in figures for one in figure.findobj(Text)]
+    said = "\n".join([*written, *of])
+    assert "swapped" in said.replace("colors:swapped", "")
+    assert "colors:swapped" not in said
+    assert "somebody" not in said
+    if name == "study":
+        assert any(one.startswith("photo") and one.endswith("\nmap") for one in written)
+    if name == "grid":
+        assert any("largest of each map" in one for one in of), "a color bar"
 
 
 @pytest.mark.parametrize("explain", ["predicted", "labels"])

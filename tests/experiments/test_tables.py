@@ -189,16 +189,27 @@ def test_markdown_has_a_cell_per_head(recipe):
     assert "Method less A on the images" in second
 
 
-@pytest.mark.parametrize("width", [80, 50, 200])
+@pytest.mark.parametrize("width", [80, 50, 200, *range(60, 76)])
 def test_a_terminals_tables_are_as_wide_as_it(recipe, width):
     heads_seen = []
     for pair, heads, rows in narrow(summarize(recipe, Rows.of(MANY), PAIRS), width):
         assert pair == PAIRS[0]
         assert heads[:2] == ["method", "targets"]
         sizes = [max(len(row[place].replace("**", "")) for row in [heads, *rows]) for place in range(len(heads))]
-        assert sum(sizes) + 2 * len(sizes) <= width
+        assert sum(sizes) + 3 * (len(sizes) - 1) <= width
         heads_seen += heads[2:]
     assert heads_seen == ["n", "PG", "paper", "DIF", "PR", "at half"]
+
+
+@pytest.mark.parametrize("width", range(50, 110))
+def test_no_cell_is_cut_whatever_the_width(recipe, width, monkeypatch, capsys):
+    from equipoise.cli import reproducing
+
+    monkeypatch.setattr(reproducing.tables, "WIDTH", width)
+    reproducing._print(recipe, summarize(recipe, Rows.of(MANY), PAIRS))
+    out = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    assert max(map(len, out.splitlines())) <= max(width, 45)
 
 
 def test_latex_is_escaped_and_bold(recipe):

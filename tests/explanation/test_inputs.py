@@ -153,7 +153,7 @@ def test_the_command_line_and_the_report(folder, capsys):
         assert {one["index"]: one["logit"] for one in document["scores"]} == pytest.approx(
             dict(enumerate(right)), abs=1e-5
         )
-    with Image.open("out/a.inputs.png") as beside, Image.open("out/a.image.ae.1-bowl.overlay.png") as one:
+    with Image.open("out/a.inputs.png") as beside, Image.open("photos/a.png") as one:
         assert beside.width > 3 * one.width  # a column for each input and its map
     report = open("why.html").read()  # noqa: PTH123, SIM115
     assert set(re.findall(r'data-filter="(\w+)"', report)) >= {"input", "method"}

@@ -322,3 +322,24 @@ def test_the_documents_commands_parse():
     for line in block.splitlines():
         assert callable(parse(shlex.split(line, comments=True)[1:]))
     assert callable(parse(["reproduce", "table1", "--no-photos"]))
+
+
+def test_on_a_phone_no_word_of_a_table_is_broken_and_its_caption_is_in_view(tmp_path, chromium):
+    names = ("AE", "Grad-CAM, middle layer", "Guided Backprop", "Relevance-CAM", "Attribution Equilibrium")
+    rows = tuple((Cell(name), *(Cell("0.985 [0.980, 0.989]") for _ in range(4))) for name in names)
+    said = "244 photos; n: images behind a number, one per column where they differ; [low, high]: 95 % intervals."
+    table = Table(("method", "GridPG", "GridPG top-k", "PR", "energy"), rows, caption=said)
+    path = report.write(Report("Fig. 9", tables=(table,)), tmp_path / "page.html")
+    context = chromium.new_context(viewport={"width": 390, "height": 800})
+    tab = context.new_page()
+    tab.goto(path.as_uri())
+    assert tab.locator(".scroll").first.evaluate("one => one.scrollWidth > one.clientWidth")
+    box = tab.locator("caption div").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    line = tab.locator("tbody td:first-child").first.bounding_box()["height"]
+    for name, cell in zip(names, tab.locator("tbody td:first-child").all(), strict=True):
+        assert cell.bounding_box()["height"] <= line * len(re.split("[ -]", name)), name
+    tab.locator(".scroll").first.evaluate("one => one.scrollLeft = 200")
+    assert tab.locator("caption div").bounding_box()["x"] >= 0
+    context.close()

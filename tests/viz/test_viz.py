@@ -209,6 +209,20 @@ def test_montage():
     assert (labels < 100).all(axis=1).any()  # letters at the left
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("bundled/efficientnet_lite0", ["bundled/", "efficientnet_", "lite0"]),
+        ("n01443537_goldfish\nmap", ["n01443537_", "goldfish", "map"]),
+        ("Relevance-CAM", ["Relevance-CAM"]),
+        ("Grad-CAM, middle layer", ["Grad-CAM, middle", "layer"]),
+        ("a" * 20, ["a" * 16, "aaaa"]),
+    ],
+)
+def test_a_label_breaks_where_a_name_has_parts(text, lines):
+    assert viz._wrapped(text, 16).splitlines() == lines
+
+
 def test_montage_needs_a_label_for_each():
     for rows, sides, tops in (
         ([], [], []),

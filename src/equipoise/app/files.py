@@ -107,8 +107,8 @@ def of_coverage(session: Session, target: Explained, gamma: float, style: Style)
 
 
 def _of_one(explanation: Explanation, stem: str, style: Style) -> dict[str, bytes]:
-    contents = explanation.contents()
-    contents[".overlay.png"] = records.encoded(draw(explanation, style))
+    contents = explanation.in_colors(style.colors).contents()
+    contents[".overlay.png"] = records.encoded(explanation.in_colors(style.colors).worded(draw(explanation, style)))
     return {f"{stem}-{slug(explanation.targets[0].name)}{ending}": data for ending, data in contents.items()}
 
 

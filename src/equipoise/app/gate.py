@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
+from equipoise.app.policy import HEADER, inline_scripts, policy, with_own_scripts
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,6 +66,7 @@ class Rules:
         password: Asked of every visitor; ``None``: of none.
         largest: Bytes of a file.
         most: Bytes of all files of visitors together.
+        head: What the page puts into its head once it runs: HTML whose scripts are its own.
     """
 
     folder: Path
@@ -72,6 +75,7 @@ class Rules:
     password: str | None = None
     largest: int = 40 << 20
     most: int = 2 << 30
+    head: str = ""
 
 
 class Gate:
@@ -87,7 +91,8 @@ class Gate:
         self._folder = rules.folder.resolve()
         self._hosts = _own_names(rules)
         self._origins = {one.rstrip("/").casefold() for one in rules.origins}
-        self._page = {"content-security-policy": _policy(rules.origins)} | _ALWAYS
+        self._page = {HEADER: policy(rules.origins)} | _ALWAYS
+        self._scripts = inline_scripts(rules.head.encode())
         if not rules.origins:
             self._page["x-frame-options"] = "SAMEORIGIN"
         self._wrong = 0
@@ -102,6 +107,8 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         send = self._with_headers(scope["path"], send)
+        if scope["path"] in PAGES and scope["method"] == "GET":
+            send = with_own_scripts(send, self._rules.origins, self._scripts)
         refused = self._refused(scope) or await self._unknown(scope)
         if refused is None and scope["method"] == "POST":
             refused, receive = await self._checked_body(scope, receive)
@@ -195,11 +202,12 @@ class Gate:
     def _with_headers(self, path: str, send: Send) -> Send:
         told = self._page
         if path.startswith(_FILE):  # what visitors made may be shown, but not run
-            told = told | {"content-security-policy": "default-src 'none'; sandbox"}
+            told = told | {HEADER: "default-src 'none'; sandbox"}
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(told)
+                headers = MutableHeaders(scope=message)
+                headers.update({name: text for name, text in told.items() if name != HEADER or HEADER not in headers})
             await send(message)
 
         return sending
@@ -212,16 +220,6 @@ _ALWAYS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-
-
-def _policy(origins: tuple[str, ...]) -> str:
-    """What the page may load and do; gradio needs inline scripts and ``eval``, and nothing from elsewhere."""
-    return "; ".join((
-        "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'", "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:", "font-src 'self' data:", "media-src 'self' data: blob:", "connect-src 'self'",
-        "worker-src 'self' blob:", "object-src 'none'", "frame-src 'none'", "base-uri 'self'", "form-action 'self'",
-        " ".join(("frame-ancestors 'self'", *origins)),
-    ))  # fmt: skip
 
 
 def _own_names(rules: Rules) -> frozenset[str]:

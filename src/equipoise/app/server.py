@@ -116,7 +116,7 @@ def start(
     try:
         page, look = _page(Networks(models, loader), given, folder)
         blocks, content = page.blocks, page.content
-        look["app_kwargs"] = {"middleware": [_gate(folder, host, password, origins)]}
+        look["app_kwargs"] = {"middleware": [_gate(folder, host, password, origins, look["head"])]}
         address = _launch(blocks, look, (host, port), [folder / "made"])
         set_apart()
         return Served(address, folder, blocks, content)
@@ -125,13 +125,14 @@ def start(
         raise
 
 
-def _gate(folder: Path, host: str, password: str | None, origins: Sequence[str]) -> Any:
+def _gate(folder: Path, host: str, password: str | None, origins: Sequence[str], head: str) -> Any:
     """What stands before gradio."""
     from starlette.middleware import Middleware  # noqa: PLC0415  # gradio brings it
 
     from equipoise.app.gate import Gate, Rules  # noqa: PLC0415  # it imports starlette
 
-    rules = Rules(folder, host, tuple(one.rstrip("/") for one in origins), password, LARGEST_UPLOAD, ALL_UPLOADS)
+    known = tuple(one.rstrip("/") for one in origins)
+    rules = Rules(folder, host, known, password, LARGEST_UPLOAD, ALL_UPLOADS, head)
     return Middleware(Gate, rules=rules)
 
 

@@ -184,7 +184,7 @@ def _methods(recipe: Recipe, wanted: Sequence[str]) -> tuple[MethodRun, ...]:
         else:
             groups = ([one for one in group if _is(one, name)] for group in (recipe.methods, recipe.more))
             rows = next((group for group in groups if group), [])
-        found.update({one.label: one for one in rows or [_own(name)]})
+        found.update({one.label: one for one in rows or [_own(name, recipe)]})
     return tuple(found.values())
 
 
@@ -192,12 +192,14 @@ def _is(one: MethodRun, name: str) -> bool:
     return name.casefold() in {one.label.casefold(), one.method.casefold()}
 
 
-def _own(name: str) -> MethodRun:
+def _own(name: str, recipe: Recipe) -> MethodRun:
+    """A row of its own: a registered method, or one of your own by reference."""
     from equipoise.methods import METHODS  # noqa: PLC0415  # loads torch
 
     if is_reference(name):
         return MethodRun(name.rpartition(":")[2], name)
-    return MethodRun(METHODS.canonical(name), METHODS.canonical(name))
+    known = METHODS.canonical(name, (EVERY, *(one.label for one in (*recipe.methods, *recipe.more))))
+    return MethodRun(known, known)
 
 
 def _with_options(protocol: Protocol, texts: Sequence[str]) -> Protocol:

@@ -49,6 +49,6 @@ def expand(name: str) -> list[str]:
     """The registered names that ``name``, a group or a method, stands for.
 
     Raises:
-        UnknownNameError: If it is neither; the text lists the nearest methods.
+        UnknownNameError: If it is neither; the text lists the nearest of both.
     """
-    return GROUPS[name].members() if name in GROUPS else [METHODS.canonical(name)]
+    return GROUPS[name].members() if name in GROUPS else [METHODS.canonical(name, GROUPS)]

@@ -14,3 +14,4 @@ from equipoise.plot.grid import compare as compare
 from equipoise.plot.one import single as single
 from equipoise.plot.panels import SCALES as SCALES
 from equipoise.plot.panels import Shown as Shown
+from equipoise.plot.words import worded as worded

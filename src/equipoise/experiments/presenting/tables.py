@@ -25,6 +25,8 @@ PAPER: Final = ("paper", "difference", "verdict")
 WIDTH: Final = 80
 """Of a terminal, in letters."""
 
+_BETWEEN: Final = 3  # letters from a column to the next, as the terminal's tables are drawn
+
 
 def head(lines: Sequence[TableRow]) -> list[str]:
     """The column heads that `cells` fills: columns that have numbers of the paper are followed by `PAPER`."""
@@ -249,10 +251,10 @@ def narrow(
         heads, rows = head(block), cells(block)
         shown = [place for place, name in enumerate(heads) if name not in PAPER[1:]]
         fixed = [place for place in shown if heads[place] in {"method", "targets"}]
-        sizes = [max(len(row[place].replace("**", "")) for row in [heads, *rows]) + 2 for place in range(len(heads))]
-        for some in _lots(
-            [place for place in shown if place not in fixed], sizes, width - sum(sizes[i] for i in fixed)
-        ):
+        letters = [max(len(row[place].replace("**", "")) for row in [heads, *rows]) for place in range(len(heads))]
+        sizes = [count + _BETWEEN for count in letters]
+        room = width + _BETWEEN - sum(sizes[place] for place in fixed)  # after the last column there is no space
+        for some in _lots([place for place in shown if place not in fixed], sizes, room):
             places = fixed + some
             yield pair, [heads[place] for place in places], [[row[place] for place in places] for row in rows]
 

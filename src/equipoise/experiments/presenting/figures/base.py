@@ -79,6 +79,16 @@ def frame_of(run: Run, block: Block, *metrics: str) -> Frame:
     return Frame(run.rows.where(dataset=block.dataset, model=block.model, **labels), clusters=clusters_of(run))
 
 
+def network(block: Block) -> str:
+    """The network's own name, without where it comes from."""
+    return block.spec.name.rpartition("/")[2]
+
+
+def title(run: Run, block: Block) -> str:
+    """What a figure of one network and data set is headed by."""
+    return f"{run.plan.recipe.title} ({block.dataset}; {network(block)})"
+
+
 def picture(one: Tensor, block: Block, unit: Unit, *, photos: bool) -> Image.Image:
     """A map over its photo, or the map alone."""
     values = one.numpy()

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 
-from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, mean_map, png, style
+from equipoise.experiments.presenting.figures.base import (
+    FIGURES,
+    blank,
+    frame_of,
+    mean_map,
+    network,
+    png,
+    style,
+    title,
+)
 from equipoise.experiments.presenting.figures.pictures import maps_of, plain
 from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
 from equipoise.experiments.presenting.summary import clusters_of, summarize
@@ -47,9 +58,9 @@ def insertion(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT0
             )  # fmt: skip
             if one.label in BASELINE:
                 shares = [value / clean.value if clean.value else math.nan for value in y]
-                last.plot(x, shares, label=f"{block.model}: {one.label}", **style(count))
+                last.plot(x, shares, label=f"{network(block)}: {one.label}", **style(count))
                 count += 1
-        axis.set_title(f"{block.model} ({block.dataset})", fontsize=10)
+        axis.set_title(f"{network(block)} ({block.dataset})", fontsize=10)
         axis.set_xlabel("pixels, %")
         axis.set_ylabel("accuracy")
         end_labels(axis)
@@ -69,12 +80,13 @@ def sweep(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  
     gammas = {one.label: float(one.options["gamma"]) for one in recipe.methods if "gamma" in one.options}
     figure, axes = blank(1, len(recipe.columns), width=4.0)
     for place, (axis, column) in enumerate(zip(axes, recipe.columns, strict=True)):
-        for index, (dataset, model) in enumerate(pairs):
+        for index, block in enumerate(run.blocks):
+            dataset, model = pairs[index]
             some = [line for line in lines if (line.dataset, line.model) == (dataset, model) and line.label in gammas]
             x = [gammas[line.label] for line in some]
             ours = [line.entries[place].ours for line in some]
             spread = [[one.value - one.low for one in ours], [one.high - one.value for one in ours]]
-            axis.errorbar(x, [one.value for one in ours], yerr=spread, label=model, capsize=2, **style(index))
+            axis.errorbar(x, [one.value for one in ours], yerr=spread, label=network(block), capsize=2, **style(index))
         axis.set_title(column.label, fontsize=10)
         axis.set_xlabel("gamma")
         end_labels(axis)
@@ -96,7 +108,7 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
             axis.boxplot(values, showmeans=True, orientation="horizontal")
             axis.set_yticks(range(1, len(labels) + 1), labels)
             axis.set_xlim(0, 1)
-            axis.set_title(f"{CATALOG[metric].label}, {block.model}", fontsize=10)
+            axis.set_title(f"{CATALOG[metric].label}, {network(block)}", fontsize=10)
             axis.invert_yaxis()
         stem = f"{run.plan.recipe.name}-{block.dataset}"
         if len({other.model for other in run.blocks}) > 1:
@@ -127,6 +139,11 @@ def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
                 axis.set_title(f"{edges[place]} to {edges[place + 1]} %", fontsize=8)
             if place == 0:
                 axis.set_ylabel(label, fontsize=8)
+    figure.suptitle(f"{title(run, block)}: the mean map between percentiles of the score", fontsize=9)
+    colors = ScalarMappable(Normalize(0, 1), "Reds")
+    bar = figure.colorbar(colors, ax=axes, location="bottom", shrink=0.36, aspect=40, pad=0.01, ticks=[0, 1])
+    bar.set_ticklabels(["0", "largest of each map"], fontsize=7)
+    bar.set_label("for the class; each cell of the grid is a photo, the class's own is top left", fontsize=8)
     return png(figure)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,7 +12,16 @@ from PIL import Image
 
 from equipoise import records, viz
 from equipoise.experiments.model.statistics import estimates, value
-from equipoise.experiments.presenting.figures.base import FIGURES, blank, frame_of, picture, png, style
+from equipoise.experiments.presenting.figures.base import (
+    FIGURES,
+    blank,
+    frame_of,
+    network,
+    picture,
+    png,
+    style,
+    title,
+)
 from equipoise.experiments.presenting.figures.telling import end_labels, legend_below
 from equipoise.experiments.protocols.sanity import ORIGINAL
 from equipoise.experiments.protocols.study import PerturbationStudy
@@ -48,6 +58,11 @@ def _kept(run: Run, block: Block) -> Iterator[tuple[Unit, dict[str, list[KeptMap
             yield unit, maps
 
 
+def _photo(unit: Unit) -> str:
+    """What a photo is called beside its row: its file's name."""
+    return PurePath(unit.samples[0].key).stem
+
+
 def _empty() -> Image.Image:
     return Image.new("RGB", (CELL, CELL), (238, 238, 238))
 
@@ -69,21 +84,16 @@ def gallery(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                 rows += [[cell for row in cells for cell in row]] if across else cells
         rows = [row for row in rows if any(cell.kept is not None for cell in row)][:ROWS]
         if rows:
-            heads = [_name(block) for block in blocks] if across else labels
-            title = f"{run.plan.recipe.title} ({dataset}; {labels[0] if across else _names(blocks)})"
+            heads = [network(block) for block in blocks] if across else labels
+            headed = f"{run.plan.recipe.title} ({dataset}; {labels[0] if across else _names(blocks)})"
             files[f"{run.plan.recipe.name}-{dataset}"] = _grid(
-                rows, heads, title, photos=photos, across=across, several=len(blocks) > 1
+                rows, heads, headed, photos=photos, across=across, several=len(blocks) > 1
             )
     return files
 
 
 def _names(blocks: Sequence[Block]) -> str:
-    return ", ".join(dict.fromkeys(map(_name, blocks)))
-
-
-def _name(block: Block) -> str:
-    """The network's own name, without where it comes from."""
-    return block.spec.name.rpartition("/")[2]
+    return ", ".join(dict.fromkeys(map(network, blocks)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,7 @@ class _Cell:
 
 
 def _grid(
-    rows: Sequence[Sequence[_Cell]], heads: Sequence[str], title: str, *, photos: bool, across: bool, several: bool
+    rows: Sequence[Sequence[_Cell]], heads: Sequence[str], headed: str, *, photos: bool, across: bool, several: bool
 ) -> bytes:
     """The pictures of a gallery; where a row's networks name different classes, each stands below its map."""
     names = [next(cell.name for cell in row if cell.kept is not None) for row in rows]
@@ -122,14 +132,14 @@ def _grid(
     captions = [[cell.name for cell in row] for row in rows] if differ else None
     sides = names
     if differ:
-        sides = [row[0].unit.key[-32:] for row in rows]
+        sides = [_photo(row[0].unit) for row in rows]
     elif several and not across:
-        sides = [f"{name}\n{_name(row[0].block)}" for name, row in zip(names, rows, strict=True)]
+        sides = [f"{name}\n{network(row[0].block)}" for name, row in zip(names, rows, strict=True)]
     if photos:
         heads = ["photo", *heads]
         pictures = [[row[0].unit.samples[0].image(), *cells] for row, cells in zip(rows, pictures, strict=True)]
         captions = captions and [["", *row] for row in captions]
-    image = viz.montage(pictures, sides, heads, title=title, cell=CELL, bar=ENDS, captions=captions)
+    image = viz.montage(pictures, sides, heads, title=headed, cell=CELL, bar=ENDS, captions=captions)
     return records.encoded(image)
 
 
@@ -148,8 +158,7 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                     names.append(f"{goal.name}\n{label}")
         stem = f"{run.plan.recipe.name}-{block.dataset}-{plain(block.model)}"
         if rows:
-            title = f"{run.plan.recipe.title} ({block.model})"
-            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title(run, block), cell=CELL, bar=ENDS)
             files[f"{stem}-maps"] = records.encoded(image)
         files[f"{stem}-similarity"] = _similarity(run, block)
     return files
@@ -173,6 +182,7 @@ def _similarity(run: Run, block: Block) -> bytes:
         axis.set_ylim(-0.65, 1.05)
         end_labels(axis)
     axes[0].set_ylabel("similarity to the trained network's map")
+    figure.suptitle(title(run, block), fontsize=10)
     legend_below(figure, axes)
     return png(figure)
 
@@ -190,7 +200,7 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
             heads = list(found)
             maps = {label: some[0].heatmap for label, some in found.items()}
             rows.append([viz.heatmap_image(one.numpy(), percentile=99.9) for one in maps.values()])
-            names.append(f"{unit.key[-24:]}\nmap")
+            names.append(f"{_photo(unit)}\nmap")
             share = protocol.share if isinstance(protocol, PerturbationStudy) else 0.0
             masks = {label: top_mask(one, round(share * one.numel())).numpy() for label, one in maps.items()}
             rows.append(
@@ -201,8 +211,7 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
                 rows.append([_erased(block, unit, mask) for mask in masks.values()])
                 names.append("erased")
         if rows:
-            title = f"{run.plan.recipe.title} ({block.model})"
-            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title, cell=CELL, bar=ENDS)
+            image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title(run, block), cell=CELL, bar=ENDS)
             files[f"{stem}-maps"] = records.encoded(image)
     return files
 
@@ -226,6 +235,7 @@ def _flips(run: Run, block: Block) -> bytes:
         axis.set_title(metric, fontsize=10)
         axis.set_xlim(0, 1)
         axis.invert_yaxis()
+    figure.suptitle(title(run, block), fontsize=10)
     return png(figure)
 
 
