@@ -10,9 +10,20 @@ import re
 import pytest
 
 from equipoise.experiments import Column, MethodRun, Recipe, Setting
+from equipoise.experiments.model.statistics import Estimate
 from equipoise.experiments.model.table import Rows
-from equipoise.experiments.presenting.summary import blocks, ranked, summarize
-from equipoise.experiments.presenting.tables import as_csv, as_json, cells, head, latex, markdown, narrow
+from equipoise.experiments.presenting.summary import Comparison, TableNumber, TableRow, blocks, ranked, summarize
+from equipoise.experiments.presenting.tables import (
+    as_csv,
+    as_json,
+    cells,
+    compared,
+    head,
+    latex,
+    markdown,
+    narrow,
+    plain,
+)
 from equipoise.experiments.protocols.pointing import Pointing
 
 PUBLISHED = {("voc2007", "vgg", "A", "P", "PG"): 0.5, ("voc2007", "vgg", "B", "P", "PG"): 0.75}
@@ -278,3 +289,12 @@ def test_without_rows_there_is_no_line(recipe):
 def test_a_method_that_was_left_out_has_no_line(recipe):
     rows = [one for one in ROWS if one["method"] == "A"]
     assert {line.label for line in summarize(recipe, Rows.of(rows), PAIRS)} == {"A"}
+
+
+def test_zero_has_no_sign():
+    small = Estimate(-1e-5, -2e-4, 3e-4, rows=9, undefined=0, images=9)
+    number = TableNumber("sum", small, 0.0, to_reference=Comparison(small, math.nan))
+    line = TableRow("d", "m", "c*LRP", "", (number,))
+    assert plain(number) == "0.000 [0.000, 0.000]"
+    assert compared([line])[1] == [["c*LRP", "+0.000 [+0.000, +0.000]"]]
+    assert "-0" not in "".join(text for row in cells([line]) for text in row)

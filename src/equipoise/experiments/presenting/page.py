@@ -81,7 +81,7 @@ def photos_of(run: Run) -> dict[tuple[str, str], int]:
 
 
 def _value(entry: TableNumber) -> str:
-    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:.3f}"
+    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:z.3f}"
 
 
 def _cell(entry: TableNumber, text: str) -> report.Cell:

@@ -54,8 +54,8 @@ def cells(lines: Sequence[TableRow], number: Callable[[TableNumber], str] | None
         for entry in line.entries:
             texts.append(number(entry))
             if entry.column in with_paper:
-                texts.append("" if entry.paper is None else f"{entry.paper:.3f}")
-                texts.append("" if entry.difference is None else f"{entry.difference:+.3f}")
+                texts.append("" if entry.paper is None else f"{entry.paper:z.3f}")
+                texts.append("" if entry.difference is None else f"{entry.difference:+z.3f}")
                 texts.append(entry.verdict or "")
         found.append(texts)
     return found
@@ -76,14 +76,14 @@ def interval(entry: TableNumber) -> str:
 
 def plain(entry: TableNumber) -> str:
     """An estimate with its interval."""
-    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:.3f}{_ends(entry.ours)}"
+    return "undefined" if math.isnan(entry.ours.value) else f"{entry.ours.value:z.3f}{_ends(entry.ours)}"
 
 
 def _ends(found: Estimate, sign: str = "") -> str:
     """An interval behind its number; nothing if there is none."""
     if math.isnan(found.low) or math.isnan(found.high):
         return ""
-    return f" [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+    return f" [{found.low:{sign}z.3f}, {found.high:{sign}z.3f}]"
 
 
 def markdown(
@@ -162,7 +162,7 @@ def _compared(entry: TableNumber) -> str:
     if one is None or math.isnan(one.difference.value):
         return "undefined"
     p = "" if math.isnan(one.p) else ", p < 0.001" if one.p < 0.001 else f", p = {one.p:.3f}"
-    return f"{one.difference.value:+.3f}{_ends(one.difference, '+')}{p}"
+    return f"{one.difference.value:+z.3f}{_ends(one.difference, '+')}{p}"
 
 
 def latex(recipe: Recipe, lines: Sequence[TableRow]) -> str:
