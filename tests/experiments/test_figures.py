@@ -110,8 +110,6 @@ def test_every_figure_names_the_network_in_its_own_words(name, world, tmp_path, 
     assert "somebody" not in said
     if name == "study":
         assert any(one.startswith("photo") and one.endswith("\nmap") for one in written)
-    if name == "grid":
-        assert any("largest of each map" in one for one in of), "a color bar"
 
 
 @pytest.mark.parametrize("explain", ["predicted", "labels"])
@@ -181,3 +179,16 @@ def test_no_bin_of_the_grid_game_is_empty(count):
     if count >= 50:
         assert edges == [0, 2, 5, 50, 95, 98, 100]
     assert filled_edges(36) == [0, 5, 50, 95, 98, 100]
+
+
+def test_no_figure_of_mean_maps_is_drawn_of_none(world, tmp_path, make_recipe, monkeypatch):
+    protocol, methods, column = CASES["grid"]
+    figures = []
+    monkeypatch.setattr(curves, "png", lambda figure: figures.append(figure) or b"")
+    for keep, kinds in ((0, ["scores"]), (None, ["bins", "scores"])):
+        recipe = make_recipe(protocol, methods, columns=(column,), figure="grid", keep_maps=keep)
+        drawn = FIGURES["grid"](run(Plan(recipe, tmp_path / str(keep), world)), photos=False)
+        assert sorted(name.rpartition("-")[2] for name in drawn) == kinds
+    of = [one.get_text() for one in figures[-1].findobj(Text)]
+    assert any("largest of each map" in one for one in of), "a color bar"
+    assert any("colors" in one for one in of), "the network"

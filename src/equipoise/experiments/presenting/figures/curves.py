@@ -29,6 +29,8 @@ from equipoise.metrics.catalog import CATALOG
 from equipoise.metrics.grid import EDGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from equipoise.experiments.running.runner import Block, Run
 
 BASELINE: Final = ("AE", "Grad-CAM")
@@ -114,17 +116,16 @@ def grid(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: ARG001, FBT001  #
         if len({other.model for other in run.blocks}) > 1:
             stem += f"-{plain(block.model)}"
         files[f"{stem}-scores"] = png(figure)
-        files[f"{stem}-bins"] = _bins(run, block, labels)
+        scored = {label: _scored(run, block, label) for label in labels}
+        if kept := {label: one for label, one in scored.items() if one[0]}:
+            files[f"{stem}-bins"] = _bins(title(run, block), kept)
     return files
 
 
-def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
-    of_label = {label: _scored(run, block, label) for label in labels}
-    edges = filled_edges(min((len(maps) for maps, _ in of_label.values() if maps), default=0))
+def _bins(name: str, of_label: Mapping[str, tuple[list[torch.Tensor], list[float]]]) -> bytes:
+    edges = filled_edges(min(len(maps) for maps, _ in of_label.values()))
     figure, axes = blank(len(of_label), len(edges) - 1, width=1.8, height=1.9)
     for row, (label, (maps, scores)) in enumerate(of_label.items()):
-        if not maps:
-            continue
         bins = aggregate_attributions(torch.stack(maps), torch.tensor(scores), edges=edges)
         for place, one in enumerate(bins):
             axis = axes[row * (len(edges) - 1) + place]
@@ -139,7 +140,7 @@ def _bins(run: Run, block: Block, labels: list[str]) -> bytes:
                 axis.set_title(f"{edges[place]} to {edges[place + 1]} %", fontsize=8)
             if place == 0:
                 axis.set_ylabel(label, fontsize=8)
-    figure.suptitle(f"{title(run, block)}: the mean map between percentiles of the score", fontsize=9)
+    figure.suptitle(f"{name}: the mean map between percentiles of the score", fontsize=9)
     colors = ScalarMappable(Normalize(0, 1), "Reds")
     bar = figure.colorbar(colors, ax=axes, location="bottom", shrink=0.36, aspect=40, pad=0.01, ticks=[0, 1])
     bar.set_ticklabels(["0", "largest of each map"], fontsize=7)
