@@ -45,6 +45,16 @@ def test_photos_categories_and_masks(tmp_path):
         five.mask(2)
 
 
+def test_an_object_with_a_box_alone_hides_no_other(tmp_path):
+    bare = [one | {"segmentation": []} for one in annotations()[:2]]
+    five = open_dataset("coco2014", coco(tmp_path / "some", [*annotations()[:1], *bare, *annotations()[2:]]))[0]
+    assert np.array_equal(five.mask(1), np.pad(np.ones((3, 4), bool), ((0, 17), (0, 36))))
+    assert five.mask(None).all()
+    five = open_dataset("coco2014", coco(tmp_path / "none", [*bare, *annotations()[2:]]))[0]
+    with pytest.raises(DataError, match="boxes, and no outline"):
+        five.mask(1)
+
+
 def test_a_box_in_whole_pixels():
     assert _box(1, 0.4, 1.6, 3.2, 2.0) == Box(1, 0, 2, 4, 4)
 
@@ -99,7 +109,7 @@ def test_the_photos_at_hand(data):
     found = open_dataset("coco2014", data, strict=True)
     assert len(found) == 60
     assert found.classes == COCO
-    for sample in list(found)[::10]:
+    for sample in found:
         for category in sample.categories:
             mask = sample.mask(category)
             assert mask.shape == sample.image().size[::-1]

@@ -85,6 +85,9 @@ def _mask(outlines: tuple[tuple[int, Any], ...], size: tuple[int, int], category
     chosen = [outline for one, outline in outlines if category in {None, one}]
     if not chosen:
         raise DataError(f"no object of category {category} is in this photo")
+    chosen = [outline for outline in chosen if outline != []]  # which COCO has a few of: an object with a box alone
+    if not chosen:
+        raise DataError("its objects have boxes, and no outline")
     mask = np.zeros(size[::-1], dtype=np.bool_)
     for outline in chosen:
         mask |= decode(outline, *size)
