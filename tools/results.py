@@ -38,8 +38,9 @@ def small(picture: Path) -> tuple[str, bytes]:
     """The figure in its own colors, shrunk to fit: the ending of its name, and the file."""
     image = Image.open(picture).convert("RGB")
     image.thumbnail((WIDEST, TALLEST), Image.Resampling.LANCZOS)
-    kinds: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpg": {"quality": 90, "subsampling": 0}}
-    for ending, options in kinds.items():
+    kinds: list[tuple[str, dict[str, Any]]] = [("png", {"optimize": True})]
+    kinds += [("jpg", {"quality": quality, "subsampling": 0}) for quality in (90, 80)]
+    for ending, options in kinds:
         buffer = io.BytesIO()
         image.save(buffer, Image.registered_extensions()[f".{ending}"], **options)
         if len(buffer.getvalue()) <= LARGE:
