@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from equipoise import plot
 from equipoise.explaining import explain
-from equipoise.plot.words import NARROWEST
+from equipoise.plot.words import NARROWEST, _lines
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def test_every_saved_picture_says_class_probability_method_and_network(fakes, tm
     pictures = [path for path in found.save(tmp_path / "all") if path.suffix == ".png"]
     pictures += found.save(tmp_path / "one.png")
     assert len(pictures) == 3
+    assert not any(words.startswith("%") for words, *_ in written), "a number and its sign stand in one line"
     said = re.sub(r"\s+", " ", " ".join(words for words, *_ in written))
     assert said.count(f"red thing (0), {100 * found.target.probability:.1f} %") == len(pictures)
     for what in ("fake", "against the class", "for the class"):
@@ -79,3 +80,9 @@ def test_long_words_are_wrapped_and_odd_letters_harmless(fakes, written):
     for words, (left, _, right, _), (wide, _) in written:
         assert left >= 0, words
         assert right <= wide, words
+
+
+def test_a_number_is_not_parted_from_its_sign(fakes, written):
+    found = explain(photo(80, 40), fakes, "share", target=0)
+    for letters in range(8, 60):
+        assert not any(line.startswith("%") for line in _lines(found, letters)), letters

@@ -64,7 +64,8 @@ def _lines(shown: Shown, letters: int) -> list[str]:
     target, record = shown.targets[0], shown.record
     said = f"{title_of(str(record['method']['name']))}: {named(target)}, {sureness(target)}"
     network = str(record["model"].get("name") or "the network")
-    return [line for part in (said, network) for line in textwrap.wrap(part, max(letters, 8), max_lines=3)]
+    whole = said.replace(" %", "\N{NO-BREAK SPACE}%")
+    return [line for part in (whole, network) for line in textwrap.wrap(part, max(letters, 8), max_lines=3)]
 
 
 @cache
