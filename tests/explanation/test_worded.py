@@ -82,7 +82,7 @@ def test_long_words_are_wrapped_and_odd_letters_harmless(fakes, written):
         assert right <= wide, words
 
 
-def test_a_number_is_not_parted_from_its_sign(fakes, written):
+def test_a_number_is_not_parted_from_its_sign(fakes):
     found = explain(photo(80, 40), fakes, "share", target=0)
     for letters in range(8, 60):
         assert not any(line.startswith("%") for line in _lines(found, letters)), letters
