@@ -9,6 +9,14 @@ import pytest
 from equipoise._signals import shielded
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Where the tests were started in the background, Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_takes_effect_after_what_it_must_not_disturb():
     done = []
 
