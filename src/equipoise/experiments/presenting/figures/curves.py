@@ -166,8 +166,8 @@ def filled_edges(count: int) -> list[int]:
     """The percentiles of Rao et al. between which maps are averaged, less those that would leave a bin empty.
 
     Args:
-        count: How many maps there are.
+        count: How many maps there are, at least 1.
     """
     edges = [EDGES[0]]
     edges += [end for before, end in pairwise(EDGES) if count * end // 100 > count * before // 100]
-    return edges if count else [EDGES[0], EDGES[-1]]
+    return edges
