@@ -162,8 +162,16 @@ def test_the_page_asks_for_what_the_network_takes(networks, tmp_path, reader):
     )
     assert (mode["choices"], mode["value"], seen["visible"]) == (list(modes), "overlay", False)
     assert (canvas["choices"], canvas["value"], status) == (list(canvases), "mean", "")
-    shown, *_ = page._show(session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, "", VIEWS[0], 0)
+    chosen = [session, ["1"], [], None, None, 1.0, "overlay", 0.9, False, False, ""]
+    shown, *_ = page._show(*chosen, VIEWS[0], 0)
     assert "quick" in shown
+    # what stands is not made again, nor the share of a box taken away that was asked for meanwhile
+    assert page._show(*chosen, VIEWS[0], 0) == (gr.skip(),) * 10
+    assert page._show(*chosen, VIEWS[4], 0)[2] != gr.skip()
+    chosen[5] = 1.5
+    assert page._show(*chosen, VIEWS[0], 0)[0] not in (shown, gr.skip())
+    chosen[5] = 1.0
+    assert page._show(*chosen, VIEWS[0], 0)[0] == shown
     # a photo of the network before is none for this one
     assert tabs.given(page, "photo.png", None, None, "signal.toml", 0, "overlay", "blur")[0] is None
     (tmp_path / "torn.npy").write_bytes(b"nothing")

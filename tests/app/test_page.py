@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import struct
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from PIL import Image
 
 import browser
 from equipoise.app.server import start
+from equipoise.app.views import explaining
 from equipoise.samples import sample_path
 from patience import PATIENCE
 
@@ -183,6 +185,31 @@ def test_by_keyboard(coffee):
     coffee.keyboard.press("Enter")
     coffee.locator("#share p").wait_for()
     assert "The box holds" in coffee.locator("#share").text_content()
+
+
+def test_what_a_box_holds_stays_while_the_map_does(tab, monkeypatch):
+    first, again = threading.Lock(), threading.Event()
+    explain = explaining.explain
+
+    def late(*given, **options):
+        if not first.acquire(blocking=False):  # gradio asks for a photo's map more than once
+            again.wait(PATIENCE)
+        return explain(*given, **options)
+
+    monkeypatch.setattr(explaining, "explain", late)
+    tab.get_by_role("button", name="Example coffee.png").click()
+    tab.locator("#explained .eq-view").wait_for()
+    tab.locator("#explained .eq-view").focus()
+    for key in ("Shift+ArrowRight", "Shift+ArrowDown", "Enter"):
+        tab.keyboard.press(key)
+    tab.locator("#share p").wait_for()
+    again.set()
+    tab.get_by_text("How maps are drawn").click()
+    assert tab.locator("#share p").count() == 1
+    drawn = tab.locator("#explained img").first.get_attribute("src")
+    tab.get_by_label("contour").check()
+    tab.wait_for_function("drawn => document.querySelector('#explained img').src !== drawn", arg=drawn)
+    tab.locator("#share p").wait_for(state="detached")  # another picture has no box
 
 
 def test_compare(coffee):

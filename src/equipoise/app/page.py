@@ -295,6 +295,10 @@ class Page:
             return None
         shown: list[Any] = [gr.skip()] * 10
         choice = self._choice(values)
+        asked = repr(([str(one) for one in choice.targets], choice.gamma, choice.style, choice.wrt, depth))
+        # gradio tells of one photo three times; a view that stands must stay, with the box that a visitor drew on it
+        if choice.session.shown.get(active) == asked:
+            return tuple(shown)
         session, target, gamma, style = choice.session, choice.targets[0], choice.gamma, choice.style
         if active == VIEWS[0]:
             shown[0] = explaining.explain(session, choice.targets, gamma, style, wrt=choice.wrt)
@@ -308,6 +312,10 @@ class Page:
         elif active == VIEWS[4]:
             shown[2] = covering.show(choice.part, target, gamma)
             shown[7:9] = lines.coverage_python(choice.asked), lines.explain_command(choice.asked)
+        # two that were made at the same time: who is last changes nothing
+        if session.shown.get(active) == asked:
+            return (gr.skip(),) * len(shown)
+        session.shown[active] = asked
         return tuple(shown)
 
     def _pointed(self, event: gr.EventData, *given: Any) -> tuple[Any, ...]:

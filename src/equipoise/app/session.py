@@ -78,6 +78,7 @@ class Session:
         first: The session of the first input; ``None``: it is this one.
         beside: Of the first input's session those of the others.
         kept: What was made of it.
+        shown: What was asked of each view of the page when it was last made.
     """
 
     network: SharedNetwork
@@ -88,6 +89,7 @@ class Session:
     first: Session | None = None
     beside: tuple[Session, ...] = ()
     kept: Kept = field(default_factory=Kept)
+    shown: dict[str, str] = field(default_factory=dict)
     _others: dict[str, ScoreOf] = field(default_factory=dict)
     _twin: Session | None = None
 
