@@ -1,13 +1,16 @@
 """Why is Attribution Equilibrium smooth on residual and bottleneck networks? One rule changed at a time.
 
-    EQUIPOISE_DATA=DIR python benchmarks/blur.py [--photos N] [--grids N] [--model NAME] [--only PART] [--output FILE]
+    EQUIPOISE_DATA=DIR python benchmarks/blur.py [--photos N] [--after N] [--grids N] [--model NAME] [--only PART]
+        [--output FILE]
 
-Photos: a fixed draw of the labelled ImageNet photos. Each variant explains the class that the network names, and is
-measured by the positive ratio, the detail beyond the starting grid, the grid pattern at strides of 8 and 32, and the
-probability of the class when 5 % of the pixels are shown, on the Gaussian canvas and on the blurred photo. Grids: 2x2
-of those photos that the network names right, of different classes; a photo may be in several grids. Of each grid the
-class of one cell is explained, of all cells in turn. Work goes in rounds of a few photos and grids for every variant,
-so that the variants of a run that was cut off compare; the file is written after each, and the run can go on.
+Photos: a fixed draw of the labelled ImageNet photos, or what follows behind its first ones: the profile `fine` was
+chosen on photos among the first 200, and the others have no part in it. Each variant explains the class that the
+network names, and is measured by the positive ratio, the detail beyond the starting grid, the grid pattern at strides
+of 8 and 32, and the probability of the class when 5 % of the pixels are shown, on the Gaussian canvas and on the
+blurred photo. Grids: 2x2 of those photos that the network names right, of different classes; a photo may be in
+several grids. Of each grid the class of one cell is explained, of all cells in turn. Work goes in rounds of a few
+photos and grids for every variant, so that the variants of a run that was cut off compare; the file is written after
+each, and the run can go on.
 """
 
 from __future__ import annotations
@@ -52,21 +55,21 @@ def load(name: str) -> tuple[nn.Module, ModelSpec]:
     return importlib.import_module(name).build() if name.startswith("examples.") else equipoise.load_model(name)
 
 
-def drawn(count: int, seed: int = 0) -> list[Sample]:
-    """The development photos; of a longer draw a shorter one is the beginning."""
+def drawn(count: int, after: int = 0, seed: int = 0) -> list[Sample]:
+    """``count`` photos behind the first ``after``; of a longer draw a shorter one is the beginning."""
     samples = sorted((sample for sample in open_dataset("imagenet") if sample.categories), key=lambda s: s.key)
     random.Random(seed).shuffle(samples)
-    return samples[:count]
+    return samples[after : after + count]
 
 
 class Material:
     """Photos and grids of one network."""
 
-    def __init__(self, name: str, photos: int, grids: int) -> None:
+    def __init__(self, name: str, photos: int, grids: int, after: int = 0) -> None:
         self.module, self.spec = load(name)
         prepared = self.spec.preprocessing
         self.colors = [torch.tensor(values).view(-1, 1, 1) for values in (prepared.mean, prepared.std)]
-        samples = drawn(photos)
+        samples = drawn(photos, after)
         self.inputs = {sample.key: self.spec.preprocess(sample.image()) for sample in samples}
         with torch.no_grad():
             tops = {key: int(self.module(x[None]).argmax()) for key, x in self.inputs.items()}
@@ -176,6 +179,12 @@ def remembering(make: Callable[[Any], Composite], done: dict[Any, Any], options:
     return made.replacing({OpKind.LINEAR: Once(made.rules[OpKind.LINEAR], done)})
 
 
+def named(only: str) -> list[str]:
+    """The variants that are meant: by a whole name that one, by a part of a name all that have it."""
+    parts = only.split(";")
+    return [name for name in VARIANTS if any(part == name if part in VARIANTS else part in name for part in parts)]
+
+
 def mean(values: list[float]) -> float:
     """Of the numbers among them."""
     known = [value for value in values if not math.isnan(value)]
@@ -186,19 +195,22 @@ def main() -> None:
     """Measure what is not in the file yet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--after", type=int, default=0, help="leave out that many photos of the draw")
     parser.add_argument("--grids", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--model", action="append")
-    parser.add_argument("--only", default="", help="variants whose name has one of these, separated by semicolons")
+    parser.add_argument("--only", default="", help="variants by name or a part of it, separated by semicolons")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/blur.json"))
     options = parser.parse_args()
     wanted = {"photos": options.photos, "grids": options.grids}
+    if options.after:
+        wanted["after"] = options.after
     done = json.loads(options.output.read_text()) if options.output.is_file() else {}
     done = done if done.get("settings") == wanted else {"settings": wanted, "results": {}}
-    chosen = [name for name in VARIANTS if any(part in name for part in options.only.split(";"))]
+    chosen = named(options.only)
     for name in options.model or MODELS:
         rows = done["results"].setdefault(name.rpartition(".")[2], {})
-        material = Material(name, options.photos, options.grids)
+        material = Material(name, options.photos, options.grids, options.after)
         photos, grids = options.photos // options.rounds, options.grids // options.rounds
         for number in range(options.rounds):
             left = {v: VARIANTS[v] for v in chosen if len(rows.get(v, {}).get("GridPG", [])) <= number * grids}

@@ -18,8 +18,17 @@ def label(score: ClassScore) -> str:
 def sureness(score: ClassScore) -> str:
     """How sure the network is, for a person: the probability, or the score where there is none."""
     if score.probability is not None:
-        return f"{100 * score.probability:.1f} % {score.unit}".rstrip()
+        return f"{percent(score.probability)} {score.unit}".rstrip()
     return f"{score.logit:.4g} {score.unit}" if score.unit else f"score {score.logit:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1, for a person: ``12.3 %``; what is neither nothing nor all never reads as such."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.9995 <= share < 1:
+        return "over 99.9 %"
+    return f"{100 * share:.1f} %"
 
 
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

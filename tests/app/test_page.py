@@ -159,7 +159,7 @@ def test_a_class_is_searched_by_name_and_an_unknown_one_gets_a_sentence(coffee):
     search.fill("tabby")
     coffee.get_by_role("option", name=re.compile("^tabby")).click()
     coffee.wait_for_function("document.querySelectorAll('#explained .eq-view').length === 2")
-    assert titles(coffee, "explained")[1].startswith("tabby, 0.0 %")
+    assert titles(coffee, "explained")[1].startswith("tabby, under 0.1 %")
     search.fill("no such thing")
     search.press("Enter")
     alert = coffee.get_by_role("alert")
@@ -241,6 +241,7 @@ def test_slow_work_is_stopped(coffee):
 
 def test_insertion_follows_the_slider(coffee):
     coffee.get_by_role("tab", name="Insert and delete").click()
+    coffee.locator("#inserted").get_by_text("shown to it bit by bit").wait_for()
     coffee.get_by_role("button", name=re.compile("Ask the network")).click()
     chart = coffee.locator("#inserted svg")
     chart.wait_for()

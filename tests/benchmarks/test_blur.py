@@ -13,7 +13,18 @@ PROFILES = {name: VARIANTS[name] for name in ("paper", "fine")}
 
 def test_two_profiles_are_picked_out_by_their_names():
     """As the command of docs/method.md does."""
-    assert {name for name in VARIANTS if any(part in name for part in ("paper", "fine"))} == set(PROFILES)
+    assert set(blur.named("paper;fine")) == set(PROFILES)
+    assert blur.named("A by x") == ["A by x"]  # and not the others whose names have it
+    assert blur.named("1x1: C") == ["1x1: C by w+", "1x1: C and A by w+", "1x1: C alone", "1x1: C alone, by w+"]
+    assert blur.named("") == list(VARIANTS)
+
+
+@pytest.mark.data
+def test_what_follows_has_no_part_in_what_was_drawn_before(data, monkeypatch):
+    monkeypatch.setenv("EQUIPOISE_DATA", str(data))
+    whole = [sample.key for sample in blur.drawn(306)]
+    assert len(set(whole)) == len(whole) == 306
+    assert [sample.key for sample in blur.drawn(106, 200)] == whole[200:]
 
 
 @pytest.mark.data

@@ -38,12 +38,12 @@ def test_explain_writes_a_report(explain, tmp_path):
     assert "the report is why.html" in out
     text = (tmp_path / "why.html").read_text(encoding="utf-8")
     assert captions(text) == [
-        "red.png: red (100.0 %), Attribution Equilibrium",
-        "red.png: red (100.0 %), Gradient",
-        "blue.png: red (0.0 %), Attribution Equilibrium",
-        "blue.png: blue (100.0 %), Attribution Equilibrium",
-        "blue.png: red (0.0 %), Gradient",
-        "blue.png: blue (100.0 %), Gradient",
+        "red.png: red (over 99.9 %), Attribution Equilibrium",
+        "red.png: red (over 99.9 %), Gradient",
+        "blue.png: red (under 0.1 %), Attribution Equilibrium",
+        "blue.png: blue (over 99.9 %), Attribution Equilibrium",
+        "blue.png: red (under 0.1 %), Gradient",
+        "blue.png: blue (over 99.9 %), Gradient",
     ]
     assert text.count("<tr>") == 1 + 6
     assert re.findall(r'data-filter="(\w+)"', text) == ["photo", "class", "method"]

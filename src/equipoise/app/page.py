@@ -141,7 +141,7 @@ class Page:
                 self.canvas = gr.Dropdown(list(CANVASES), value="blur", label="What is there without them")
             self.insert = gr.Button("Ask the network, for the first chosen class", variant="primary")
             self.amount = gr.Slider(0.0, 1.0, 0.1, step=0.01, label="Share of the pixels", elem_id="amount")
-            self.inserted = gr.HTML("", elem_id="inserted")
+            self.inserted = gr.HTML(markup.how_to_read(inserting.BEFORE), elem_id="inserted")
             self.take_inserted = TakeHome.make("take-inserted")
         with gr.Tab(VIEWS[3]) as sanity:
             self.depth = gr.Slider(

@@ -176,7 +176,9 @@ def _lines(
     """What a person reads of a photo; notes that are ``known`` were said before."""
     first = next(iter(explanations.values()))
     lines = [f"{one_line(photo.path)}  ({first.image.width} x {first.image.height})"]
-    lines += [f"  {sureness(one).rjust(7)}  {named(one)}" for one in first.scores]
+    said = [sureness(one) for one in first.scores]
+    width = max(7, *map(len, said))
+    lines += [f"  {words.rjust(width)}  {named(one)}" for words, one in zip(said, first.scores, strict=True)]
     explained = [(name, target) for name, one in explanations.items() for target in one.targets]
     for (name, target), entry in zip(explained, entries, strict=True):
         lines.append(f"  {name}, {named(target)}: {entry['files']['overlay']}")

@@ -18,7 +18,7 @@ from equipoise.app.views.seeing import beside, found, places_of
 from equipoise.errors import OptionError
 from equipoise.methods.base import title_of
 from equipoise.metrics import energy_pointing
-from equipoise.naming import number, sureness
+from equipoise.naming import number, percent, sureness
 
 if TYPE_CHECKING:
     from equipoise.app.session import Session
@@ -132,7 +132,7 @@ def sums(explanation: Explanation, words: Wording) -> tuple[str, ...]:
     signed = zip(("positive_sum", "negative_sum"), words.summed, strict=True)
     parts = ", ".join(f"{number(one[key], signed=True)} {word}" for key, word in signed)
     return (
-        f"positive ratio {100 * one['positive_ratio']:.1f} % of the {UNITS[explanation.heatmap.dim()]}",
+        f"positive ratio {percent(one['positive_ratio'])} of the {UNITS[explanation.heatmap.dim()]}",
         f"sum {number(one['sum'], signed=True)}: {parts}",
     )
 
@@ -160,7 +160,7 @@ def in_box(
     speaks_for, against = (float(energy_pointing(one, mask[None])) for one in (heat, -heat))
     area = float(mask.float().mean())
     shares = [
-        f"{100 * share:.1f} % {word}"
+        f"{percent(share)} {word}"
         for share, word in zip((speaks_for, against), session.words.shares, strict=True)
         if not math.isnan(share)  # a map may have none of it
     ]
@@ -168,7 +168,7 @@ def in_box(
     held, unit = " and ".join(shares) or "no evidence", UNITS[explanation.heatmap.dim()]
     of = f" of {session.input}" if session.input else ""
     what = "span" if explanation.heatmap.dim() == 1 else "box"
-    return f"The {what} holds {held} “{name}”, on {100 * area:.1f} % of the {unit}{of}."
+    return f"The {what} holds {held} “{name}”, on {percent(area)} of the {unit}{of}."
 
 
 def _rows(explanation: Explanation) -> torch.Tensor:

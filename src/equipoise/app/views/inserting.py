@@ -38,6 +38,13 @@ HOW: Final = {
 }
 """How to read the curves, by what is done."""
 
+BEFORE: Final = (
+    "What the network is given is shown to it bit by bit, or hidden from it: first what the map of Attribution "
+    "Equilibrium ranks highest, and beside it, in a random order. The more of the class lies where the map says, the "
+    "earlier its line rises, or falls."
+)
+"""How to read the curves, before there are any."""
+
 _OF_ANY_SHAPE: Final = ("mean", "black")  # canvases for which neighbors do not matter
 
 Mode = Literal["insertion", "deletion"]

@@ -368,7 +368,9 @@ class Runner:
                 f"own are called {own}, ...; give their names: --classes FILE, or a description"
             )
         elif unknown and self.recipe.protocol.by_labels:
-            self._note(f"{model} has no class for {len(unknown)} of {data.name}'s: {', '.join(unknown)}; left out.")
+            left = "which is" if len(unknown) == 1 else "which are"
+            of = f"{len(unknown)} of the {len(data.classes)} classes of {data.name}"
+            self._note(f"{model} has no class for {of}, {left} left out: {', '.join(unknown)}.")
         recipe = self.recipe
         place, alike = recipe.beside(data.name, model)
         if place is not None and recipe.published and not recipe.has(data.name, model):
