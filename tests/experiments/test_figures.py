@@ -135,7 +135,8 @@ def test_a_gallery_of_two_networks(methods, explain, world, tmp_path, make_recip
         assert len(drawn["sides"]) == 14
         assert [side.rpartition("\n")[2] for side in drawn["sides"]] == ["colors", "swapped"] * 7
         assert drawn["captions"] is None
-        names = [side.partition("\n")[0] for side in drawn["sides"]]
+        names, sure = zip(*(side.split("\n")[:2] for side in drawn["sides"]), strict=True)
+        assert all(one.endswith("%") for one in sure)
         wrong = [one != other for one, other in zip(names[::2], names[1::2], strict=True)]
         assert any(wrong) is (explain == "predicted")
         return
@@ -143,11 +144,12 @@ def test_a_gallery_of_two_networks(methods, explain, world, tmp_path, make_recip
     assert "UNIFORM" not in drawn["title"]
     assert "uniform" in drawn["title"]
     if explain == "labels":
-        assert drawn["captions"] is None
+        assert {one for row in drawn["captions"] for one in row[1:]} == {"over 99.9 %", "under 0.1 %"}
         assert set(drawn["sides"]) <= set(colors.NAMES)
     else:
         assert all(side.startswith("photo") for side in drawn["sides"])
-        assert {tuple(row[1:]) for row in drawn["captions"]} & {("red", "green"), ("green", "red")}
+        pairs = {tuple(row[1:]) for row in drawn["captions"]}
+        assert pairs & {("red\nover 99.9 %", "green\nover 99.9 %"), ("green\nover 99.9 %", "red\nover 99.9 %")}
 
 
 @pytest.mark.parametrize("protocol", [Segmentation(), Pointing(), Gallery()])

@@ -154,6 +154,6 @@ def test_a_recipe_leaves_a_page(tmp_path, monkeypatch, photos):
     names = captions(text)
     assert names[0] == "small-folder"  # the figure
     assert len(names) == 1 + 3 * 2
-    assert names[1] == "photo00.png, red, perfect, colors:build, folder"
+    assert names[1] == "photo00.png, red, over 99.9 %, perfect, colors:build, folder"
     assert '"recipe": "small"' in text.replace("&#34;", '"')
     assert bool(opened) == photos

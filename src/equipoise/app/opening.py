@@ -21,7 +21,8 @@ _EMPTY: Final = gr.update(value=None)
 _COUNT: Final = 12  # where in the following stands how many were opened
 _NOTHING: Final[tuple[Any, ...]] = (
     None, gr.update(visible=False, value=[]), gr.update(visible=False, value=[]), _GONE, _EMPTY, _EMPTY, _GONE, None,
-    None, "", markup.how_to_read(inserting.BEFORE), "", 0, gr.update(visible=False, value=""), gr.skip(), gr.skip(), gr.skip(),
+    None, "", markup.how_to_read(inserting.BEFORE), "", 0, gr.update(visible=False, value=""), gr.skip(), gr.skip(),
+    gr.skip(),
 )  # fmt: skip
 """What `Opening.given` gives where there is nothing to look at."""
 

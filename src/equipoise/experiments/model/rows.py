@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from equipoise._registry import nearest
 from equipoise.errors import OptionError, UnknownNameError
+from equipoise.naming import percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +48,8 @@ class Goal:
         predicted: Whether the network says that it is there.
         hard: Whether image and category belong to the difficult subset.
         cell: Of a grid of photos, which one shows the category, counted row by row; ``None``: there is no grid.
+        probability: How sure the network is, for pictures; ``None``: it is not known, as in runs of before. It makes
+            no other goal.
     """
 
     category: int
@@ -54,6 +57,11 @@ class Goal:
     predicted: bool = True
     hard: bool = False
     cell: int | None = None
+    probability: float | None = field(default=None, compare=False)
+
+    def said(self, between: str = ", ") -> str:
+        """For a person: the category, and how sure the network is where that is known."""
+        return self.name if self.probability is None else f"{self.name}{between}{percent(self.probability)}"
 
 
 @dataclass(frozen=True)

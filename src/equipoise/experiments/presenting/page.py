@@ -115,7 +115,8 @@ def _picture(block: Block, unit: Unit, label: str, one: KeptMap, *, limit: int, 
     tags = {"class": one.goal.name, "method": label, "model": block.model, "data set": block.dataset}
     if one.detail:
         tags["stage"] = one.detail
-    caption = ", ".join([unit.key, *tags.values()])
+    said = {**tags, "class": one.goal.said()}
+    caption = ", ".join([unit.key, *said.values()])
     record = {"unit": unit.key, **tags, "key": block.keys[unit.key, label]}
     return report.Picture(image, caption, tags, record)
 

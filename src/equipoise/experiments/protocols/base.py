@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from equipoise._registry import Registry
@@ -110,13 +110,14 @@ class Bench:
         index = int(logits.argmax())
         return Goal(index, self.subject.spec.classes[index]), index
 
-    def goals(self, explain: str, sample: Sample, logits: Tensor) -> list[tuple[Goal, int | ClassGroup]]:
+    def goals(self, explain: str, sample: Sample, view: View) -> list[tuple[Goal, int | ClassGroup]]:
         """What is explained of a sample: one of `EXPLAINED`; a class that is both is named once."""
+        logits = view.logits
         goals = [self.top(logits)] if explain in {PREDICTED, BOTH} else []
         known = {target for _, target in goals}
         if explain in {LABELS, BOTH}:
             goals += [(goal, target) for goal, target in self.labels(sample, logits) if target not in known]
-        return goals
+        return [(replace(goal, probability=view.answers.score(target).probability), target) for goal, target in goals]
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,4 +103,4 @@ def look_at(prepared: tuple[Unit, Photo, Tensor], bench: Bench, explain: str) ->
     """Show a prepared photo to the network and choose what is explained."""
     unit, photo, inputs = prepared
     view = bench.view(photo, inputs)
-    return Question(view, bench.goals(explain, unit.samples[0], view.logits))
+    return Question(view, bench.goals(explain, unit.samples[0], view))

@@ -61,7 +61,7 @@ class Perturbable(Question):
         pixels = pixels.to(bench.subject.device)
         view = bench.view(photo, bench.subject.network.pictures.normalize(pixels)[None])
         label = frozenset(index for one in unit.samples[0].categories for index in bench.classes.members(one))
-        goals = bench.goals(explain, unit.samples[0], view.logits)
+        goals = bench.goals(explain, unit.samples[0], view)
         found = cls(view, goals, pixels, label)
         return replace(found, goals=[]) if right and found.top not in label else found
 

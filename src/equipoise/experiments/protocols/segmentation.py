@@ -101,7 +101,7 @@ class Segmentation(Protocol):
         """See `Protocol.look`."""
         unit, photo, inputs, mask = prepared
         view = bench.view(photo, inputs, whole=True)
-        return Outlined(view, bench.goals(self.explain, unit.samples[0], view.logits), mask)
+        return Outlined(view, bench.goals(self.explain, unit.samples[0], view), mask)
 
     def measure(self, question: Outlined, bench: Bench, run: BoundRun) -> Result:  # one signature
         """See `Protocol.measure`."""

@@ -121,6 +121,14 @@ class _Cell:
     def name(self) -> str:
         return "" if self.kept is None else self.kept.goal.name
 
+    @property
+    def said(self) -> str:
+        return "" if self.kept is None else self.kept.goal.said("\n")
+
+    @property
+    def sure(self) -> str:
+        return self.said.removeprefix(self.name).strip()
+
 
 def _grid(
     rows: Sequence[Sequence[_Cell]], heads: Sequence[str], headed: str, *, photos: bool, across: bool, several: bool
@@ -129,12 +137,16 @@ def _grid(
     names = [next(cell.name for cell in row if cell.kept is not None) for row in rows]
     differ = any(cell.name not in {"", name} for row, name in zip(rows, names, strict=True) for cell in row)
     pictures = [[cell.picture(photos=photos) for cell in row] for row in rows]
-    captions = [[cell.name for cell in row] for row in rows] if differ else None
-    sides = names
+    captions, sides = None, names
     if differ:
+        captions = [[cell.said for cell in row] for row in rows]
         sides = [_photo(row[0].unit) for row in rows]
-    elif several and not across:
-        sides = [f"{name}\n{network(row[0].block)}" for name, row in zip(names, rows, strict=True)]
+    elif across:
+        captions = [[cell.sure for cell in row] for row in rows]
+    else:
+        sides = [next(cell.said for cell in row if cell.kept is not None) for row in rows]
+        if several:
+            sides = [f"{side}\n{network(row[0].block)}" for side, row in zip(sides, rows, strict=True)]
     if photos:
         heads = ["photo", *heads]
         pictures = [[row[0].unit.samples[0].image(), *cells] for row, cells in zip(rows, pictures, strict=True)]
@@ -155,7 +167,7 @@ def cascade(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one 
                     stages = sorted((one for one in maps if one.goal == goal), key=lambda one: one.step or 0.0)
                     heads = [one.detail for one in stages]
                     rows.append([picture(one.heatmap, block, unit, photos=photos) for one in stages])
-                    names.append(f"{goal.name}\n{label}")
+                    names.append(f"{goal.said()}\n{label}")
         stem = f"{run.plan.recipe.name}-{block.dataset}-{plain(block.model)}"
         if rows:
             image = viz.montage(rows[:ROWS], names[:ROWS], heads, title=title(run, block), cell=CELL, bar=ENDS)
@@ -200,7 +212,8 @@ def study(run: Run, photos: bool) -> dict[str, bytes]:  # noqa: FBT001  # one si
             heads = list(found)
             maps = {label: some[0].heatmap for label, some in found.items()}
             rows.append([viz.heatmap_image(one.numpy(), percentile=99.9) for one in maps.values()])
-            names.append(f"{_photo(unit)}\nmap")
+            explained = next(iter(found.values()))[0].goal
+            names.append(f"{_photo(unit)}\n{explained.said()}\nmap")
             share = protocol.share if isinstance(protocol, PerturbationStudy) else 0.0
             masks = {label: top_mask(one, round(share * one.numel())).numpy() for label, one in maps.items()}
             rows.append(
