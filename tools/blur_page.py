@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,27 @@ METRICS = ("detail", "positive ratio", "pattern 8", "insertion 5%", "insertion 5
 DRAWS = 2000
 
 
-def runs() -> Iterator[tuple[str, dict[str, dict[str, list[float]]]]]:
-    """Each network that a run measured, and its rows: variant to metric to values, photo by photo."""
+@dataclass(frozen=True)
+class Measured:
+    """One network in one run.
+
+    Attributes:
+        network: Its name.
+        rows: Variant to metric to values, photo by photo.
+        apart: Whether its photos had no part in choosing the profile.
+    """
+
+    network: str
+    rows: dict[str, dict[str, list[float]]]
+    apart: bool
+
+
+def runs() -> Iterator[Measured]:
+    """What was measured."""
     for path in sorted(RESULTS.glob("*.json")):
-        yield from json.loads(path.read_text())["results"].items()
+        found = json.loads(path.read_text())
+        for network, rows in found["results"].items():
+            yield Measured(network, rows, "after" in found["settings"])
 
 
 def photos(rows: dict[str, Any]) -> int:
@@ -52,57 +69,79 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1]
 
 
-def looks() -> Iterator[str]:
-    """First looks: what changes by changing one thing, on the same few photos."""
-    heads = ("network", "changed", "detail, times", "positive ratio", "pattern, times", "insertion", "on blur")
-    yield "| " + " | ".join((*heads, "GridPG", "photos")) + " |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    seen = set()
-    for network, rows in sorted(runs(), key=lambda run: (run[0], -photos(run[1]))):
-        if photos(rows) >= MANY:
+def row_of(row: dict[str, list[float]], base: dict[str, list[float]], *, spread: bool) -> list[str]:
+    """Cells of a variant: detail and pattern in times, the others as differences, with intervals or without."""
+    cells = []
+    for key in ("detail", "positive ratio", "pattern 8", "insertion 5%", "insertion 5%, blur", "GridPG"):
+        if key in {"detail", "pattern 8"}:
+            text, within = f"{mean(row[key]) / mean(base[key]):.2f}", ratio_interval(row[key], base[key])
+            ends = [f"{end:.2f}" for end in within] if spread else []
+        else:
+            pairs = differences(row, base, key)
+            text, ends = f"{mean(pairs):+.3f}", [f"{end:+.3f}" for end in interval(pairs)] if spread else []
+        cells.append(f"{text} [{', '.join(ends)}]" if ends else text)
+    return [*cells, str(len(row["detail"]))]
+
+
+def ratio_interval(values: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
+    """95 % of the ratios of means, of the same draws of photos."""
+    dice, count = random.Random(0), len(values)  # noqa: S311  # no secret
+    draws = ([dice.randrange(count) for _ in range(count)] for _ in range(DRAWS))
+    ratios = sorted(mean([values[one] for one in draw]) / mean([base[one] for one in draw]) for draw in draws)
+    return ratios[int(0.025 * DRAWS)], ratios[int(0.975 * DRAWS) - 1]
+
+
+HEADS = ("network", "changed", "detail, times", "positive ratio", "pattern, times", "insertion", "on blur", "GridPG")
+
+
+def ablation(*, many: bool) -> Iterator[str]:
+    """What changes by changing one thing; with ``many`` photos with intervals, else what was looked at first."""
+    yield "| " + " | ".join((*HEADS, "photos")) + " |"
+    yield "|" + "---|" * (len(HEADS) + 1)
+    every = sorted(runs(), key=lambda run: (run.network, -photos(run.rows)))
+    known = {(run.network, variant) for run in every if photos(run.rows) >= MANY for variant in run.rows}
+    seen = set() if many else known
+    for run in every:
+        if set(run.rows) <= {BASE, "fine"} or (photos(run.rows) >= MANY) is not many:
             continue
-        for variant, row in rows.items():
-            if variant == BASE or (network, variant) in seen:
+        for variant, row in run.rows.items():
+            if variant == BASE or (run.network, variant) in seen:
                 continue
-            seen.add((network, variant))
-            base = rows[BASE]
-            times = [f"{mean(row[key]) / mean(base[key]):.2f}" for key in ("detail", "pattern 8")]
-            less = [
-                f"{mean(differences(row, base, key)):+.3f}"
-                for key in ("positive ratio", "insertion 5%", "insertion 5%, blur", "GridPG")
-            ]
-            cells = [network, variant, times[0], less[0], times[1], *less[1:], str(len(row["detail"]))]
-            yield "| " + " | ".join(cells) + " |"
+            seen.add((run.network, variant))
+            cells = [run.network, f"`{variant}`" if variant in {"fine", "reference"} else variant]
+            yield "| " + " | ".join(cells + row_of(row, run.rows[BASE], spread=many)) + " |"
 
 
 def comparison() -> Iterator[str]:
     """The profile on many photos: both means, and the difference with its interval."""
-    yield "| network | metric | `paper` | `fine` | difference | n |"
-    yield "|---|---|---|---|---|---|"
-    for network, rows in runs():
-        if photos(rows) < MANY:
+    yield "| network | photos | metric | `paper` | `fine` | difference | n |"
+    yield "|---|---|---|---|---|---|---|"
+    for run in runs():
+        if photos(run.rows) < MANY or set(run.rows) != {BASE, "fine"}:
             continue
         for metric in METRICS:
-            pairs = differences(rows["fine"], rows[BASE], metric)
+            pairs = differences(run.rows["fine"], run.rows[BASE], metric)
             low, high = interval(pairs)
-            count = len(pairs)
-            base, fine = (mean(rows[name][metric][: len(rows["fine"][metric])]) for name in (BASE, "fine"))
+            base, fine = (mean(run.rows[name][metric][: len(run.rows["fine"][metric])]) for name in (BASE, "fine"))
             gap = f"{mean(pairs):+.4f} [{low:+.4f}, {high:+.4f}]"
-            yield f"| {network} | {metric} | {base:.3f} | {fine:.3f} | {gap} | {count} |"
+            which = "held out" if run.apart else "development"
+            yield f"| {run.network} | {which} | {metric} | {base:.3f} | {fine:.3f} | {gap} | {len(pairs)} |"
 
 
 def render(page: str) -> str:
     """The page with its tables."""
-    for name, table in (("looks", looks), ("comparison", comparison)):
-        text = "\n".join(table())
-        page, count = re.subn(
-            f"<!-- blur {name} -->.*?<!-- end -->",
-            lambda _match, name=name, text=text: f"<!-- blur {name} -->\n\n{text}\n\n<!-- end -->",
-            page,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            raise SystemExit(f"{PAGE} has {count} places for the table {name}")
+    tables = {
+        "ablation": ablation(many=True),
+        "looks": ablation(many=False),
+        "comparison": comparison(),
+    }
+    for name, table in tables.items():
+        head, _, rest = page.partition(f"<!-- blur {name} -->")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise SystemExit(f"{PAGE} has no place for the table {name}")
+        text = "\n".join(table)
+        page = f"{head}<!-- blur {name} -->\n\n{text}\n\n{end}{after}"
     return page
 
 
