@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equipoise.attributions import memory as memory_module
 from equipoise.attributions.memory import Memory, bounded, kept_for_later, parsed, resident
-from equipoise.attributions.sizing import GAIN, MOST, PATIENCE, SHARE, TIE, Sizing
+from equipoise.attributions.sizing import GAIN, LITTLE, MOST, PATIENCE, SCATTERED, SHARE, TIE, Needs, Sizing
 
 
 class Simulated:
@@ -38,6 +38,13 @@ class Simulated:
 
     def give_back(self):
         self.given_back += 1
+
+    @contextlib.contextmanager
+    def part(self):
+        yield self.peak
+
+    def spread(self):
+        return 0
 
 
 def work(sizing, machine, batches=60):
@@ -133,6 +140,55 @@ def test_the_memory_of_this_process_is_measured():
     bounded = Memory(torch.device("cpu"), resident() + 10**6)
     assert bounded.free() <= 10**6
     memory.give_back()
+
+
+def test_what_a_part_takes_is_told_and_the_peak_of_the_whole_goes_on():
+    memory = Memory(torch.device("cpu"))
+    before = memory.begin()
+    with memory.part() as large:
+        block = torch.ones(64 * 2**20 // 4)
+        assert block.sum() > 0
+        del block
+    assert large() > 50 * 2**20
+    with memory.part() as small:
+        assert torch.ones(4).sum() == 4
+    assert small() < 50 * 2**20
+    assert memory.peak() - before > 50 * 2**20
+    assert memory.begin() == resident()  # a new whole
+    assert memory.peak() - before < 50 * 2**20
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    methods=st.lists(st.tuples(st.integers(0, 10**10), st.floats(0, 100)), min_size=1, max_size=5),
+    room=st.integers(10**6, 10**11),
+    sizes=st.lists(st.integers(1, 3), min_size=1, max_size=12),
+)
+def test_no_method_gets_more_than_memory_holds_of_it_or_a_kill_may_lose(methods, room, sizes):
+    machine, now = Simulated(0.0, 0, room), [0.0]
+    needs, largest = Needs(machine, clock=lambda: now[0]), {}
+    for elements in sizes:
+        for label, (per_photo, seconds) in enumerate(methods):
+            count = needs.fits(str(label), elements)
+            if elements > largest.get(label, 0):  # it is not known what such a photo takes
+                assert count == 1
+                largest[label] = elements
+            known = largest[label]
+            assert count == 1 or (count * per_photo * known <= SHARE * room and count * seconds * known <= PATIENCE)
+            assert 1 <= count <= MOST
+            with needs.noted(str(label), count, elements):
+                machine.size, machine.per_photo = count, per_photo * elements
+                now[0] += count * seconds * elements
+
+
+def test_memory_in_pieces_is_given_back(monkeypatch):
+    machine = Simulated(0.0, LITTLE, 100 * LITTLE)
+    machine.size, needs = 1, Needs(machine)
+    for spread, given_back in ((0, 0), (SCATTERED * 3 * LITTLE, 0), (SCATTERED * 3 * LITTLE + 1, 1)):
+        monkeypatch.setattr(machine, "spread", lambda spread=spread: spread)
+        with needs.noted("greedy", 3 if spread else 1, 1):
+            pass
+        assert machine.given_back == given_back
 
 
 class Library:

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 import colors
-from colors import PERFECT
+from colors import PERFECT, UNIFORM
+from equipoise.attributions.sizing import Needs
 from equipoise.errors import DataError, EquipoiseError, OptionError, UnknownNameError
 from equipoise.experiments import Column, MethodRun, Observer, Plan, run
 from equipoise.experiments.protocols.gallery import Gallery
 from equipoise.experiments.protocols.grid import Grid
+from equipoise.experiments.protocols.pointing import Pointing
 
 
 class Notebook(Observer):
@@ -300,6 +302,28 @@ def test_a_photo_that_memory_does_not_hold_is_named_and_the_others_are_measured(
     assert resumed.problems == []
     found = Counter(row["method"] for row in resumed.rows if row["metric"] == "pointing")
     assert found == {"perfect": 8, "greedy": 8}
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_method_that_needs_much_gets_fewer_photos_at_once(itself, world, tmp_path, make_recipe, monkeypatch):
+    """However large the batch is that others like; each begins with one, also where a run goes on."""
+    noted, given = Needs.noted, []
+
+    def noting(needs, label, photos, elements):
+        given.append((label, photos))
+        return noted(needs, label, photos, elements)
+
+    monkeypatch.setattr(Needs, "noted", noting)
+    fits = Needs.fits
+    monkeypatch.setattr(Needs, "fits", lambda *of: min(fits(*of), 3 if of[1] == "uniform" else 99))
+    monkeypatch.setattr(Pointing, "explains_itself", itself)
+    recipe = make_recipe(methods=(PERFECT, UNIFORM))
+    run(Plan(recipe, tmp_path / "run", world, limit=1))
+    given.clear()
+    finished = run(Plan(recipe, tmp_path / "run", world, batch=7, resume=True))
+    of = {label: [count for one, count in given if one == label] for label in ("perfect", "uniform")}
+    assert of == {"perfect": [1, 6], "uniform": [1, 3, 3]}
+    assert list(finished.rows) == list(run(Plan(recipe, tmp_path / "whole", world, batch=1)).rows)
 
 
 def test_a_protocol_without_fitting_images_says_so(world, tmp_path, make_recipe):

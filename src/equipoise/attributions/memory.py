@@ -74,6 +74,7 @@ class Memory:
     def __init__(self, device: torch.device, bound: int | None = None) -> None:
         self._device, self._bound = device, bound
         self._least = self._most = 0  # in memory when all that was free had been given back, and at most since
+        self._highest = 0  # before the part of the work at hand
 
     def free(self) -> int | None:
         """Bytes that may be taken still; ``None`` if nothing says."""
@@ -96,6 +97,10 @@ class Memory:
 
         On a CPU what is free is given back first, because a peak shows only what is taken anew.
         """
+        self._highest = 0
+        return self._begin()
+
+    def _begin(self) -> int:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             return int(torch.cuda.memory_allocated(self._device))
@@ -107,6 +112,20 @@ class Memory:
 
     def peak(self) -> int:
         """The most bytes in use since `begin`."""
+        return max(self._highest, self._peak())
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[Callable[[], int]]:
+        """A part of the work; gives what tells the bytes that it took. The peak of the whole goes on."""
+        self._highest = self.peak()
+        before = self._begin()
+        yield lambda: self._peak() - before
+
+    def spread(self) -> int:
+        """Bytes that this process has on a CPU beyond what it had when all that was free had been given back."""
+        return max(0, resident() - self._least) if self._device.type == "cpu" else 0
+
+    def _peak(self) -> int:
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
         self._most = _status("VmHWM") or resident()

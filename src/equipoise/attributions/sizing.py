@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -133,3 +136,60 @@ class Sizing:
             return self._limit
         each = self.per_photo * max(1.0, elements / max(1, self._seen[1]))
         return max(1, int(SHARE * free / each))
+
+
+SCATTERED: Final = 2.0
+"""What a process may hold, in times of what the neediest method took; more lies in pieces, and is given back."""
+
+LITTLE: Final = 2**30
+"""Bytes that are not worth it."""
+
+
+@dataclass
+class Needs:
+    """How many photos a method may have at once: one while it is not known what one takes.
+
+    A batch is as large as most methods like it; what perturbs, or keeps a map for every size, may take ten times the
+    memory for a photo, or a hundred times as long: then as many as memory holds, or as a kill may lose.
+
+    Args:
+        memory: Of the device.
+        clock: Seconds, rising.
+    """
+
+    memory: Memory
+    clock: Callable[[], float] = time.perf_counter
+    _each: dict[str, _Need] = field(default_factory=dict)
+
+    def fits(self, method: str, elements: int) -> int:
+        """How many photos of so many elements."""
+        need = self._each.get(method)
+        if need is None or elements > need.elements:
+            return 1
+        free = self.memory.free()
+        held = MOST if free is None or not need.room else int(SHARE * free / need.room)
+        return max(1, min(held, int(PATIENCE / max(need.seconds, PATIENCE / MOST))))
+
+    @contextlib.contextmanager
+    def noted(self, method: str, photos: int, elements: int) -> Iterator[None]:
+        """A method has its photos; the first time it is noted what one of them takes."""
+        need = self._each.get(method)
+        if need is None or elements > need.elements:
+            started = self.clock()
+            with self.memory.part() as taken:
+                yield
+            self._each[method] = _Need(max(0, taken()) / photos, (self.clock() - started) / photos, elements)
+        else:
+            yield
+        most = photos * max(one.room for one in self._each.values())
+        if self.memory.spread() > max(LITTLE, SCATTERED * most):
+            self.memory.give_back()
+
+
+@dataclass(frozen=True)
+class _Need:
+    """Of a method and one photo: bytes, seconds, and how large it was."""
+
+    room: float
+    seconds: float
+    elements: int

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from equipoise.attributions.sizing import Sizing
+from equipoise.attributions.sizing import Needs, Sizing
 from equipoise.batches import Batch, Maps
 from equipoise.engine.entrance import out_of_memory
 from equipoise.errors import EquipoiseError
@@ -23,6 +23,8 @@ from equipoise.network import like_weights
 if TYPE_CHECKING:
     from equipoise.answers import Answers, ScoreOf
     from equipoise.experiments.running.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,17 @@ class Measuring:
     sizing: Sizing
     too_large: Callable[[Unit], None]
     _buckets: dict[tuple[int, ...], list[Waiting]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._needs = Needs(self.sizing.memory)
+
+    def _pieces(self, label: str, pending: Sequence[T], elements: int) -> Iterator[Sequence[T]]:
+        """What a method is asked of, as much at once as memory holds; a piece is measured while it is worked on."""
+        while pending:
+            count = self._needs.fits(label, elements)
+            piece, pending = pending[:count], pending[count:]
+            with self._needs.noted(label, len(piece), elements):
+                yield piece
 
     def take(self, one: Waiting) -> int:
         """Another unit; how many were measured now."""
@@ -142,30 +155,34 @@ class Measuring:
         every = [run.bound for run in self.bound.values()]
         for label in list(self.bound):
             pending = [place for place, one in enumerate(units) if one.keys[label] not in self.store]
-            if not pending:
-                continue
-            run = self.bound[label]
-            try:
-                if len(pending) < len(units):
-                    batch.look()
-                of = batch if len(pending) == len(units) else batch.part(pending)
-                maps = of.explain(run.bound, every if of is batch else ())
-            except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
-                self._left_out(label, error)
-                continue
-            except _LookError as error:
-                raise error.reason from None
-            parts = self._parts(label, run, maps, [(units[place], questions[place]) for place in pending])
-            if parts:
-                self.store.add(parts)
+            for piece in self._pieces(label, pending, inputs[0].numel()):
+                if label not in self.bound:
+                    break
+                run = self.bound[label]
+                try:
+                    if len(piece) < len(units):
+                        batch.look()
+                    of = batch if len(piece) == len(units) else batch.part(piece)
+                    maps = of.explain(run.bound, every if of is batch else ())
+                except EquipoiseError as error:  # what a method cannot do with one photo, it can do with none
+                    self._left_out(label, error)
+                    break
+                except _LookError as error:
+                    raise error.reason from None
+                parts = self._parts(label, run, maps, [(units[place], questions[place]) for place in piece])
+                if parts:
+                    self.store.add(parts)
 
     def _by_itself(self, units: Sequence[Waiting]) -> None:
         """Let the protocol explain units of one shape."""
         asked = [(one, self.protocol.look(one.prepared, self.bench)) for one in units]
+        shown = self.protocol.shown(units[0].prepared, self.bench)
+        elements = 1 if shown is None else shown.numel()
         for label in list(self.bound):
             pending = [pair for pair in asked if pair[0].keys[label] not in self.store]
-            if pending:
-                self._asked(label, pending)
+            for piece in self._pieces(label, pending, elements):
+                if label in self.bound:
+                    self._asked(label, piece)
 
     def _asked(self, label: str, asked: Sequence[tuple[Waiting, Any]]) -> None:
         """What one method gives, up to the first unit that it cannot explain."""
