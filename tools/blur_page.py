@@ -108,24 +108,36 @@ def ablation(*, many: bool) -> Iterator[str]:
             if variant == BASE or (run.network, variant) in seen:
                 continue
             seen.add((run.network, variant))
-            cells = [run.network, f"`{variant}`" if variant in {"fine", "reference"} else variant]
+            if variant != "fine" and row == run.rows.get("fine"):
+                continue  # the rule that became the profile
+            name = f"`{variant}`" if variant in {"fine", "reference"} else variant.replace("|", "\\|")
+            cells = [run.network, name]
             yield "| " + " | ".join(cells + row_of(row, run.rows[BASE], spread=many)) + " |"
 
 
 def comparison() -> Iterator[str]:
-    """The profile on many photos: both means, and the difference with its interval."""
+    """The profile on many photos: both means, and the difference with its interval; of insertion, on all too."""
     yield "| network | photos | metric | `paper` | `fine` | difference | n |"
     yield "|---|---|---|---|---|---|---|"
-    for run in runs():
-        if photos(run.rows) < MANY or set(run.rows) != {BASE, "fine"}:
-            continue
-        for metric in METRICS:
-            pairs = differences(run.rows["fine"], run.rows[BASE], metric)
-            low, high = interval(pairs)
-            base, fine = (mean(run.rows[name][metric][: len(run.rows["fine"][metric])]) for name in (BASE, "fine"))
-            gap = f"{mean(pairs):+.4f} [{low:+.4f}, {high:+.4f}]"
+    pairs = [run for run in runs() if photos(run.rows) >= MANY and set(run.rows) == {BASE, "fine"}]
+    for network in dict.fromkeys(run.network for run in pairs):
+        own = [run for run in pairs if run.network == network]
+        for run in own:
             which = "held out" if run.apart else "development"
-            yield f"| {run.network} | {which} | {metric} | {base:.3f} | {fine:.3f} | {gap} | {len(pairs)} |"
+            yield from (_compared(network, which, metric, run.rows) for metric in METRICS)
+        every = {
+            name: {key: [value for run in own for value in run.rows[name][key]] for key in METRICS}
+            for name in (BASE, "fine")
+        }
+        yield from (_compared(network, "all", metric, every) for metric in METRICS if metric.startswith("insertion"))
+
+
+def _compared(network: str, which: str, metric: str, rows: dict[str, dict[str, list[float]]]) -> str:
+    found = differences(rows["fine"], rows[BASE], metric)
+    low, high = interval(found)
+    base, fine = (mean(rows[name][metric][: len(rows["fine"][metric])]) for name in (BASE, "fine"))
+    gap = f"{mean(found):+.4f} [{low:+.4f}, {high:+.4f}]"
+    return f"| {network} | {which} | {metric} | {base:.3f} | {fine:.3f} | {gap} | {len(found)} |"
 
 
 def render(page: str) -> str:
