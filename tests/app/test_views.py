@@ -162,7 +162,11 @@ def test_every_method_is_offered_by_its_title_with_what_it_shows_and_costs():
     own, sharper = [one for one in fast if one[1].startswith("ae")]
     assert (own[1], sharper[1]) == ("ae", comparing.FINE)
     assert sharper[0].startswith("Attribution Equilibrium, profile fine: ")
+    assert fast[:2] == [own, sharper]
     fast.remove(sharper)
+    for kind in (fast[1:], slow):  # fast ones first
+        most = [float(re.findall(r"[\d.]+", label.rpartition(";")[2])[-1]) for label, _ in kind]
+        assert most == sorted(most)
     assert {name for _, name in [*fast, *slow]} == set(METHODS)
     assert not {name for _, name in fast} & {name for _, name in slow}
     for label, name in [*fast, *slow]:
