@@ -4,11 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from equipoise import plot
 from equipoise.explaining import explain
-from equipoise.plot.words import NARROWEST, _lines
+from equipoise.plot.words import NARROWEST, _font, _lines
 
 
 @pytest.fixture
@@ -69,10 +71,11 @@ def test_the_bar_has_the_colors_of_the_map(fakes):
     assert (usual != other).any()
 
 
-def test_long_words_are_wrapped_and_odd_letters_harmless(fakes, written):
+@pytest.mark.parametrize("name", ["一個很長的名字 $x_1$ " * 8, "W" * 90, "iW " * 40, "\U0001f408" * 50, "a" * 300])
+def test_long_words_are_wrapped_and_odd_letters_harmless(name, fakes, written):
     network, spec = fakes
     found = explain(photo(80, 40), (network, spec), "share", target=0)
-    record = found.record | {"model": found.record["model"] | {"name": "一個很長的名字 $x_1$ " * 8}}
+    record = found.record | {"model": found.record["model"] | {"name": name}}
     picture = plot.worded(found.overlay(), type(found)(**{**vars(found), "record": record}), "red_blue")
     assert picture.width == NARROWEST
     lines = [words for words, *_ in written]
@@ -82,7 +85,16 @@ def test_long_words_are_wrapped_and_odd_letters_harmless(fakes, written):
         assert right <= wide, words
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(min_size=1, max_size=60), size=st.integers(11, 32))
+def test_no_line_is_wider_than_there_is_room(name, size, fakes):
+    found = explain(photo(8, 4), fakes, "share", target=0)
+    record = found.record | {"model": found.record["model"] | {"name": name}}
+    shown, font = type(found)(**{**vars(found), "record": record}), _font(size)
+    assert all(font.getlength(line) <= 28 * size for line in _lines(shown, font, 28 * size))
+
+
 def test_a_number_is_not_parted_from_its_sign(fakes):
     found = explain(photo(80, 40), fakes, "share", target=0)
-    for letters in range(8, 60):
-        assert not any(line.startswith("%") for line in _lines(found, letters)), letters
+    for room in range(90, 400, 5):
+        assert not any(line.startswith("%") for line in _lines(found, _font(11), room)), room

@@ -40,7 +40,7 @@ def worded(picture: Image.Image, shown: Shown, colors: str) -> Image.Image:
     width = max(picture.width, NARROWEST)
     size = min(max(width // _PER_LETTER, _LETTERS[0]), _LETTERS[1])
     font, margin, line = _font(size), size // 2, round(1.3 * size)
-    text = _lines(shown, int((width - 2 * margin) / (0.56 * size)))
+    text = _lines(shown, font, width - 2 * margin)
     head, foot = len(text) * line + 2 * margin, line + 2 * margin
     found = Image.new("RGB", (width, head + picture.height + foot), "white")
     found.paste(picture, ((width - picture.width) // 2, head))
@@ -60,12 +60,22 @@ def worded(picture: Image.Image, shown: Shown, colors: str) -> Image.Image:
     return found
 
 
-def _lines(shown: Shown, letters: int) -> list[str]:
+def _lines(shown: Shown, font: ImageFont.FreeTypeFont, room: int) -> list[str]:
+    """What is said, in lines of at most so many pixels, however wide its letters are."""
     target, record = shown.targets[0], shown.record
     said = f"{title_of(str(record['method']['name']))}: {named(target)}, {sureness(target)}"
     network = str(record["model"].get("name") or "the network")
-    whole = said.replace(" %", "\N{NO-BREAK SPACE}%")
-    return [line for part in (whole, network) for line in textwrap.wrap(part, max(letters, 8), max_lines=3)]
+    found: list[str] = []
+    for part in (said.replace(" %", "\N{NO-BREAK SPACE}%"), network):
+        letters = max(8, int(room / (0.56 * font.size)))
+        while max(map(font.getlength, _wrapped(part, letters))) > room and letters > 8:
+            letters -= 1
+        found += filter(None, _wrapped(part, letters))
+    return found
+
+
+def _wrapped(text: str, letters: int) -> list[str]:
+    return textwrap.wrap(text, letters, max_lines=3) or [""]
 
 
 @cache
