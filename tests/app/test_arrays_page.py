@@ -166,7 +166,8 @@ def test_the_page_asks_for_what_the_network_takes(networks, tmp_path, reader):
     shown, *_ = page._show(*chosen, VIEWS[0], 0)
     assert "quick" in shown
     # what stands is not made again, nor the share of a box taken away that was asked for meanwhile
-    assert page._show(*chosen, VIEWS[0], 0) == (gr.skip(),) * 10
+    assert page._show(*chosen, VIEWS[0], 0) == page._show(*chosen, VIEWS[0], 2) == (gr.skip(),) * 10
+    assert page._show(*chosen, VIEWS[3], 0)[1] != page._show(*chosen, VIEWS[3], 1)[1] != gr.skip()
     assert page._show(*chosen, VIEWS[4], 0)[2] != gr.skip()
     chosen[5] = 1.5
     assert page._show(*chosen, VIEWS[0], 0)[0] not in (shown, gr.skip())

@@ -295,7 +295,8 @@ class Page:
             return None
         shown: list[Any] = [gr.skip()] * 10
         choice = self._choice(values)
-        asked = repr(([str(one) for one in choice.targets], choice.gamma, choice.style, choice.wrt, depth))
+        of_view = depth if active == VIEWS[3] else None
+        asked = repr(([str(one) for one in choice.targets], choice.gamma, choice.style, choice.wrt, of_view))
         # gradio tells of one photo three times; a view that stands must stay, with the box that a visitor drew on it
         if choice.session.shown.get(active) == asked:
             return tuple(shown)
