@@ -74,7 +74,7 @@ def context(chromium, server):
 
 def open_tab(context, server):
     tab = context.new_page()
-    tab.troubles = []
+    tab.troubles, tab.is_told = [], False
     tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
     tab.goto(server.address)
     tab.get_by_role("button", name="Example coffee.png").wait_for()
@@ -86,6 +86,8 @@ def tab(context, server):
     opened = open_tab(context, server)
     yield opened
     assert opened.troubles == []
+    told = opened.locator(".toast-body").all_text_contents()  # gradio's own words, for what the page did not expect
+    assert opened.is_told or told == []
 
 
 @pytest.fixture
@@ -165,6 +167,16 @@ def test_a_class_is_searched_by_name_and_an_unknown_one_gets_a_sentence(coffee):
     alert = coffee.get_by_role("alert")
     alert.wait_for()
     assert "has no class called 'no such thing'" in alert.text_content()
+
+
+def test_another_photo_is_no_error(coffee):
+    """What was chosen of the one before is nothing to complain of."""
+    coffee.get_by_role("checkbox", name="cup, ").check()
+    coffee.wait_for_function("document.querySelectorAll('#explained .eq-view').length === 2")
+    for name, said in (("chelsea", "tiger cat"), ("coffee", "espresso")):
+        coffee.get_by_role("button", name=f"Example {name}.png").click()
+        coffee.locator("#explained .eq-title").get_by_text(said).wait_for()
+        assert len(titles(coffee, "explained")) == 1
 
 
 def test_drawing_needs_no_new_map(coffee):
@@ -298,6 +310,7 @@ def test_a_bad_file_gets_a_sentence_and_the_server_goes_on(tab, tmp_path, name, 
 def test_a_file_that_is_no_image_at_all(tab, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("words")
+    tab.is_told = True  # by gradio, before it comes to the page
     upload(tab, path)
     tab.get_by_text(re.compile("only image|is not an image|Invalid file type", re.IGNORECASE)).first.wait_for()
 

@@ -6,14 +6,18 @@ import zlib
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import colors
 import equipoise
+from equipoise.app.controls import Choice
+from equipoise.app.drawing import draw
 from equipoise.app.keeping import KEPT
 from equipoise.app.lanes import CancelledError, Stop
 from equipoise.app.networks import Networks
 from equipoise.app.session import SHOWN, Session
-from equipoise.errors import ImageError, TargetError, UnknownNameError, WeightsError
+from equipoise.errors import EquipoiseError, ImageError, TargetError, UnknownNameError, WeightsError
 
 
 def test_a_network_is_loaded_once_however_many_ask(networks):
@@ -149,3 +153,41 @@ def test_visitors_stop_their_own_work_alone(networks, photo):
     with pytest.raises(CancelledError):
         one.explain(0, "gradient")
     assert other.explain(0, "gradient").explanation.heatmap.any()
+
+
+def chosen(session, checked=(), others=(), this=None, that=None, gamma=1.0, mode="overlay", opacity=0.9, wrt=""):
+    return Choice.of([session, list(checked), list(others), this, that, gamma, mode, opacity, False, False, wrt])
+
+
+def test_what_was_chosen_of_another_photo_is_not_chosen_of_this(session):
+    """gradio may tell of a new photo before its controls know of it."""
+    usual = chosen(session)
+    stale = chosen(session, ["967"], this="967", that="968", mode="of a volume", wrt="lidar")
+    assert (stale.targets, stale.style, stale.wrt) == (usual.targets, usual.style, None)
+    first = str(session.scores[0].index)
+    assert chosen(session, ["967", first]).targets == [int(first)]
+    assert chosen(session, others=["red", "blue"]).targets == [0, 2]
+    assert str(chosen(session, this="0", that="2").targets[0]) != str(usual.targets[0])
+    with pytest.raises(UnknownNameError, match="no such thing"):  # what is typed is not dropped
+        chosen(session, others=["no such thing"])
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=3), of, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given=st.tuples(*[ANYTHING] * 10))
+def test_whatever_a_browser_sends_is_a_choice_or_a_sentence(given, session):
+    """Its own check of what it sends is off where the page draws anew."""
+    try:
+        found = Choice.of([session, *given])
+    except EquipoiseError:
+        return
+    assert found.targets
+    assert 1 <= found.gamma <= 2
+    assert 0 <= found.style.opacity <= 1
+    assert draw(session.explain(found.targets[0]).explanation, found.style).size == (96, 48)

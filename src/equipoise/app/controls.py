@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib.resources
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import gradio as gr
 from PIL import Image
 
 from equipoise.app import lines, markup
-from equipoise.app.drawing import Style
+from equipoise.app.drawing import MODES, Style, modes_for
 from equipoise.app.examples import Example, examples_of, takes
 from equipoise.app.files import new_place
 from equipoise.app.lanes import CancelledError, Lane, waiting
@@ -189,6 +190,12 @@ def complaint(error: EquipoiseError) -> str:
     return markup.message(one_line(error), error=True)
 
 
+def within(value: object, low: float, high: float) -> float:
+    """A control's number, or the nearest that it may be; of what is no number the lowest."""
+    number = float(value) if isinstance(value, int | float) else low
+    return low if math.isnan(number) else min(max(number, low), high)
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the controls say."""
@@ -201,7 +208,7 @@ class Choice:
 
     @classmethod
     def of(cls, given: Sequence[Any], *, slow: bool = False) -> Choice:
-        """From the values of the page's controls.
+        """From the values of the page's controls; what was chosen of another photo, and is not offered of this, is not.
 
         Args:
             given: The values.
@@ -217,10 +224,17 @@ class Choice:
         session.stop.reset()
         session = session.slow() if slow else session
         session.stop.reset()
-        contrast = [f"contrast:{this}|{that}"] if this and that else []
-        targets = session.targets([*contrast, *checked, *others])
-        style = Style(mode, opacity, "orange_blue" if safe else "red_blue", bool(seen))
-        return cls(session, targets, float(gamma), style, wrt or None)
+        scores, classes = ({value for _, value in offered(session)} for offered in (score_choices, class_choices))
+        contrast = [f"contrast:{this}|{that}"] if this and that and {str(this), str(that)} <= classes else []
+        chosen, added = (list(map(str, one)) if isinstance(one, list) else [] for one in (checked, others))
+        targets = session.targets([*contrast, *(one for one in chosen if one in scores), *added])
+        modes = modes_of(session)
+        style = Style(
+            mode if mode in modes else modes[0], within(opacity, 0, 1), "orange_blue" if safe else "red_blue",
+            bool(seen),
+        )  # fmt: skip
+        named = wrt if wrt in [one.input for one in session.inputs] else None
+        return cls(session, targets, within(gamma, 1, 2), style, named or None)
 
     @property
     def part(self) -> Session:
@@ -244,6 +258,11 @@ def network_choices(names: Sequence[str]) -> list[tuple[str, str]]:
     """The networks to choose from: a label, a file's without its folder where that is enough, and the name."""
     short = [Path(name).name if Path(name).is_file() else name for name in names]
     return [(one if short.count(one) == 1 else name, name) for one, name in zip(short, names, strict=True)]
+
+
+def modes_of(session: Session) -> list[str]:
+    """The ways in which the maps of every input can be drawn."""
+    return [one for one in MODES if all(one in modes_for(part.dims) for part in session.inputs)]
 
 
 def score_choices(session: Session) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import gradio as gr
 
-from equipoise.app import drawing, markup
-from equipoise.app.controls import PageContent, class_choices, complaint, score_choices
+from equipoise.app import markup
+from equipoise.app.controls import PageContent, class_choices, complaint, modes_of, score_choices
 from equipoise.app.lanes import waiting
 from equipoise.app.networks import SharedInputs
 from equipoise.app.session import Session
@@ -97,7 +97,7 @@ class Opening:
         offer, classes, scores = session.offer, class_choices(session), score_choices(session)
         said = [str(one) for one in session.targets([])][: explaining.MOST]
         pair = gr.update(choices=classes, value=None)
-        modes = [one for one in drawing.MODES if all(one in drawing.modes_for(part.dims) for part in session.inputs)]
+        modes = modes_of(session)
         kinds = inserting.canvases(session)
         names = [one.input for one in session.inputs]
         searched = bool(offer.hint) or len(classes) > len(scores)

@@ -24,6 +24,7 @@ from equipoise.app.controls import (
     lane_of,
     network_choices,
     request_stop,
+    within,
 )
 from equipoise.app.drawing import MODES
 from equipoise.app.examples import takes
@@ -40,6 +41,8 @@ VIEWS: Final = ("Explain", "Compare", "Insert and delete", "Sanity", "Coverage")
 
 _QUEUE: Final[dict[str, Any]] = {"concurrency_id": "quick", "concurrency_limit": 16, "show_progress": "minimal"}
 _LIVE: Final[dict[str, Any]] = _QUEUE | {"trigger_mode": "always_last"}
+# a new photo is told of with what was chosen of the old one, which gradio's own check would show as an error
+_SHOWN: Final[dict[str, Any]] = {"preprocess": False}
 _SLOW: Final[dict[str, Any]] = {"concurrency_id": "slow", "concurrency_limit": 8, "show_progress": "hidden"}
 
 _AS_IT_IS: Final = (gr.skip(),) * 4
@@ -195,7 +198,7 @@ class Page:
             **_QUEUE,
         )  # fmt: skip
         # only once a photo was opened: what is wrong with another must stay on the page
-        self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE)
+        self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE, **_SHOWN)
 
     def _wire_live(self) -> None:
         live = (
@@ -204,10 +207,10 @@ class Page:
         )  # fmt: skip
         # a class typed in full, and one that a click adds, are no input to gradio
         moved = [*(one.input for one in live), self.others.change]
-        gr.on(moved, self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
+        gr.on(moved, self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE, **_SHOWN)
         for name, tab in self.tabs.items():
             chosen = tab.select(lambda name=name: name, None, self.active, show_progress="hidden")
-            chosen.then(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE)
+            chosen.then(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_LIVE, **_SHOWN)
         self.explained.select(self._pointed, self._all, [self.share, self.others, self.status], **_QUEUE)
 
     def _wire_work(self) -> None:
@@ -306,7 +309,7 @@ class Page:
             shown[3:5] = lines.explain_python(choice.asked), lines.explain_command(choice.asked)
             shown[9] = ""
         elif active == VIEWS[3]:
-            place = min(int(depth), len(randomizing.steps(session)) - 1)
+            place = round(within(depth, 0, len(randomizing.steps(session)) - 1))
             shown[1] = randomizing.show(session, target, gamma, place, style, wrt=choice.wrt)
             layers = len(randomizing.steps(session)[place].layers)
             shown[5:7] = lines.sanity_python(choice.asked, layers), _command(lines.recipe_command("fig7", choice.asked))
