@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equipoise.attributions import memory as memory_module
 from equipoise.attributions.memory import Memory, bounded, kept_for_later, parsed, resident
-from equipoise.attributions.sizing import GAIN, LITTLE, MOST, PATIENCE, SCATTERED, SHARE, TIE, Needs, Sizing
+from equipoise.attributions.sizing import GAIN, LITTLE, MOST, PATIENCE, SCATTERED, SHARE, TIE, WARMING, Needs, Sizing
 
 
 class Simulated:
@@ -174,11 +174,23 @@ def test_no_method_gets_more_than_memory_holds_of_it_or_a_kill_may_lose(methods,
                 assert count == 1
                 largest[label] = elements
             known = largest[label]
-            assert count == 1 or (count * per_photo * known <= SHARE * room and count * seconds * known <= PATIENCE)
+            time_ = count * seconds * known
+            assert count == 1 or (count * per_photo * known <= SHARE * room and time_ <= WARMING * PATIENCE)
             assert 1 <= count <= MOST
             with needs.noted(str(label), count, elements):
                 machine.size, machine.per_photo = count, per_photo * elements
                 now[0] += count * seconds * elements
+
+
+def test_a_slow_first_photo_does_not_part_the_batches_after_it():
+    machine, now = Simulated(0.0, 0, 10**9), [0.0]
+    needs = Needs(machine, clock=lambda: now[0])
+    for seconds, fits in ((10.0, 3), (1.0, 30), (2.0, 30)):  # the first with what is done once
+        count = needs.fits("slow to begin", 1)
+        with needs.noted("slow to begin", count, 1):
+            machine.size = count
+            now[0] += count * seconds
+        assert needs.fits("slow to begin", 1) == fits
 
 
 def test_memory_in_pieces_is_given_back(monkeypatch):

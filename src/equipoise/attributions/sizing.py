@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from equipoise.attributions.memory import Memory
@@ -141,6 +141,9 @@ class Sizing:
 SCATTERED: Final = 2.0
 """What a process may hold, in times of what the neediest method took; more lies in pieces, and is given back."""
 
+WARMING: Final = 2
+"""In times of others, what a method's first photo may take."""
+
 LITTLE: Final = 2**30
 """Bytes that are not worth it."""
 
@@ -168,19 +171,21 @@ class Needs:
             return 1
         free = self.memory.free()
         held = MOST if free is None or not need.room else int(SHARE * free / need.room)
-        return max(1, min(held, int(PATIENCE / max(need.seconds, PATIENCE / MOST))))
+        return max(1, min(held, int(WARMING * PATIENCE / max(need.seconds, WARMING * PATIENCE / MOST))))
 
     @contextlib.contextmanager
     def noted(self, method: str, photos: int, elements: int) -> Iterator[None]:
-        """A method has its photos; the first time it is noted what one of them takes."""
-        need = self._each.get(method)
+        """A method has its photos; the first time it is noted what one of them takes, and later if it is less time."""
+        need, started = self._each.get(method), self.clock()
         if need is None or elements > need.elements:
-            started = self.clock()
             with self.memory.part() as taken:
                 yield
             self._each[method] = _Need(max(0, taken()) / photos, (self.clock() - started) / photos, elements)
         else:
             yield
+            seconds = (self.clock() - started) / photos
+            if elements == need.elements and seconds < need.seconds:
+                self._each[method] = replace(need, seconds=seconds)
         most = photos * max(one.room for one in self._each.values())
         if self.memory.spread() > max(LITTLE, SCATTERED * most):
             self.memory.give_back()
