@@ -193,12 +193,13 @@ def test_a_slow_first_photo_does_not_part_the_batches_after_it():
         assert needs.fits("slow to begin", 1) == fits
 
 
-def test_memory_in_pieces_is_given_back(monkeypatch):
+def test_memory_in_pieces_is_given_back_and_not_again_and_again(monkeypatch):
     machine = Simulated(0.0, LITTLE, 100 * LITTLE)
-    machine.size, needs = 1, Needs(machine)
-    for spread, given_back in ((0, 0), (SCATTERED * 3 * LITTLE, 0), (SCATTERED * 3 * LITTLE + 1, 1)):
-        monkeypatch.setattr(machine, "spread", lambda spread=spread: spread)
-        with needs.noted("greedy", 3 if spread else 1, 1):
+    machine.size, needs, limit = 1, Needs(machine), SCATTERED * 3 * LITTLE
+    held = iter([0, limit, limit, limit + 1, 2 * LITTLE, limit, limit + 1, 5 * LITTLE, 9 * LITTLE, 10 * LITTLE + 1, 0])
+    monkeypatch.setattr(machine, "spread", lambda: next(held))
+    for photos, given_back in ((1, 0), (3, 0), (1, 0), (3, 1), (3, 1), (1, 2), (3, 2), (3, 3)):
+        with needs.noted("greedy", photos, 1):
             pass
         assert machine.given_back == given_back
 

@@ -139,12 +139,12 @@ class Sizing:
 
 
 SCATTERED: Final = 2.0
-"""What a process may hold, in times of what the neediest method took; more lies in pieces, and is given back."""
+"""What a process may hold, in times of what methods took or was in use; more lies in pieces, and is given back."""
 
 WARMING: Final = 2
 """In times of others, what a method's first photo may take."""
 
-LITTLE: Final = 2**30
+LITTLE: Final = 2 * 2**30
 """Bytes that are not worth it."""
 
 
@@ -163,6 +163,8 @@ class Needs:
     memory: Memory
     clock: Callable[[], float] = time.perf_counter
     _each: dict[str, _Need] = field(default_factory=dict)
+    _most: float = 0.0
+    _kept: float = 0.0
 
     def fits(self, method: str, elements: int) -> int:
         """How many photos of so many elements."""
@@ -186,9 +188,10 @@ class Needs:
             seconds = (self.clock() - started) / photos
             if elements == need.elements and seconds < need.seconds:
                 self._each[method] = replace(need, seconds=seconds)
-        most = photos * max(one.room for one in self._each.values())
-        if self.memory.spread() > max(LITTLE, SCATTERED * most):
+        self._most = max(self._most, photos * max(one.room for one in self._each.values()))
+        if self.memory.spread() > max(LITTLE, SCATTERED * max(self._most, self._kept)):
             self.memory.give_back()
+            self._kept = self.memory.spread()  # what is in use
 
 
 @dataclass(frozen=True)
