@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,12 @@ def named(only: str) -> list[str]:
     return [name for name in VARIANTS if any(part == name if part in VARIANTS else part in name for part in parts)]
 
 
+def shared_out(count: int, rounds: int) -> list[slice]:
+    """So many things in rounds that differ by one at most; none is left over."""
+    edges = [count * number // rounds for number in range(rounds + 1)]
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
 def mean(values: list[float]) -> float:
     """Of the numbers among them."""
     known = [value for value in values if not math.isnan(value)]
@@ -208,23 +215,26 @@ def main() -> None:
     done = json.loads(options.output.read_text()) if options.output.is_file() else {}
     done = done if done.get("settings") == wanted else {"settings": wanted, "results": {}}
     chosen = named(options.only)
+    if not chosen:
+        parser.error(f"no variant is called {options.only!r}, in whole or in part; there are: {'; '.join(VARIANTS)}")
+    if not 1 <= options.rounds <= min(options.photos, options.grids):
+        parser.error(f"--rounds is {options.rounds}; each has to have a photo and a grid")
     for name in options.model or MODELS:
         rows = done["results"].setdefault(name.rpartition(".")[2], {})
         material = Material(name, options.photos, options.grids, options.after)
-        photos, grids = options.photos // options.rounds, options.grids // options.rounds
-        for number in range(options.rounds):
-            left = {v: VARIANTS[v] for v in chosen if len(rows.get(v, {}).get("GridPG", [])) <= number * grids}
+        photos, grids = (shared_out(count, options.rounds) for count in (options.photos, options.grids))
+        for some, pairs in zip(photos, grids, strict=True):
+            left = {v: VARIANTS[v] for v in chosen if len(rows.get(v, {}).get("GridPG", [])) <= pairs.start}
             if not left:
                 continue
             start = time.perf_counter()
-            found = material.on_photos(left, slice(number * photos, (number + 1) * photos))
-            pointed = material.on_grids(left, slice(number * grids, (number + 1) * grids))
+            found, pointed = material.on_photos(left, some), material.on_grids(left, pairs)
             for variant in left:
                 row = rows.setdefault(variant, {})
                 for key, values in {**found[variant], "GridPG": pointed[variant]}.items():
                     row[key] = row.get(key, []) + values
                 words = "  ".join(f"{key} {mean(values):.3f}" for key, values in row.items())
-                print(f"{name} {number} {variant}: {words}", flush=True)
+                print(f"{name} {some.start} {variant}: {words}", flush=True)
             write_atomically(options.output, (json.dumps(done) + "\n").encode())
             print(f"{time.perf_counter() - start:.0f} s", flush=True)
 

@@ -62,33 +62,41 @@ def mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % of the means of draws with replacement."""
+def draws(count: int) -> Iterator[list[int]]:
+    """Which photos are drawn, with replacement: the same for all that is measured of them."""
     dice = random.Random(0)  # noqa: S311  # no secret
-    means = sorted(mean(dice.choices(values, k=len(values))) for _ in range(DRAWS))
-    return means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS) - 1]
+    return (dice.choices(range(count), k=count) for _ in range(DRAWS))
+
+
+def middle(found: Iterator[float]) -> tuple[float, float]:
+    """What 95 % of the draws lie between."""
+    ordered = sorted(found)
+    return ordered[int(0.025 * DRAWS)], ordered[int(0.975 * DRAWS) - 1]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Of the mean."""
+    return middle(mean([values[one] for one in draw]) for draw in draws(len(values)))
+
+
+def ratio_interval(values: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
+    """Of the ratio of means, photo by photo."""
+    both = ((mean([values[one] for one in draw]), mean([base[one] for one in draw])) for draw in draws(len(values)))
+    return middle(over / under for over, under in both)
 
 
 def row_of(row: dict[str, list[float]], base: dict[str, list[float]], *, spread: bool) -> list[str]:
     """Cells of a variant: detail and pattern in times, the others as differences, with intervals or without."""
     cells = []
-    for key in ("detail", "positive ratio", "pattern 8", "insertion 5%", "insertion 5%, blur", "GridPG"):
+    for key in METRICS:
         if key in {"detail", "pattern 8"}:
-            text, within = f"{mean(row[key]) / mean(base[key]):.2f}", ratio_interval(row[key], base[key])
-            ends = [f"{end:.2f}" for end in within] if spread else []
+            text = f"{mean(row[key]) / mean(base[key]):.2f}"
+            ends = [f"{end:.2f}" for end in ratio_interval(row[key], base[key])] if spread else []
         else:
             pairs = differences(row, base, key)
             text, ends = f"{mean(pairs):+.3f}", [f"{end:+.3f}" for end in interval(pairs)] if spread else []
         cells.append(f"{text} [{', '.join(ends)}]" if ends else text)
     return [*cells, str(len(row["detail"]))]
-
-
-def ratio_interval(values: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
-    """95 % of the ratios of means, of the same draws of photos."""
-    dice, count = random.Random(0), len(values)  # noqa: S311  # no secret
-    draws = ([dice.randrange(count) for _ in range(count)] for _ in range(DRAWS))
-    ratios = sorted(mean([values[one] for one in draw]) / mean([base[one] for one in draw]) for draw in draws)
-    return ratios[int(0.025 * DRAWS)], ratios[int(0.975 * DRAWS) - 1]
 
 
 HEADS = ("network", "changed", "detail, times", "positive ratio", "pattern, times", "insertion", "on blur", "GridPG")

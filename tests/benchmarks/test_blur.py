@@ -27,16 +27,34 @@ def test_what_follows_has_no_part_in_what_was_drawn_before(data, monkeypatch):
     assert [sample.key for sample in blur.drawn(106, 200)] == whole[200:]
 
 
+def test_rounds_leave_nothing_over():
+    for count, rounds in ((200, 10), (106, 10), (53, 10), (7, 7), (1, 1)):
+        parts = blur.shared_out(count, rounds)
+        assert [one for part in parts for one in range(count)[part]] == list(range(count))
+        assert max(part.stop - part.start for part in parts) - min(part.stop - part.start for part in parts) <= 1
+
+
+@pytest.mark.parametrize("wrong", [["--only", "no such rule"], ["--rounds", "0"], ["--photos", "5"]])
+def test_what_cannot_be_measured_is_said_first(wrong, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["blur.py", *wrong])
+    with pytest.raises(SystemExit, match="2"):
+        blur.main()
+    assert "blur.py: error: " in capsys.readouterr().err
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("examples.resnet50", marks=pytest.mark.slow)])
-def test_the_first_photo_of_the_comparison_comes_out_again(name, data, monkeypatch):
+@pytest.mark.parametrize("kinds", [("comparison", "ablation"), ("held_out",)])
+def test_the_first_photo_comes_out_again(kinds, name, data, monkeypatch):
     monkeypatch.setenv("EQUIPOISE_DATA", str(data))
     monkeypatch.syspath_prepend(str(RESULTS.parents[2]))  # for the examples
     label = name.rpartition(".")[2]
-    kept = json.loads((RESULTS / f"comparison_{label}.json").read_text())
-    settings = kept["settings"]
-    found = blur.Material(name, settings["photos"], settings["grids"]).on_photos(PROFILES, slice(0, 1))
-    for profile, row in kept["results"][label].items():
+    kept = [json.loads((RESULTS / f"{kind}_{label}.json").read_text()) for kind in kinds]
+    rows = [(variant, row) for one in kept for variant, row in one["results"][label].items()]
+    material = blur.Material(name, 1, 0, kept[0]["settings"].get("after", 0))
+    found = material.on_photos({variant: VARIANTS[variant] for variant, _ in rows}, slice(0, 1))
+    assert len(rows) >= 2 * len(kinds)
+    for variant, row in rows:
         for metric, values in row.items():
             if metric != "GridPG":
-                assert found[profile][metric][0] == pytest.approx(values[0], abs=0.005), (profile, metric)
+                assert found[variant][metric][0] == pytest.approx(values[0], abs=0.005), (variant, metric)

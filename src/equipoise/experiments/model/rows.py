@@ -59,9 +59,14 @@ class Goal:
     cell: int | None = None
     probability: float | None = field(default=None, compare=False)
 
+    @property
+    def sure(self) -> str:
+        """How sure the network is, for a person; nothing where that is not known."""
+        return "" if self.probability is None else percent(self.probability)
+
     def said(self, between: str = ", ") -> str:
         """For a person: the category, and how sure the network is where that is known."""
-        return self.name if self.probability is None else f"{self.name}{between}{percent(self.probability)}"
+        return between.join(filter(None, (self.name, self.sure)))
 
 
 @dataclass(frozen=True)

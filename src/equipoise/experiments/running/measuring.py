@@ -117,7 +117,7 @@ class Measuring:
         self.sizing.begin(len(units), elements)
         started = time.perf_counter()
         try:
-            self._at_once(units)
+            self._at_once(units, elements)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -133,10 +133,10 @@ class Measuring:
         self._sized(units[:half])
         self._sized(units[half:])
 
-    def _at_once(self, units: Sequence[Waiting]) -> None:
+    def _at_once(self, units: Sequence[Waiting], elements: int) -> None:
         """Explain and measure units of one shape; what one method gave is kept before the next begins."""
         if self.protocol.explains_itself:
-            self._by_itself(units)
+            self._by_itself(units, elements)
             return
         network = self.bench.subject.network
         shown = [self.protocol.shown(one.prepared, self.bench) for one in units]
@@ -155,7 +155,7 @@ class Measuring:
         every = [run.bound for run in self.bound.values()]
         for label in list(self.bound):
             pending = [place for place, one in enumerate(units) if one.keys[label] not in self.store]
-            for piece in self._pieces(label, pending, inputs[0].numel()):
+            for piece in self._pieces(label, pending, elements):
                 if label not in self.bound:
                     break
                 run = self.bound[label]
@@ -173,11 +173,9 @@ class Measuring:
                 if parts:
                     self.store.add(parts)
 
-    def _by_itself(self, units: Sequence[Waiting]) -> None:
+    def _by_itself(self, units: Sequence[Waiting], elements: int) -> None:
         """Let the protocol explain units of one shape."""
         asked = [(one, self.protocol.look(one.prepared, self.bench)) for one in units]
-        shown = self.protocol.shown(units[0].prepared, self.bench)
-        elements = 1 if shown is None else shown.numel()
         for label in list(self.bound):
             pending = [pair for pair in asked if pair[0].keys[label] not in self.store]
             for piece in self._pieces(label, pending, elements):

@@ -127,7 +127,7 @@ class _Cell:
 
     @property
     def sure(self) -> str:
-        return self.said.removeprefix(self.name).strip()
+        return "" if self.kept is None else self.kept.goal.sure
 
 
 def _grid(
