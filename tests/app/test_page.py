@@ -376,6 +376,21 @@ def test_phone_and_dark(chromium, server):
     context.close()
 
 
+@pytest.mark.parametrize("height", [740, 300], ids=["whole", "scrolled"])
+def test_on_a_phone_a_new_photo_brings_its_map_into_view(chromium, server, height):
+    context = chromium.new_context(viewport={"width": 360, "height": height})
+    context.set_default_timeout(LIMIT)
+    tab = open_tab(context, server)
+    for name, said in (("coffee.png", "espresso"), ("chelsea.png", "cat")):
+        tab.get_by_role("button", name=f"Example {name}").click()
+        tab.wait_for_function(f"document.querySelector('#explained').textContent.includes('{said}')")
+        tab.wait_for_function("scrollY === 0")
+        tab.wait_for_timeout(300)  # and nothing moves it away again
+        assert tab.evaluate("scrollY") == 0
+        assert 0 < tab.locator("#explained .eq-view").first.bounding_box()["y"] < 740
+    context.close()
+
+
 def test_on_a_phone_the_map_is_within_the_first_screen_and_no_view_is_hidden(chromium, server):
     context = chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
     context.set_default_timeout(LIMIT)

@@ -32,6 +32,9 @@ from equipoise.report import data_uri, thumbnail
 if TYPE_CHECKING:
     from equipoise.inputs import Prepares
 
+OPENED: Final = "() => { if (matchMedia('(max-width: 700px)').matches) scrollTo(0, 0); }"
+"""Brings what is said of a new photo into view where it stands above what the photo was chosen with."""
+
 BOXED: Final = "element.addEventListener('eq-boxed', (event) => trigger('select', event.detail));"
 """Tells the server of a box that inspector.js saw dragged over a map."""
 

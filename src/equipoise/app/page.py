@@ -11,6 +11,7 @@ import gradio as gr
 from equipoise.app import files, lines, markup, taking
 from equipoise.app.controls import (
     BOXED,
+    OPENED,
     PICKED,
     Choice,
     PageContent,
@@ -198,6 +199,7 @@ class Page:
             **_QUEUE,
         )  # fmt: skip
         # only once a photo was opened: what is wrong with another must stay on the page
+        self.opened.change(None, js=OPENED)
         self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE, **_SHOWN)
 
     def _wire_live(self) -> None:
