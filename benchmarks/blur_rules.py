@@ -18,7 +18,7 @@ from equipoise.engine.rule import Rule, Special, Step
 from equipoise.engine.selectors import reads_pixels
 from equipoise.methods.ae import PROFILES, Options, Profile
 from equipoise.rules.ae import Equilibrium
-from equipoise.rules.ae_fine import SharpEquilibrium
+from equipoise.rules.ae_fine import SharpEquilibrium, near_pixels
 from equipoise.rules.ae_reference import residual_branch
 from equipoise.rules.layered import stabilized
 from equipoise.rules.structure import Pass
@@ -65,7 +65,8 @@ class Varied:
         activity: What of the input ``C`` weighs by.
         whether: What of the input ``A`` weighs by; ``None``: whether it is active.
         terms: Which take part.
-        shift_pointwise: Whether a 1x1 kernel is as any other.
+        shift_pointwise: How much of the shift a 1x1 kernel takes.
+        even_pointwise: Whether what that shift takes is given back: its gamma is larger by as much.
         covered: Whether a position counts less, the more windows see it: as many of them as see it.
     """
 
@@ -75,7 +76,8 @@ class Varied:
     activity: Weigh = plus
     whether: Weigh | None = None
     terms: frozenset[str] = frozenset({"C", "A", "U", "shift"})
-    shift_pointwise: bool = False
+    shift_pointwise: float = 0.0
+    even_pointwise: bool = False
     covered: bool = False
     gamma: float = 1.0
 
@@ -109,13 +111,15 @@ class Varied:
 
         w, result = layer.weight, torch.zeros((len(R), *x.shape), dtype=R.dtype)
         if "C" in self.terms:
-            result = result + J(a, (1.0 if layer.pointwise else self.gamma) * P + N, self.C(w))
+            gamma = 1 + self.even_pointwise * self.shift_pointwise if layer.pointwise else self.gamma
+            result = result + J(a, gamma * P + N, self.C(w))
         if "A" in self.terms:
             result = result + J(active if self.whether is None else self.whether(x) / seen, P, self.A(w))
         if "U" in self.terms:
             result = result + J(inactive, N, self.U(w))
-        if "shift" in self.terms and (self.shift_pointwise or not layer.pointwise):
-            result = result - over_samples(safe_divide(share, sums(count[None], n)), R) * count
+        if "shift" in self.terms:
+            part = self.shift_pointwise if layer.pointwise else 1.0
+            result = result - part * over_samples(safe_divide(share, sums(count[None], n)), R) * count
         return result
 
 
@@ -287,6 +291,8 @@ def _always(_step: Step) -> bool:
 C_ALONE = frozenset({"C"})
 CA = frozenset({"C", "U", "shift"})
 EXCITED = {"C": plus, "A": plus}
+BY_X = {"whether": plus}
+NEAR_THE_PIXELS = (OpKind.LINEAR, near_pixels, SharpEquilibrium())
 
 
 def _powers(
@@ -312,7 +318,15 @@ VARIANTS: dict[str, Profile] = {
     "strided 1x1: nothing to it": _with(ADD=OneBranch(strided=True)),
     "strided 1x1: spread evenly": _with((OpKind.LINEAR, strided, Spread())),
     "strided 1x1: spread by activity": _with((OpKind.LINEAR, strided, Spread(by_activity=True))),
-    "1x1: with shift": _with(_layers(pointwise, shift_pointwise=True)),
+    "1x1: with shift": _with(_layers(pointwise, shift_pointwise=1.0)),
+    "1x1: with shift, gamma 2": _with(_layers(pointwise, shift_pointwise=1.0, even_pointwise=True)),
+    "1x1: with shift, gamma 2 + A by x": _with(_layers(_always, **BY_X, shift_pointwise=1.0, even_pointwise=True)),
+    "1x1: with shift, gamma 2 + fine": _with(
+        NEAR_THE_PIXELS, _layers(_always, **BY_X, shift_pointwise=1.0, even_pointwise=True)
+    ),
+    "1x1: half of the shift, gamma 1.5 + fine": _with(
+        NEAR_THE_PIXELS, _layers(_always, **BY_X, shift_pointwise=0.5, even_pointwise=True)
+    ),
     "1x1: C by w+": _with(_layers(pointwise, C=plus)),
     "1x1: C and A by w+": _with(_layers(pointwise, **EXCITED)),
     "1x1: C alone": _with(_layers(pointwise, terms=C_ALONE)),
@@ -333,6 +347,11 @@ VARIANTS: dict[str, Profile] = {
     "kernels: covered": _with(_layers(spatial, covered=True)),
     "kernels: squares": _powers(2, spatial),
     "A by x": _powers(1, _always, weighed=True),
+    "A by x + 1x1: C alone, by w+": _with(_layers(pointwise, C=plus, terms=C_ALONE), _layers(_always, **BY_X)),
+    "A by x + up to stride 4: squares": _with(
+        _layers(up_to(4), C=size_to(2), A=size_to(2), U=size_to(2), activity=power(2), whether=power(2)),
+        _layers(_always, **BY_X),
+    ),
     "A by x, w+": _powers(1, _always, weighed=True, excited=True),
     "A by x, w+, squares": _powers(2, _always, weighed=True, excited=True),
     "A by x, w+, fourth powers": _powers(4, _always, weighed=True, excited=True),
@@ -345,6 +364,7 @@ VARIANTS: dict[str, Profile] = {
     "up to stride 4: A by x, w+, squares": _powers(2, up_to(4), weighed=True, excited=True),
     "up to stride 8: A by x, w+, squares": _powers(2, up_to(8), weighed=True, excited=True),
     "up to stride 16: A by x, w+, squares": _powers(2, up_to(16), weighed=True, excited=True),
+    "up to stride 4: as fine": _with(NEAR_THE_PIXELS),
     "sharp up to stride 8": _with((OpKind.LINEAR, up_to(8), SharpEquilibrium())),
     "up to stride 8: A by x, w+": _powers(1, up_to(8), weighed=True, excited=True),
     "up to stride 4: A by x, squares": _powers(2, up_to(4), weighed=True),

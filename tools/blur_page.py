@@ -116,8 +116,8 @@ def ablation(*, many: bool) -> Iterator[str]:
             if variant == BASE or (run.network, variant) in seen:
                 continue
             seen.add((run.network, variant))
-            if variant != "fine" and row == run.rows.get("fine"):
-                continue  # the rule that became the profile
+            if row in list(run.rows.values())[: list(run.rows).index(variant)]:
+                continue  # the same rule by another name
             name = f"`{variant}`" if variant in {"fine", "reference"} else variant.replace("|", "\\|")
             cells = [run.network, name]
             yield "| " + " | ".join(cells + row_of(row, run.rows[BASE], spread=many)) + " |"

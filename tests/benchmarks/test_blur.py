@@ -15,7 +15,9 @@ def test_two_profiles_are_picked_out_by_their_names():
     """As the command of docs/method.md does."""
     assert set(blur.named("paper;fine")) == set(PROFILES)
     assert blur.named("A by x") == ["A by x"]  # and not the others whose names have it
-    assert blur.named("1x1: C") == ["1x1: C by w+", "1x1: C and A by w+", "1x1: C alone", "1x1: C alone, by w+"]
+    assert blur.named("1x1: C by") == ["1x1: C by w+"]
+    assert blur.named("1x1: C alone") == ["1x1: C alone"]
+    assert set(blur.named("stem: ")) == {"stem: by squares", "stem: evenly", "stem: signed"}
     assert blur.named("") == list(VARIANTS)
 
 
@@ -44,7 +46,7 @@ def test_what_cannot_be_measured_is_said_first(wrong, monkeypatch, capsys):
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("examples.resnet50", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kinds", [("comparison", "ablation"), ("held_out",)])
+@pytest.mark.parametrize("kinds", [("comparison", "ablation", "candidates"), ("held_out",)])
 def test_the_first_photo_comes_out_again(kinds, name, data, monkeypatch):
     monkeypatch.setenv("EQUIPOISE_DATA", str(data))
     monkeypatch.syspath_prepend(str(RESULTS.parents[2]))  # for the examples

@@ -27,8 +27,10 @@ def J(x: Tensor, w: Tensor, R: Tensor) -> Tensor:
     return result
 
 
-def equilibrium(x: Tensor, w: Tensor, R: Tensor, gamma: float, pointwise: bool, terms: str = "CAUS") -> Tensor:
-    """Eq. 6 to 13 at tau = 1."""
+def equilibrium(
+    x: Tensor, w: Tensor, R: Tensor, gamma: float, pointwise: bool, terms: str = "CAUS", weighed: bool = False
+) -> Tensor:
+    """Eq. 6 to 13 at tau = 1; ``weighed``: of the profile `fine`, where A weighs by activity."""
     P, N = R.clamp(min=0), R.clamp(max=0)
     P = P / P.sum() if P.sum() > 0 else P
     N = N / N.sum().abs() if N.sum() < 0 else N
@@ -39,7 +41,7 @@ def equilibrium(x: Tensor, w: Tensor, R: Tensor, gamma: float, pointwise: bool, 
     if "C" in terms:
         result = result + J(x.clamp(min=0), size, gamma * P) + J(x.clamp(min=0), size, N)
     if "A" in terms:
-        result = result + J(alpha, size, P)
+        result = result + J(x.clamp(min=0) if weighed else alpha, size, P)
     if "U" in terms:
         result = result + J(beta, size, N)
     if "S" in terms and not pointwise and alpha.sum() > 0:

@@ -53,29 +53,32 @@ def images(kind, n=3):
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 @pytest.mark.parametrize("gamma", [1.0, 1.3, 2.0])
-def test_equals_the_papers_equations_on_the_dense_matrix(kind, gamma):
+@pytest.mark.parametrize("weighed", [False, True], ids=["paper", "weighed"])
+def test_equals_the_equations_on_the_dense_matrix(kind, gamma, weighed):
     layer, x = CONVOLUTIONS[kind](), images(kind)
     step, shape = step_of(layer, x)
     R = torch.randn(2, *shape, dtype=torch.float64)
-    found = Equilibrium(gamma)(step, [Relevance(R)])[0].value
+    found = Equilibrium(gamma, weighed=weighed)(step, [Relevance(R)])[0].value
     with torch.no_grad():
         matrix = dense_matrix(layer, x.shape[1:])
     for k in range(2):
         for n in range(len(x)):
-            expected = equilibrium(x[n].flatten(), matrix, R[k, n].flatten(), gamma, kind in ("1x1", "linear"))
+            pointwise = kind in ("1x1", "linear")
+            expected = equilibrium(x[n].flatten(), matrix, R[k, n].flatten(), gamma, pointwise, weighed=weighed)
             assert relative_error(found[k, n].flatten(), expected) < 1e-10
 
 
 @pytest.mark.parametrize("terms", ["C", "CS", "AU", "CAU", "CAUS", "A", "U"])
-def test_the_ablation_leaves_out_what_it_says(terms):
+@pytest.mark.parametrize("weighed", [False, True], ids=["paper", "weighed"])
+def test_the_ablation_leaves_out_what_it_says(terms, weighed):
     layer, x = CONVOLUTIONS["3x3"](), images("3x3", n=1)
     step, shape = step_of(layer, x)
     R = torch.randn(1, *shape, dtype=torch.float64)
     chosen = frozenset("shift" if term == "S" else term for term in terms)
-    found = Equilibrium(2.0, chosen)(step, [Relevance(R)])[0].value
+    found = Equilibrium(2.0, chosen, weighed=weighed)(step, [Relevance(R)])[0].value
     with torch.no_grad():
         matrix = dense_matrix(layer, x.shape[1:])
-    expected = equilibrium(x[0].flatten(), matrix, R.flatten(), 2.0, pointwise=False, terms=terms)
+    expected = equilibrium(x[0].flatten(), matrix, R.flatten(), 2.0, False, terms, weighed)
     assert relative_error(found.flatten(), expected) < 1e-10
 
 
@@ -102,15 +105,15 @@ def layers(draw):
 
 
 @settings(max_examples=60, deadline=None)
-@given(layers(), st.floats(1, 2), st.sets(st.sampled_from(TERMS), min_size=1), st.floats(0, 1))
-def test_what_runs_is_what_is_written(made, gamma, terms, part):
+@given(layers(), st.floats(1, 2), st.sets(st.sampled_from(TERMS), min_size=1), st.floats(0, 1), st.booleans())
+def test_what_runs_is_what_is_written(made, gamma, terms, part, weighed):
     """The fused path against the plain equations, which cost twice as many convolutions."""
     layer, x = made
     step, shape = step_of(layer, x)
     R = torch.randn(2, *shape, dtype=torch.float64)
     share = torch.tensor([[1.0], [part]], dtype=torch.float64).expand(2, len(x))
-    found = Equilibrium(gamma, frozenset(terms))(step, [Relevance(R, share)])[0].value
-    written = plain_equilibrium(x, step.linear_map(), R, gamma=gamma, terms=terms, share=share)
+    found = Equilibrium(gamma, frozenset(terms), weighed=weighed)(step, [Relevance(R, share)])[0].value
+    written = plain_equilibrium(x, step.linear_map(), R, gamma=gamma, terms=terms, share=share, weighed=weighed)
     assert found.shape == written.shape
     # Relevance that a balance cancels leaves what rounding left of it: sums of it are compared with what came.
     scale = max(float(written.abs().max()), 1e-6 * float(R.abs().max()))
@@ -120,9 +123,9 @@ def test_what_runs_is_what_is_written(made, gamma, terms, part):
 @settings(max_examples=50, deadline=None)
 @given(
     kernel=st.integers(1, 4), stride=st.integers(1, 3), groups=st.sampled_from([1, 2, 4]), size=st.integers(6, 9),
-    gamma=st.floats(1, 2), share=st.floats(0.01, 1), seed=st.integers(0, 999),
+    gamma=st.floats(1, 2), share=st.floats(0.01, 1), seed=st.integers(0, 999), weighed=st.booleans(),
 )  # fmt: skip
-def test_the_sum_is_gamma_minus_two_times_the_share(kernel, stride, groups, size, gamma, share, seed):
+def test_the_sum_is_gamma_minus_two_times_the_share(kernel, stride, groups, size, gamma, share, seed, weighed):
     """Below Eq. 13: ``(gamma - 2) tau`` after every k > 1 convolution, 0 after a 1x1."""
     assume(groups < 4 or kernel > 1)  # a 1x1 kernel of one channel sees one neuron
     torch.manual_seed(seed)
@@ -137,7 +140,7 @@ def test_the_sum_is_gamma_minus_two_times_the_share(kernel, stride, groups, size
     R = torch.randn(1, *shape, dtype=torch.float64)
     R.view(1, 2, -1)[:, :, 0], R.view(1, 2, -1)[:, :, -1] = 1.0, -1.0
     shares = torch.full((1, 2), share, dtype=torch.float64)
-    found = Equilibrium(gamma)(step, [Relevance(R, shares)])[0]
+    found = Equilibrium(gamma, weighed=weighed)(step, [Relevance(R, shares)])[0]
     expected = torch.zeros_like(shares) if kernel == 1 else (gamma - 2) * shares
     torch.testing.assert_close(found.value.sum((2, 3, 4)), expected, rtol=1e-9, atol=1e-9)
     assert torch.equal(found.share, shares)
@@ -193,6 +196,9 @@ def test_the_same_terms_for_every_target_share_their_denominators(monkeypatch):
     # Two denominators for 3 images, an image of ones with one channel, three numerators for 5 x 3.
     assert calls == [6, 1, -45]
     calls.clear()
+    Equilibrium(weighed=True)(step, [Relevance(torch.randn(5, *shape, dtype=torch.float64))])
+    assert calls == [6, 1, -30]  # C and A are one
+    calls.clear()
     monkeypatch.setattr(layout, "WORKING_SET", 1)
     Equilibrium()(step, [Relevance(torch.randn(5, *shape, dtype=torch.float64))])
     per_image = [1, 1, *[-1] * 15]  # each denominator; each term of each target
@@ -201,16 +207,17 @@ def test_the_same_terms_for_every_target_share_their_denominators(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
-def test_images_worked_on_in_turn_give_the_same(kind, monkeypatch):
+@pytest.mark.parametrize("rule", [Equilibrium(1.5), Equilibrium(1.5, weighed=True)], ids=["paper", "weighed"])
+def test_images_worked_on_in_turn_give_the_same(kind, rule, monkeypatch):
     layer, x = CONVOLUTIONS[kind](), images(kind, n=5)
     step, shape = step_of(layer, x)
     arrived = Relevance(torch.randn(2, *shape, dtype=torch.float64), torch.rand(2, 5, dtype=torch.float64) + 0.5)
-    (together,) = Equilibrium(gamma=1.5)(step, [arrived])
+    (together,) = rule(step, [arrived])
     widest = 8 * max(x[0].numel(), arrived.value[0, 0].numel())
     for rows in (1, 2, 3, 6, 12, 13):  # each term alone, its targets in turn, all terms of one image, of two
         monkeypatch.setattr(layout, "WORKING_SET", rows * widest)
         monkeypatch.setattr(layout, "STRIPE", max(1, rows * widest // 3))  # up to three stripes an image
-        (apart,) = Equilibrium(gamma=1.5)(step, [arrived])
+        (apart,) = rule(step, [arrived])
         torch.testing.assert_close(apart.value, together.value, rtol=1e-10, atol=1e-12)
 
 

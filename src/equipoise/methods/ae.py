@@ -49,8 +49,8 @@ class AttributionEquilibrium(Propagation):
         model: A convolutional network in eval mode; it is not changed.
         gamma: How much evidence to keep, from 1 (least) to 2.
         profile: ``"paper"``: the equations, for any architecture and per image. ``"reference"``: what
-            the authors' released implementation computes. ``"fine"``: the equations, with a sharper rule of our own
-            for the layers near the pixels (`equipoise.rules.ae_fine`).
+            the authors' released implementation computes. ``"fine"``: the equations with two changes of our
+            own, for maps that show detail on networks without pools (`equipoise.rules.ae_fine`).
         layer: The module at whose output the classification stage begins; ``None`` finds it.
         terms: Which of ``"C"``, ``"A"``, ``"U"``, ``"shift"`` take part (the ablation of Table 2).
         input_bounds: Lowest and highest value a pixel can have, as numbers or tensors
@@ -185,8 +185,15 @@ def _paper(options: Options) -> Composite:
 
 def _fine(options: Options) -> Composite:
     paper = _paper(options)
-    sharp = Special(OpKind.LINEAR, near_pixels, SharpEquilibrium(options.gamma, options.terms))
-    return replace(paper, name="attribution equilibrium (fine)", exceptions=(*paper.exceptions, sharp))
+    return replace(
+        paper,
+        name="attribution equilibrium (fine)",
+        rules={**paper.rules, OpKind.LINEAR: Equilibrium(options.gamma, options.terms, weighed=True)},
+        exceptions=(
+            *paper.exceptions,
+            Special(OpKind.LINEAR, near_pixels, SharpEquilibrium(options.gamma, options.terms)),
+        ),
+    )
 
 
 def _reference(options: Options) -> Composite:

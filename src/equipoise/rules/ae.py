@@ -36,7 +36,14 @@ from equipoise.engine.rule import Step
 
 
 def equilibrium(
-    x: Tensor, layer: LinearMap, R: Tensor, *, gamma: float, terms: Collection[str], share: Tensor
+    x: Tensor,
+    layer: LinearMap,
+    R: Tensor,
+    *,
+    gamma: float,
+    terms: Collection[str],
+    share: Tensor,
+    weighed: bool = False,
 ) -> Tensor:
     """Eq. 6 to 13, plainly.
 
@@ -47,6 +54,7 @@ def equilibrium(
         gamma: How much positive relevance to keep, 1 to 2.
         terms: Which of ``"C"``, ``"A"``, ``"U"`` and ``"shift"`` take part.
         share: The layer's share of tau, ``(k, n)``, for each of ``n`` images.
+        weighed: Whether A weighs by activity, as C does.
 
     Returns:
         Relevance of its input, ``(k, m, *in)``.
@@ -66,7 +74,7 @@ def equilibrium(
         gamma, psi = 1.0, torch.zeros_like(psi)
     parts = {
         "C": J(x.clamp(min=0), gamma * P + N),  # Eq. 7 and 8
-        "A": J(active, P),  # Eq. 10
+        "A": J(x.clamp(min=0) if weighed else active, P),  # Eq. 10
         "U": J(inactive, N),  # Eq. 11
         "shift": -psi,
     }
@@ -83,17 +91,19 @@ class Equilibrium:
         shift_over: What the shift is spread over: the active neurons (the paper), or the entries
             where ``C`` is not zero (the authors' code).
         flat_kernel: Whether a kernel of height 1 and any width counts as 1x1, as in the authors' code.
+        weighed: Whether A weighs by activity, as C does; see `equipoise.rules.ae_fine`.
     """
 
     gamma: float = 1.0
     terms: frozenset[Term] = frozenset(TERMS)
     shift_over: Literal["active", "nonzero"] = "active"
     flat_kernel: bool = False
+    weighed: bool = False
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> list[Relevance | None]:
         """See `Rule`."""
         arrived = only(relevance)
-        fused = FusedEquilibrium(self.gamma, self.terms, self.shift_over, self.flat_kernel)
+        fused = FusedEquilibrium(self.gamma, self.terms, self.shift_over, self.flat_kernel, self.weighed)
         usual = of_usual_size(step.call.bound()["weight"])
         value = fused(step.data(), step.linear_map(), arrived, step.n, usual=usual)
         return [arrived.with_value(value), *[None] * (len(step.call.inputs) - 1)]

@@ -1,23 +1,29 @@
-r"""Attribution Equilibrium's rule for layers near the pixels, made sharper: our own, not the paper's.
+r"""The sharper rules of Attribution Equilibrium's profile `fine`: our own, not the paper's.
 
 Eq. 6 to 13 of `equipoise.rules.ae` carry relevance to every neuron of a window in proportion to ``|w|``, and **A** does
 so whatever the neuron's activity: each layer blurs, and where no maximum pool picks winners, as in residual and
 bottleneck networks, nothing undoes it. With :math:`J(x, w, R)_i = x_i \sum_j w_{ij} R_j / \sum_{i'} x_{i'} w_{i'j}`,
-:math:`P', N'` and :math:`\Psi` as there, three things change:
+:math:`P', N'` and :math:`\Psi` as there, all layers of weights but the one that reads the pixels take
 
 .. math::
-    S &= J((x^+)^2, (w^+)^2, (\gamma + 1) P' + N') \\
-    U &= J(1[x \le 0], w^2, N') \\
+    S &= J(x^+, |w|, (\gamma + 1) P' + N') \\
+    U &= J(1[x \le 0], |w|, N') \\
     R &= S + U - \Psi
 
-1. **A** weighs by activity as **C** does, so both are one term, **S**.
-2. It goes to those neurons that excited the one above: :math:`w^+` in place of :math:`|w|`, of the weights with the
+1. **A** weighs by activity as **C** does, so both are one term, **S** (`Equilibrium` with ``weighed``).
+
+and those near the pixels (`near_pixels`), `SharpEquilibrium`,
+
+.. math::
+    S = J((x^+)^2, (w^+)^2, (\gamma + 1) P' + N'), \qquad U = J(1[x \le 0], w^2, N')
+
+2. **S** goes to those neurons that excited the one above: :math:`w^+` in place of :math:`|w|`, of the weights with the
    batch norm that follows them multiplied in, since that may turn a channel over.
 3. Contributions are squared, so that the larger of them take more: between a mean and a maximum.
 
 The sum is :math:`(\gamma - 2)\tau` as before, where no relevance falls on a window that nothing excites, whose
 relevance is lost; a 1x1 kernel takes :math:`\gamma = 1` and no :math:`\Psi`, and its sum is 0. Squares of relevance's
-weights, not of relevance: the rule stays linear in :math:`P'` and :math:`N'`, and knows no scale of ``x`` or ``w``.
+weights, not of relevance: the rules stay linear in :math:`P'` and :math:`N'`, and know no scale of ``x`` or ``w``.
 """
 
 from __future__ import annotations
@@ -43,7 +49,7 @@ FINEST = 4
 
 @dataclass(frozen=True)
 class SharpEquilibrium:
-    r"""The rule of this module for a convolution or linear layer.
+    r"""The rule near the pixels for a convolution or linear layer.
 
     Attributes:
         gamma: How much positive relevance to keep, 1 to 2.

@@ -40,7 +40,7 @@ def method_choices(*, costly: bool) -> list[tuple[str, str]]:
     for name in sorted(names, key=lambda name: (name != OWN, max(_passes(name), default=math.inf))):
         found.append((f"{title_of(name)}: {METHODS[name].summary}; {cost(name)}", name))
         if name == OWN:
-            found.append((f"{shown_as(FINE)}: a sharper rule of our own near the pixels; a little longer", FINE))
+            found.append((f"{shown_as(FINE)}: sharper, by rules of our own; takes as long", FINE))
     return found
 
 

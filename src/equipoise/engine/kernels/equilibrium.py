@@ -38,12 +38,21 @@ class FusedEquilibrium:
         terms: Which of the terms take part.
         shift_over: What the shift is spread over: the active neurons, or the entries where ``C`` is not zero.
         flat_kernel: Whether a kernel of height 1 and any width counts as 1x1.
+        weighed: Whether A weighs by activity, as C does: the two are then carried as one.
     """
 
     gamma: float = 1.0
     terms: frozenset[Term] = frozenset(TERMS)
     shift_over: Literal["active", "nonzero"] = "active"
     flat_kernel: bool = False
+    weighed: bool = False
+
+    @property
+    def carried(self) -> frozenset[Term]:
+        """The terms that are carried back each by itself."""
+        if self.weighed and "A" in self.terms:
+            return self.terms - {"A"} | {"C"}
+        return self.terms
 
     def __call__(self, x: Tensor, layer: LinearMap, arrived: Relevance, n: int, *, usual: bool = False) -> Tensor:
         """Relevance of the layer's input.
@@ -99,10 +108,10 @@ class FusedEquilibrium:
                 parts = self._parts(
                     _Arrived(R, some.share, factor), z, stripe.layer, gamma=1.0 if pointwise else self.gamma, room=room
                 )
-                carried = next(parts).mul_(activity.x) if "C" in self.terms else rows_like(activity.x, len(R)).zero_()
+                carried = next(parts).mul_(activity.x) if "C" in self.carried else rows_like(activity.x, len(R)).zero_()
                 if "shift" in self.terms and not pointwise:
                     self._shift(stripe.cut(carried, stripe.fresh), some.share, count)
-                if "A" in self.terms:
+                if "A" in self.carried:
                     carried.add_(next(parts))
                 spot = stripe.cut(out[first : first + len(R)], stripe.inside)
                 whole = carried if striped else spot
@@ -153,8 +162,11 @@ class FusedEquilibrium:
         factors = balance(memory[1:], arrived.share) if arrived.factors is None else arrived.factors
         parts.mul_(over_samples(factors, parts))
         if "C" in self.terms:
-            yield "C", torch.add(negative, positive, alpha=gamma, out=both).div_(z.pop("C"))
-        if "A" in self.terms:
+            with_a = self.carried != self.terms
+            yield "C", torch.add(negative, positive, alpha=gamma + with_a, out=both).div_(z.pop("C"))
+        elif "C" in self.carried:  # A alone
+            yield "C", torch.div(positive, z.pop("C"), out=both)
+        if "A" in self.carried:
             yield "A", positive.div_(z.pop("A"))
         if "U" in self.terms:
             yield "U", negative.div_(z.pop("U"))
