@@ -167,13 +167,14 @@ def test_the_scale_of_relevance_activations_and_weights_does_not_matter(factor, 
     torch.full((2, 3, 5, 5), 1e38),
 ])  # fmt: skip
 @pytest.mark.parametrize("sign", [0.0, 1.0, -1.0])
-def test_degenerate_layers_give_numbers(x, sign):
+@pytest.mark.parametrize("weighed", [False, True], ids=["paper", "weighed"])
+def test_degenerate_layers_give_numbers(x, sign, weighed):
     """No active neuron, no inactive neuron, one-sided and zero relevance, values at the ends of float32."""
     torch.manual_seed(1)
     trace = record(Pooled(nn.Conv2d(3, 4, 3)).eval(), x)
     R = torch.rand(1, 2, 4, 3, 3) * sign
     share = (R != 0).any(-1).any(-1).any(-1).float()
-    found = Equilibrium()(Step(trace.calls[0], trace), [Relevance(R, share)])[0].value
+    found = Equilibrium(weighed=weighed)(Step(trace.calls[0], trace), [Relevance(R, share)])[0].value
     assert found.isfinite().all()
     active = bool((x > 0).all())
     total = {(0.0, True): 0, (1.0, True): 1 + 1 - 1, (-1.0, True): -1 - 1, (1.0, False): 0, (-1.0, False): -1}
