@@ -46,6 +46,7 @@ class Method:
         level: See `Level`. Of the class as its defaults give it; of an instance as its options do.
         signed: Whether negative values mean evidence against the class; likewise.
         costly: Whether it takes longer than thirty forward and backward passes; the group ``fast`` leaves it out.
+        blind: Whether it knows nothing of the image, and is there as the floor of comparisons; it is offered last.
         several_layers: Whether its option ``layer`` takes a list.
         output: Which part of the model's result is the logits; an option of every registered method.
         notes: What it has to say of its last result, one sentence each.
@@ -56,6 +57,7 @@ class Method:
     level: Level = "pixel"
     signed: bool = True
     costly: bool = False
+    blind: ClassVar[bool] = False
     several_layers: ClassVar[bool] = False
     output: Output = None
 

@@ -40,6 +40,7 @@ class Random(ManyPasses):
     level = "map"
     signed = False
     costly = False
+    blind = True
 
     def __init__(self, model: nn.Module, *, seed: int = 0, chunk: int = 64) -> None:
         super().__init__(model, chunk=chunk)

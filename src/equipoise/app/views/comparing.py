@@ -33,15 +33,20 @@ FINE: Final = f"{OWN}-fine"
 def method_choices(*, costly: bool) -> list[tuple[str, str]]:
     """What to choose from, the costly methods or the others: what each shows and costs, and its name; fast ones first.
 
-    The page's own method, by both of its profiles, is before all others.
+    The page's own method, by both of its profiles, is before all others; last is what knows nothing of the image.
     """
     names = [name for name, entry in METHODS.items() if getattr(entry, "costly", False) == costly]
     found = []
-    for name in sorted(names, key=lambda name: (name != OWN, max(_passes(name), default=math.inf))):
+    for name in sorted(names, key=_order):
         found.append((f"{title_of(name)}: {METHODS[name].summary}; {cost(name)}", name))
         if name == OWN:
             found.append((f"{shown_as(FINE)}: sharper, by rules of our own; takes as long", FINE))
     return found
+
+
+def _order(name: str) -> tuple[bool, bool, float]:
+    """By which methods are offered."""
+    return name != OWN, getattr(METHODS[name], "blind", False), max(_passes(name), default=math.inf)
 
 
 def method_of(choice: str) -> str:
