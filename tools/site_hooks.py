@@ -104,14 +104,24 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         block = found[1] == "div"
         latex = re.sub(r"^\\[(\[]|\\[)\]]$", "", unescape(found[2]).strip()).strip()
         try:
-            return (
-                f"<{found[1]} data-search-exclude>{convert(latex, display='block' if block else 'inline')}</{found[1]}>"
-            )
+            return f"<{found[1]} data-search-exclude>{mathematics(latex, block=block)}</{found[1]}>"
         except Exception as error:  # noqa: BLE001  # whatever it is, the build fails with the page's name
             log.warning("%s: cannot draw %r: %r", page.file.src_uri, latex, error)
             return found[0]
 
     return re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', drawn, html, flags=re.DOTALL)
+
+
+def mathematics(latex: str, *, block: bool) -> str:
+    """LaTeX as MathML.
+
+    Raises:
+        ValueError: If something in it would be shown as it is written.
+    """
+    made = convert(latex, display="block" if block else "inline")
+    if unknown := re.search(r"<m\w+>(\\\w+|&)</", made):
+        raise ValueError(f"{unknown[1]} is not known")
+    return made
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -94,6 +94,14 @@ def test_mathematics_is_drawn(site):
     assert text.count('display="block"') > 30
 
 
+@pytest.mark.parametrize("latex", [r"\arg\max_m y", r"a &= b", r"\begin{aligned} a &= b \end{aligned}", r"\wrong x"])
+def test_mathematics_that_cannot_be_drawn_is_not_shown_as_it_is_written(latex):
+    site_hooks = pytest.importorskip("site_hooks", reason="the site's packages are not installed")
+    with pytest.raises(ValueError, match="is not known"):
+        site_hooks.mathematics(latex, block=True)
+    assert "<math" in site_hooks.mathematics(r"\mathrm{arg}\,\max_m \hat\beta", block=False)
+
+
 def test_search_works_from_a_folder_in_a_browser(site):
     with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 900})

@@ -66,8 +66,8 @@ class Lime(SquareMethod):
     Its coefficients are the map.
 
     .. math::
-        \hat\beta = \arg\min_\beta \sum_i \pi(z_i) \big(y(x_{z_i}) - \beta^\top z_i\big)^2 + \lambda \lVert \beta
-        \rVert_1
+        \hat\beta = \mathrm{arg}\,\min_\beta \sum_i \pi(z_i) \big(y(x_{z_i}) - \beta^\top z_i\big)^2
+        + \lambda \lVert \beta \rVert_1
 
     Args:
         model: Any network in eval mode; it is not changed.

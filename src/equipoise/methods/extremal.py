@@ -28,7 +28,7 @@ class ExtremalPerturbation(ManyPasses):
     Says how much of the image is enough.
 
     .. math::
-        m^* = \arg\max_{m \in \mathcal M} \; y(m \otimes x) - \lambda\, \lVert \mathrm{sort}(m) - r_a \rVert^2
+        m^* = \mathrm{arg}\,\max_{m \in \mathcal M} \; y(m \otimes x) - \lambda\, \lVert \mathrm{sort}(m) - r_a \rVert^2
 
     A coarse mask is enlarged by a smooth maximum over a disk and decides how much each position is
     blurred. Gradient descent with momentum raises the score and pulls the sorted values of the mask
