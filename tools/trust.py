@@ -52,14 +52,15 @@ def means(page: str = "scenes") -> Table:
 
 
 def over_networks(kind: str, column: str) -> Mapping[str, float]:
-    """Of each method the mean over the networks that pages of this kind have, one or more of them."""
-    every = [one[column] for page in sorted(RESULTS.glob(f"{kind}*.md")) for one in tables(page.stem).values()]
-    found = {}
-    for method in {method: None for one in every for method in one}:
-        known = [one[method] for one in every if not math.isnan(one.get(method, math.nan))]
-        if known:
-            found[method] = sum(known) / len(known)
-    return found
+    """Of each method the mean over the networks that pages of this kind have, of each network by most images."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for page in sorted(RESULTS.glob(f"{kind}*.md")):
+        for network, one in tables(page.stem).items():
+            for method, value in one[column].items():
+                known = found.setdefault(method, {})
+                if not math.isnan(value) and one["n"][method] > known.get(network, (0.0, value))[0]:
+                    known[network] = one["n"][method], value
+    return {method: sum(value for _, value in known.values()) / len(known) for method, known in found.items() if known}
 
 
 def _link(label: str) -> str:

@@ -21,6 +21,7 @@ import filling  # noqa: E402  # found through the path set above
 import method_cards  # noqa: E402  # found through the path set above
 import method_families  # noqa: E402  # found through the path set above
 import method_pages  # noqa: E402  # found through the path set above
+import trust  # noqa: E402  # found through the path set above
 import which_method  # noqa: E402  # found through the path set above
 
 sys.path.remove(str(ROOT / "tools"))
@@ -66,6 +67,19 @@ def test_every_page_is_filled():
     assert method_pages.COSTS.read_text(encoding="utf-8") == method_pages.costs_file()  # of the app
     assert method_families.PATH.read_text() == method_families.page(), "run: python tools/method_families.py --render"
     assert which_method.PATH.read_text() == which_method.page(), "run: python tools/which_method.py"
+
+
+def test_a_network_counts_once_by_the_page_of_most_images(tmp_path, monkeypatch):
+    head = "## photos, {}\n\n| method | n | energy |\n| --- | --- | --- |\n"
+    page = head + "| AE | {} | **{}** [0.1, 0.9] |\n| RISE | {} | {} |\n"
+    for name, *cells in (
+        ("one", "vgg", 40, 0.5, 3, "undefined"),
+        ("few", "vgg", 8, 0.9, 8, 0.2),
+        ("two", "resnet", 4, 0.7, 4, 0.4),
+    ):
+        (tmp_path / f"planted-{name}.md").write_text("# Planted\n\n" + page.format(*cells))
+    monkeypatch.setattr(trust, "RESULTS", tmp_path)
+    assert trust.over_networks("planted", "energy") == pytest.approx({"AE": 0.6, "RISE": 0.3})
 
 
 @pytest.mark.parametrize("name", WITH_PAGE)
