@@ -133,6 +133,8 @@ def comparison() -> Iterator[str]:
         for run in own:
             which = "held out" if run.apart else "development"
             yield from (_compared(network, which, metric, run.rows) for metric in METRICS)
+        if len(own) == 1:
+            continue
         every = {
             name: {key: [value for run in own for value in run.rows[name][key]] for key in METRICS}
             for name in (BASE, "fine")

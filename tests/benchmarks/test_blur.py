@@ -8,6 +8,7 @@ import pytest
 from blur_rules import VARIANTS
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "blur"
+SLOW = ("examples.resnet50", "examples.vgg16")
 PROFILES = {name: VARIANTS[name] for name in ("paper", "fine")}
 
 
@@ -45,17 +46,20 @@ def test_what_cannot_be_measured_is_said_first(wrong, monkeypatch, capsys):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("examples.resnet50", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 @pytest.mark.parametrize("kinds", [("comparison", "ablation", "candidates"), ("held_out",)])
 def test_the_first_photo_comes_out_again(kinds, name, data, monkeypatch):
     monkeypatch.setenv("EQUIPOISE_DATA", str(data))
     monkeypatch.syspath_prepend(str(RESULTS.parents[2]))  # for the examples
     label = name.rpartition(".")[2]
-    kept = [json.loads((RESULTS / f"{kind}_{label}.json").read_text()) for kind in kinds]
+    files = [path for kind in kinds if (path := RESULTS / f"{kind}_{label}.json").is_file()]
+    if not files:
+        pytest.skip(f"{label} has no {' and '.join(kinds)}")
+    kept = [json.loads(path.read_text()) for path in files]
     rows = [(variant, row) for one in kept for variant, row in one["results"][label].items()]
     material = blur.Material(name, 1, 0, kept[0]["settings"].get("after", 0))
     found = material.on_photos({variant: VARIANTS[variant] for variant, _ in rows}, slice(0, 1))
-    assert len(rows) >= 2 * len(kinds)
+    assert len(rows) >= 2 * len(files)
     for variant, row in rows:
         for metric, values in row.items():
             if metric != "GridPG":
