@@ -33,7 +33,7 @@ TABLES: Final = {
     "table1": "Table 1, VOC", "table1-coco": "Table 1, COCO", "table2": "Table 2", "table3": "Table 3",
 }  # fmt: skip
 FIG10: Final = ("fig10", "fig10-mobilenet_v2", "fig10-vgg16")
-FIG9: Final = ("fig9", "fig9-efficientnet_lite0", "fig9-mobilenet_v2")
+FIG9: Final = ("fig9", "fig9-efficientnet_lite0", "fig9-mobilenet_v2", "fig9-vgg16")
 PLANTED: Final = ("planted", "planted-efficientnet_lite0", "planted-mobilenet_v2")
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.engine import Relevance, Trace, Value, record
+from equipoise.engine.extents import parts_of_the_image
 from equipoise.engine.numerics import safe_divide
 from equipoise.errors import LayerError
 from equipoise.methods.base import METHODS
@@ -229,9 +230,24 @@ def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:
     """The layer of a class activation map: Attribution Equilibrium's, unless named.
 
     Raises:
-        LayerError: If there is none, or its first dimension is not the images.
+        LayerError: If there is none, or its first dimension is not the images, or it is of a part of the image.
     """
     layer = find_layer(model, trace, name)
     if layer.shape[0] != trace.n:
         raise LayerError(f"the map {layer.shape} holds more than one row for each of {trace.n} images; name a layer")
+    return of_the_whole_image(trace, layer)
+
+
+def of_the_whole_image(trace: Trace, layer: Value) -> Value:
+    """The layer, whose map is to be resized to the image.
+
+    Raises:
+        LayerError: If it saw a crop of it alone.
+    """
+    if (part := parts_of_the_image(trace).get(layer)) is not None:
+        sides = " and ".join(f"{begin:.2g} to {end:.2g}" for begin, end in part)
+        raise LayerError(
+            f"the map {layer.shape} is of a part of the image ({sides} of its sides), so it cannot be laid over the "
+            "whole; name a layer that saw all of it"
+        )
     return layer

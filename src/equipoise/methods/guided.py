@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.engine import Composite, OpKind, Relevance, Step, Trace
+from equipoise.engine import Composite, OpKind, Relevance, Step, Trace, Value
+from equipoise.engine.extents import parts_of_the_image
 from equipoise.engine.functions import behavior
 from equipoise.engine.numerics import per_sample, safe_divide
 from equipoise.engine.rule import Rule
@@ -102,6 +104,9 @@ class FullGrad(Propagation):
     Args:
         model: A convolutional network in eval mode; it is not changed.
 
+    Raises:
+        UnsupportedOperationError: If a layer saw a part of the image alone, a crop of it or a half.
+
     References:
         Srinivas & Fleuret 2019 (*Full-gradient representation for neural network visualization*), Eq. 3
         and 5. The authors resize with aligned corners; this does not, like every map here.
@@ -143,7 +148,8 @@ class FullGrad(Propagation):
         """
         found: list[tuple[Tensor, Tensor]] = []
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
-        gradient = self.to(trace, start, _BiasTerms("full gradient", {}, by_derivative=True, found=found), trace.input)
+        rules = _BiasTerms("full gradient", {}, by_derivative=True, found=found, parts=parts_of_the_image(trace))
+        gradient = self.to(trace, start, rules, trace.input)
         return [gradient * trace.data(trace.input), *terms_of(found)]
 
 
@@ -152,11 +158,12 @@ class _BiasTerms(Composite):
     """The derivative everywhere; biased layers leave the product of bias and gradient in ``found``."""
 
     found: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    parts: Container[Value] = ()
 
     def rule_for(self, step: Step) -> Rule:
         call, derivative = step.call, GRADIENT.rule_for(step)
         biased = call.kind is OpKind.LINEAR or call.kind is OpKind.NORM
-        return BiasTerm(self.found, derivative) if biased and len(call.inputs) == 1 else derivative
+        return BiasTerm(self.found, derivative, self.parts) if biased and len(call.inputs) == 1 else derivative
 
 
 def _unfolded(term: Tensor, n: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from equipoise.engine import Composite, OpKind, Relevance, Rule, Trace
 from equipoise.engine.numerics import safe_divide
 from equipoise.methods.base import METHODS
-from equipoise.methods.cam import Layers, each
+from equipoise.methods.cam import Layers, each, of_the_whole_image
 from equipoise.methods.layers import find_layer, rows_of_images
 from equipoise.methods.propagation import ProfileName, Propagation, one_hot
 from equipoise.methods.readouts import channel_sum, channels_first, mean_of_maps
@@ -61,7 +61,10 @@ class RelevanceCAM(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layers = [rows_of_images(find_layer(self.model, trace, name), trace) for name in each(self.layer)]
+        layers = [
+            of_the_whole_image(trace, rows_of_images(find_layer(self.model, trace, name), trace))
+            for name in each(self.layer)
+        ]
         hot = one_hot(targets, trace.logits.dtype)
         if targets.against is not None:  # the seeds of a contrast hold both
             start = hot

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from equipoise.engine import OpKind, check_images, devices
+from equipoise.engine import OpKind, Value, check_images, devices
 from equipoise.engine.canonical import distinct, places, source_of_views
 from equipoise.engine.channels import channel_axis
 from equipoise.engine.numerics import per_sample
 from equipoise.engine.relevance import Relevance
-from equipoise.engine.rule import Rule, Step
+from equipoise.engine.rule import Rule, Step, describe
+from equipoise.errors import UnsupportedOperationError
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class BiasTerm:
         found: Where the terms are left, the last layer's first: ``(k, n, c, *positions)``, each with whether it is one,
             as a tensor: the bias may be zero, and an accelerator is asked about all of them at once.
         derivative: How the gradient goes on.
+        parts: What lies over a part of the image, where a layer's term has no place on the map.
     """
 
     found: list[tuple[Tensor, Tensor]]
     derivative: Rule
+    parts: Container[Value] = ()
 
     def __call__(self, step: Step, relevance: Sequence[Relevance | None]) -> Sequence[Relevance | None]:
         """See `Rule`."""
@@ -40,8 +43,21 @@ class BiasTerm:
             bias = torch.nan_to_num(bias, 0.0, 0.0, 0.0)  # a norm of zeros
             present = bias.any()
             if not devices.free_to_ask(bias) or bool(present):
+                self._check_whole(step)
                 self.found.append((_on_map(arrived.value * bias, step), present))
         return self.derivative(step, relevance)
+
+    def _check_whole(self, step: Step) -> None:
+        """Each layer's map is laid over the whole image.
+
+        Raises:
+            UnsupportedOperationError: If the layer saw a part of it.
+        """
+        if step.call.outputs[0] in self.parts:
+            raise UnsupportedOperationError(
+                f"full gradients lay each layer's map over the image, but {describe(step.call)} saw a part of it; "
+                "use integrated_gradients, or a class activation map of a layer that sees all"
+            )
 
 
 def terms_of(found: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
