@@ -82,7 +82,7 @@ class GradCam(_GradientCam):
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
 
     Raises:
-        LayerError: If ``layer`` is no module, or has no spatial map.
+        LayerError: If ``layer`` is no module, or has no spatial map, or one of a crop of the image alone.
 
     References:
         Selvaraju et al. 2017 (*Grad-CAM*), Eq. 1 and 2.
@@ -132,7 +132,7 @@ class GradCamPlusPlus(_GradientCam):
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
 
     Raises:
-        LayerError: If ``layer`` is no module, or has no spatial map.
+        LayerError: If ``layer`` is no module, or has no spatial map, or one of a crop of the image alone.
 
     References:
         Chattopadhyay et al. 2018 (*Grad-CAM++*), Eq. 5, 6 and 19.
@@ -174,7 +174,7 @@ class ScoreCam(ManyPasses):
         chunk: How many images pass the network at once; one forward pass per channel.
 
     Raises:
-        LayerError: If ``layer`` is no module, or has no spatial map.
+        LayerError: If ``layer`` is no module, or has no spatial map, or one of a crop of the image alone.
 
     References:
         Wang et al. 2020 (*Score-CAM*), Eq. 5 to 8 and Algorithm 1; the score is the logit.
