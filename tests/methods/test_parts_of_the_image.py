@@ -61,6 +61,8 @@ def test_a_map_of_a_part_is_refused_and_what_goes_down_to_the_pixels_is_not(name
     for method in CAMS:
         with pytest.raises(LayerError, match=r"of a part of the image \(.* to .* of its sides\)"):
             equipoise.attribute(model, x, 1, method=method)
+    for method in ("grad_cam", "relevance_cam"):  # as it was computed, it is laid over nothing
+        assert equipoise.attribute(model, x, 1, method=method, interpolate=False).shape[2:] != (16, 16)
     with pytest.raises(UnsupportedOperationError, match=r"conv2d.* saw a part of it"):
         equipoise.attribute(model, x, 1, method="full_grad")
     for method in ("ae", "gradient", "lrp_composite"):

@@ -51,7 +51,7 @@ class _GradientCam(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layers = [feature_map(self.model, trace, name) for name in each(self.layer)]
+        layers = [feature_map(self.model, trace, name, whole=self.interpolate) for name in each(self.layer)]
         start = {trace.output: Relevance(one_hot(targets, trace.logits.dtype))}
         maps = []
         for layer in layers:  # one at a time: the gradient goes no further than the layer where it is collected
@@ -226,8 +226,14 @@ def each(layer: Layers) -> Sequence[str | None]:
     return [layer] if layer is None or isinstance(layer, str) else layer
 
 
-def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:
+def feature_map(model: nn.Module, trace: Trace, name: str | None, *, whole: bool = True) -> Value:
     """The layer of a class activation map: Attribution Equilibrium's, unless named.
+
+    Args:
+        model: The network.
+        trace: Its forward pass.
+        name: Of the layer's module.
+        whole: Whether its map is to be laid over the image.
 
     Raises:
         LayerError: If there is none, or its first dimension is not the images, or it is of a part of the image.
@@ -235,7 +241,7 @@ def feature_map(model: nn.Module, trace: Trace, name: str | None) -> Value:
     layer = find_layer(model, trace, name)
     if layer.shape[0] != trace.n:
         raise LayerError(f"the map {layer.shape} holds more than one row for each of {trace.n} images; name a layer")
-    return of_the_whole_image(trace, layer)
+    return of_the_whole_image(trace, layer) if whole else layer
 
 
 def of_the_whole_image(trace: Trace, layer: Value) -> Value:

@@ -41,6 +41,9 @@ class RelevanceCAM(Propagation):
             maps is given.
         interpolate: Whether to resize the map to the input.
 
+    Raises:
+        LayerError: If ``layer`` is no module, or has no spatial map, or one of a crop of the image alone.
+
     References:
         Lee et al. 2021, Eq. 6 to 8: relevance starts as 1 at the class and ``-1/C`` at all others. The
         map is signed: no ReLU.
@@ -61,10 +64,9 @@ class RelevanceCAM(Propagation):
 
     def explain_trace(self, trace: Trace, targets: Targets) -> Tensor:
         """See `Propagation`."""
-        layers = [
-            of_the_whole_image(trace, rows_of_images(find_layer(self.model, trace, name), trace))
-            for name in each(self.layer)
-        ]
+        layers = [rows_of_images(find_layer(self.model, trace, name), trace) for name in each(self.layer)]
+        if self.interpolate:
+            layers = [of_the_whole_image(trace, layer) for layer in layers]
         hot = one_hot(targets, trace.logits.dtype)
         if targets.against is not None:  # the seeds of a contrast hold both
             start = hot
