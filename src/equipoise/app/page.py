@@ -198,8 +198,8 @@ class Page:
             guarded(self._paired, 1), [self.session, self.others, self.other_photo], [self.others, self.status],
             **_QUEUE,
         )  # fmt: skip
-        # only once a photo was opened: what is wrong with another must stay on the page
         self.opened.change(None, js=OPENED)
+        # only once a photo was opened: what is wrong with another must stay on the page
         self.opened.change(self._refresh(), self._refresh_inputs(), self._refresh_outputs(), **_QUEUE, **_SHOWN)
 
     def _wire_live(self) -> None:

@@ -185,15 +185,9 @@ def _paper(options: Options) -> Composite:
 
 def _fine(options: Options) -> Composite:
     paper = _paper(options)
-    return replace(
-        paper,
-        name="attribution equilibrium (fine)",
-        rules={**paper.rules, OpKind.LINEAR: Equilibrium(options.gamma, options.terms, weighed=True)},
-        exceptions=(
-            *paper.exceptions,
-            Special(OpKind.LINEAR, near_pixels, SharpEquilibrium(options.gamma, options.terms)),
-        ),
-    )
+    weighed = paper.replacing({OpKind.LINEAR: Equilibrium(options.gamma, options.terms, weighed=True)})
+    sharp = Special(OpKind.LINEAR, near_pixels, SharpEquilibrium(options.gamma, options.terms))
+    return replace(weighed, name="attribution equilibrium (fine)", exceptions=(*paper.exceptions, sharp))
 
 
 def _reference(options: Options) -> Composite:
