@@ -64,8 +64,14 @@ def ae(model: nn.Module, images: Tensor) -> Job:
     return lambda: method.attribute(images, 0)
 
 
+def ae_fine(model: nn.Module, images: Tensor) -> Job:
+    """The same by the profile ``fine``."""
+    method = AttributionEquilibrium(model, profile="fine")
+    return lambda: method.attribute(images, 0)
+
+
 def ae_two_classes(model: nn.Module, images: Tensor) -> Job:
-    """The same for two classes of each image, from one forward pass."""
+    """Profile ``paper`` for two classes of each image, from one forward pass."""
     method = AttributionEquilibrium(model)
     target = torch.tensor([[0, 1]] * len(images))
     return lambda: method.attribute(images, target)
@@ -101,6 +107,7 @@ SUBJECTS: dict[str, Callable[[nn.Module, Tensor], Job]] = {
     UNIT: gradient,
     CHANNELS_LAST: gradient_channels_last,
     "ae": ae,
+    "ae, fine": ae_fine,
     "ae, two classes": ae_two_classes,
     "zennit EpsilonGammaBox": zennit_box,
     "captum LRP": captum_lrp,
@@ -136,6 +143,7 @@ def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, Any]:
     first, both = seconds["ae"], seconds["ae, two classes"]
     result["further_class"] = spread([(two - one) / one for one, two in zip(first, both, strict=True)])
     result["ae_to_channels_last"] = spread(ratios(first, seconds[CHANNELS_LAST]))
+    result["fine_to_paper"] = spread(ratios(seconds["ae, fine"], first))
     result["where"] = where(runs["ae"])
     return result
 

@@ -12,7 +12,7 @@ from aims import Results, table
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 UNIT, CHANNELS_LAST = "gradient", "gradient, channels last"
-_NO_SUBJECTS = ("where", "further_class", "ae_to_channels_last")
+_NO_SUBJECTS = ("where", "further_class", "ae_to_channels_last", "fine_to_paper")
 
 _HEAD = """<!-- made by benchmarks/render.py from benchmarks/results; do not edit -->
 # What Attribution Equilibrium costs
@@ -95,9 +95,10 @@ def _ae_cost(data: Result) -> Iterator[str]:
     head = "| network | batch | method | units | seconds | peak memory, MiB |"
     peaks = data.get("memory", {})
     yield from _table(head, (row for case in cases for row in _times(*case, peaks.get(case[0], {}).get(case[1], {}))))
-    yield from ["", "## A further class of the same image, and AE against the gradient with channels last", ""]
-    yield from ["Time of two classes less that of one, over that of one, within each round.", ""]
-    yield from _table("| network | batch | one more / first | AE / gradient, channels last |", map(_ratios, cases))
+    yield from ["", "## A further class of the same image, the gradient with channels last, and the profile fine", ""]
+    yield from ["Time of two classes less that of one, over that of one, and other ratios, within each round.", ""]
+    head = "| network | batch | one more / first | AE / gradient, channels last | AE fine / AE |"
+    yield from _table(head, map(_ratios, cases))
     yield from ["", "## Where AE's time goes", ""]
     yield "Share of the CPU time; `weights` are convolutions and matrix products, the forward pass among them."
     yield ""
@@ -119,8 +120,8 @@ def _times(name: str, batch: str, result: Result, peaks: Result) -> Iterator[str
 
 def _ratios(case: tuple[str, str, Result]) -> str:
     name, batch, result = case
-    last = result.get("ae_to_channels_last")
-    return f"| {name} | {batch} | {written(result['further_class'])} | {written(last) if last else 'not measured'} |"
+    found = [result.get(ratio) for ratio in ("further_class", "ae_to_channels_last", "fine_to_paper")]
+    return f"| {name} | {batch} | {' | '.join(written(one) if one else 'not measured' for one in found)} |"
 
 
 def _where(case: tuple[str, str, Result]) -> str:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import equipoise
+from collector import Hoarding, left_to_the_collector, no_collector
 from equipoise.attributions import merge
 from equipoise.attributions.reading import Attributions
 from equipoise.errors import DataError, LayerError, OptionError, TargetError, UnknownNameError, UnknownOptionError
@@ -141,6 +142,18 @@ def test_a_mended_photo_is_done_when_the_run_is_resumed(photos, network, tmp_pat
     again = run(photos, network, tmp_path / "out", resume=True)
     assert again.failures == []
     same_rows(again, run(photos, network, tmp_path / "other"))
+
+
+def test_what_is_left_over_of_one_photo_costs_no_other(photos, network, tmp_path):
+    with no_collector():
+        found = run(photos, network, tmp_path / "out", method=(Hoarding(),), target="top", batch=1)
+    whole = run(photos, network, tmp_path / "all", method="random", target="top")
+    assert [entry.key for entry in found] == [entry.key for entry in whole]
+
+
+def test_a_run_leaves_nothing_to_the_collector(photos, network, tmp_path):
+    places = iter("ab")
+    assert left_to_the_collector(lambda: run(photos, network, tmp_path / next(places))) == []
 
 
 def test_a_method_that_cannot_explain_the_network_is_left_out(photos, network, tmp_path):

@@ -36,7 +36,7 @@ class Simulated:
     def peak(self):
         return self.size * self.per_photo
 
-    def give_back(self):
+    def clear(self):
         self.given_back += 1
 
     @contextlib.contextmanager

@@ -20,14 +20,20 @@ def test_a_quick_run_measures_every_subject(tmp_path, monkeypatch):
     data = run(tmp_path / "cost.json", monkeypatch, "--only", "efficientnet_lite0")
     assert data["machine"] == measuring.machine()
     found = data["models"]["efficientnet_lite0"]["1"]
-    assert set(found) == {*ae_cost.SUBJECTS, "further_class", "ae_to_channels_last", "where"}
+    assert set(found) == {*ae_cost.SUBJECTS, "further_class", "ae_to_channels_last", "fine_to_paper", "where"}
     assert found["gradient"]["units"]["median"] == 1
-    assert found["ae"]["units"]["runs"] == found["ae_to_channels_last"]["runs"] == 3
+    assert found["ae"]["units"]["runs"] == found["ae_to_channels_last"]["runs"] == found["fine_to_paper"]["runs"] == 3
     assert "no rule" in found["captum LRP"]["fails"]
     memory = data["memory"]["efficientnet_lite0"]["1"]
     assert {name: one["runs"] for name, one in memory.items()} == dict.fromkeys(ae_cost.SUBJECTS, 1) | ae_cost.PEAKS
     assert 0 < found["where"]["share_of_weights"] < 1
-    assert "| efficientnet_lite0 | 1 | gradient, channels last |" in render.page({"ae_cost": data})
+    page = render.page({"ae_cost": data})
+    assert "| efficientnet_lite0 | 1 | gradient, channels last |" in page
+    assert "| efficientnet_lite0 | 1 | ae, fine |" in page
+    ratio = render.written(found["fine_to_paper"])
+    assert any(
+        line.startswith("| efficientnet_lite0 | 1 |") and line.endswith(f"| {ratio} |") for line in page.splitlines()
+    )
 
 
 def test_only_keeps_the_other_networks(tmp_path, monkeypatch):

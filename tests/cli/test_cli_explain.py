@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from collector import Hoarding, no_collector
 from equipoise.plot.words import NARROWEST
 
 KINDS = (".overlay.png", ".heatmap.png", ".safetensors", ".json")
@@ -269,6 +270,23 @@ def test_no_memory_for_one_photo(equipoise, photo, monkeypatch):
     assert status == 2
     assert "b.png: there is not enough memory" in one_line(err)
     assert "1 photo explained" in out
+
+
+def test_what_is_left_over_of_one_photo_costs_no_other(equipoise, photo, monkeypatch):
+    import fake_net
+
+    hoarding = Hoarding()
+    monkeypatch.setattr(
+        fake_net.InputTimesWeight,
+        "attribute",
+        lambda _self, inputs, target=None: hoarding(None, inputs, target).expand_as(inputs)[:, None],
+    )
+    for name in ("in/a.png", "in/b.png", "in/c.png"):
+        photo(name)
+    with no_collector():
+        status, out, err = equipoise("explain", "in", *METHOD, "--json")
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == 3
 
 
 def test_arguments_reach_the_model(equipoise, photo, fakes):

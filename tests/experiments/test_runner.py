@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import colors
+from collector import Hoarding, left_to_the_collector, no_collector
 from colors import PERFECT, UNIFORM
 from equipoise.attributions.sizing import Needs
 from equipoise.errors import DataError, EquipoiseError, OptionError, UnknownNameError
@@ -304,6 +305,23 @@ def test_a_photo_that_memory_does_not_hold_is_named_and_the_others_are_measured(
     assert found == {"perfect": 8, "greedy": 8}
 
 
+def test_what_is_left_over_of_one_photo_costs_no_other(world, tmp_path, make_recipe, monkeypatch):
+    monkeypatch.setattr(colors, "hoarding", Hoarding(), raising=False)
+    recipe = make_recipe(methods=(PERFECT, MethodRun("hoarding", "colors:hoarding")))
+    with no_collector():
+        finished = run(Plan(recipe, tmp_path / "run", world, batch=1))
+    assert finished.problems == []
+    found = Counter(row["method"] for row in finished.rows if row["metric"] == "pointing")
+    assert found == {"perfect": 8, "hoarding": 8}
+
+
+@pytest.mark.parametrize("batch", [1, None])
+def test_a_run_leaves_nothing_to_the_collector(batch, world, tmp_path, make_recipe):
+    recipe = make_recipe(methods=(MethodRun("AE", "ae"), MethodRun("Gradient", "gradient")))
+    places = iter("ab")
+    assert left_to_the_collector(lambda: run(Plan(recipe, tmp_path / next(places), world, batch=batch))) == []
+
+
 @pytest.mark.parametrize("itself", [False, True])
 def test_a_method_that_needs_much_gets_fewer_photos_at_once(itself, world, tmp_path, make_recipe, monkeypatch):
     """However large the batch is that others like; each begins with one, also where a run goes on."""
@@ -337,6 +355,7 @@ import sys, time
 sys.path[:0] = {paths!r}
 import colors
 from pathlib import Path
+from collector import Hoarding, left_to_the_collector, no_collector
 from colors import PERFECT, UNIFORM
 from equipoise.experiments import Column, Plan, Recipe, run
 from equipoise.experiments.protocols.pointing import Pointing
@@ -359,7 +378,7 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_rows(tmp_path, make_reci
     """kill -9 again and again until it is through; then the rows are those of a run that nobody disturbed."""
     world = colors.write_world(tmp_path / "world", count=24)
     expected = run(Plan(make_recipe(columns=(Column("PG", "pointing_game"),)), tmp_path / "calm", world)).rows
-    paths = [str(Path(__file__).parent)]
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     code = SCRIPT.format(paths=paths, output=str(tmp_path / "run"), world=str(world))
     parts = tmp_path / "run/parts"
     kills = 0

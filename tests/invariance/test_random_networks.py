@@ -123,6 +123,8 @@ def check(blocks: list[Pick], end: Pick, methods: list[str]) -> None:
 @example([("concatenation", "narrow().add_"), ("ReLU", "")], ("global max pool", "max of max"), ["ae", "grad_cam"])
 @example([("ReLU", ""), ("selective kernels: a softmax over branches", "stack.sum")], ("3x3 convolution, stride 2", ""),
          ["rap", "agf"])  # fmt: skip
+@example([("selective kernels: a softmax over branches", "stack.sum"), ("sum of three", "a + (b + c)")],
+         ("3x3 convolution, stride 2", ""), ["rap", "rsp", "agf"])  # fmt: skip
 def test_random_networks_in_random_spellings(blocks, end, methods):
     check(blocks, end, methods)
 

@@ -37,8 +37,8 @@ def take_in() -> None:
 def give_back() -> None:
     """Give back what is free, if that was not just done; and what nobody can reach any more.
 
-    The operations and the values of a forward pass know one another, so Python finds only now and then that they are
-    left, and it counts objects where one may hold many megabytes.
+    A network or a library may leave rings of objects, which Python finds only now and then: it counts objects, where
+    one may hold many megabytes.
     """
     with _lock:
         if time.monotonic() - _last[0] < OFTEN:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import functools
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,6 +138,11 @@ class Memory:
             torch.cuda.empty_cache()
         elif sys.platform == "linux" and (trim := c_function("malloc_trim")) is not None:
             trim(0)
+
+    def clear(self) -> None:
+        """The same, and what networks and libraries left in rings of objects, which Python finds only now and then."""
+        gc.collect()
+        self.give_back()
 
 
 _DEFAULTS: Final = {"blocks": 65536, "block": 32 * 2**20, "top": 64 * 2**20}

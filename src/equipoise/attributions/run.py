@@ -178,7 +178,7 @@ def _work(state: _Run, crew: Crew, status: Status) -> None:
         writer.close(task.stop)
         done(Answer(task, 0, (failure,), batch=state.batch))
 
-    def tick() -> None:
+    def tick(dispatch: Dispatch) -> None:
         if dispatch.begun:
             status.begun()
         status.deaths = dispatch.deaths

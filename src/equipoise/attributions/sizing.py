@@ -108,7 +108,7 @@ class Sizing:
         self._limit = max(1, photos // 2)
         self.growing = False
         self.size = self._limit
-        self.memory.give_back()
+        self.memory.clear()
 
     def _judge(self, elements: int) -> None:
         speed = {size: statistics.median(rates[1:]) for size, rates in self._rates.items()}
@@ -190,7 +190,7 @@ class Needs:
                 self._each[method] = replace(need, seconds=seconds)
         self._most = max(self._most, photos * max(one.room for one in self._each.values()))
         if self.memory.spread() > max(LITTLE, SCATTERED * max(self._most, self._kept)):
-            self.memory.give_back()
+            self.memory.clear()
             self._kept = self.memory.spread()  # what is in use
 
 

@@ -270,8 +270,8 @@ class _Work:
         self.failed.append(failure)
         self._writer.fail(failure)
 
-    def _explain(self, reads: list[Read]) -> None:
-        """Photos of one shape, as many at once as memory holds."""
+    def _explain(self, reads: list[Read], *, again: bool = False) -> None:
+        """Photos of one shape, as many at once as memory holds; a single one may be tried twice."""
         elements = sum(read.inputs.numel() for read in reads[:1] if read.inputs is not None)
         self._sizing.begin(len(reads), elements)
         started = time.perf_counter()
@@ -285,6 +285,9 @@ class _Work:
             self._sizing.note(len(reads), time.perf_counter() - started, elements)
             return
         self._sizing.too_large(len(reads))
+        if len(reads) == 1 and not again:  # what held the memory may be gone by now
+            self._explain(reads, again=True)
+            return
         if len(reads) == 1:
             self._fail(reads[0], "", "there is not enough memory to explain it")
             return

@@ -113,8 +113,10 @@ class Together:
             name, said = one_line(file.path), one_line(error)
             return said if said.startswith(name) else f"{name}: {said}"
 
-    def _of_group(self, group: Sequence[Shown]) -> Iterator[tuple[PhotoFile, dict[str, Explanation]]]:
-        """Photos of one shape, as many at once as memory holds."""
+    def _of_group(
+        self, group: Sequence[Shown], *, again: bool = False
+    ) -> Iterator[tuple[PhotoFile, dict[str, Explanation]]]:
+        """Photos of one shape, as many at once as memory holds; a single one may be tried twice."""
         elements = group[0].inputs.numel()
         if self._sizing is not None:
             self._sizing.begin(len(group), elements)
@@ -133,6 +135,9 @@ class Together:
             return
         if self._sizing is not None:
             self._sizing.too_large(len(group))
+        if len(group) == 1 and not again:  # what held the memory may be gone by now
+            yield from self._of_group(group, again=True)
+            return
         if len(group) == 1:
             self.console.trouble(f"{one_line(group[0].file.path)}: there is not enough memory to explain it")
             yield group[0].file, {}

@@ -15,25 +15,24 @@ def channel_axis(value: Value) -> int:
 
     Networks such as MambaOut keep their maps channels last; there it is the last axis.
     """
-    seen: set[Value] = set()
+    return _channels_of(value, set())
 
-    def find(current: Value) -> int:
-        call = current.producer or current.maker
-        if call is None or current in seen or len(current.shape) < 2:
-            return 1
-        seen.add(current)
-        if call.kind is OpKind.LINEAR:
-            return len(current.shape) - 1 if call.name == "linear" else 1
-        if call.name in _WRITING and len(call.inputs[0].shape) == len(current.shape):
-            return find(call.inputs[0])
-        if call.kind is OpKind.VIEW and len(call.inputs) == 1 and not call.inputs[0].discrete:
-            return _moved(call, current, find(call.inputs[0]))
-        if call.inputs and len(call.inputs) == 1 and len(call.inputs[0].shape) != len(current.shape):
-            return _moved(call, current, find(call.inputs[0]))  # a mean or a maximum over some axes
-        alike = [source for source in call.inputs if len(source.shape) == len(current.shape) and not source.discrete]
-        return find(max(alike, key=lambda source: torch.Size(source.shape).numel())) if alike else 1
 
-    return find(value)
+def _channels_of(value: Value, seen: set[Value]) -> int:
+    call = value.producer or value.maker
+    if call is None or value in seen or len(value.shape) < 2:
+        return 1
+    seen.add(value)
+    if call.kind is OpKind.LINEAR:
+        return len(value.shape) - 1 if call.name == "linear" else 1
+    if call.name in _WRITING and len(call.inputs[0].shape) == len(value.shape):
+        return _channels_of(call.inputs[0], seen)
+    if call.kind is OpKind.VIEW and len(call.inputs) == 1 and not call.inputs[0].discrete:
+        return _moved(call, value, _channels_of(call.inputs[0], seen))
+    if call.inputs and len(call.inputs) == 1 and len(call.inputs[0].shape) != len(value.shape):
+        return _moved(call, value, _channels_of(call.inputs[0], seen))  # a mean or a maximum over some axes
+    alike = [source for source in call.inputs if len(source.shape) == len(value.shape) and not source.discrete]
+    return _channels_of(max(alike, key=lambda source: torch.Size(source.shape).numel()), seen) if alike else 1
 
 
 def _moved(call: OpCall, value: Value, axis: int) -> int:

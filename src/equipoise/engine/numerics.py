@@ -46,6 +46,19 @@ def without_rounding(x: Tensor, n: int) -> Tensor:
     return x * (size > over_samples(least, size.unsqueeze(0))[0])
 
 
+def without_residue(C: Tensor, n: int) -> Tensor:
+    """``C`` ``(k, m, ...)``, zero where an entry changes nothing when it is added to its sample's largest.
+
+    Where contributions cancel, the order in which they were added decides whether zero is left or almost zero; what
+    counts the entries that relevance reached must not depend on that.
+    """
+    if C.numel() == 0:
+        return C
+    size = C.abs()
+    least = torch.finfo(C.dtype).eps / 2 * per_sample(size, n).amax(-1)
+    return C * (size > over_samples(least, size))
+
+
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype relevance is kept in: float64 stays, everything narrower becomes float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -224,6 +224,7 @@ class Trace:
         recorded: Every operation on the signal as it was called, in order.
         barriers: Values that no canonical call may reach across, since relevance starts or ends there.
         twins: For values whose images do not come first, those of the canonical tape in which they do.
+        written: Every call that it ever had, those included that others took the place of.
         mixed: Values that mix images or hold some of them only, and the calls that made them.
         module_outputs: What each module returned last, by dotted name.
         n: Number of images.
@@ -238,9 +239,42 @@ class Trace:
     recorded: list[OpCall] = field(default_factory=list)
     barriers: set[Value] = field(default_factory=set)
     twins: dict[Value, Value] = field(default_factory=dict)
+    written: set[OpCall] = field(default_factory=set)
     mixed: dict[Value, OpCall] = field(default_factory=dict)
     dense: bool = False
     output: Value = field(init=False)
+
+    def __del__(self) -> None:
+        """Undo what its calls and values hold of one another, so that all of it goes now.
+
+        Python finds such rings only now and then, and goes by the number of objects, where one may hold many megabytes.
+        """
+        pending = [*self.recorded, *self.written]
+        while pending:
+            call = pending.pop()
+            pending += call.members
+            for value in (*call.outputs, *call.inputs):
+                pending += {one for one in (value.producer, value.maker) if one is not None and one is not call}
+                value.producer = value.maker = value.tensor = None
+
+    def copied(self) -> tuple[Trace, dict[Value, Value]]:
+        """Another tape of the same pass, as it was recorded, and its values by those of this one; data are shared."""
+        own: dict[Value, Value] = {self.input: replace(self.input)}
+
+        def change(item: Any) -> Any:
+            return own[item] if isinstance(item, Value) else item
+
+        found = Trace(self.n, self.names, own[self.input], dense=self.dense)
+        for call in self.recorded:
+            args, kwargs = map_nested(call.args, change), map_nested(call.kwargs, change)
+            new = replace(call, args=args, kwargs=kwargs, inputs=tuple(own[value] for value in call.inputs))
+            new.outputs = tuple(replace(value, producer=new, maker=new) for value in call.outputs)
+            own.update(zip(call.outputs, new.outputs, strict=True))
+            found.recorded.append(new)
+        found.module_outputs = {name: own[value] for name, value in self.module_outputs.items()}
+        found.barriers = {own[value] for value in self.barriers}
+        found.output = own[self.output]
+        return found, own
 
     @property
     def logits(self) -> Tensor:

@@ -39,7 +39,7 @@ class Dispatch:
         tasks: What is to be done, in order; asked for as it is needed, so its length may follow from what was seen.
         done: Told each answer.
         lost: Told each task of one item that killed its workers, and why.
-        tick: Called between events.
+        tick: Called between events, with this.
         stopped: Whether to end early.
         pause: Seconds between two ticks at most.
     """
@@ -48,7 +48,7 @@ class Dispatch:
     tasks: Iterator[Any]
     done: Callable[[Any], None]
     lost: Callable[[Any, str], None]
-    tick: Callable[[], None] = lambda: None
+    tick: Callable[[Dispatch], None] = lambda _dispatch: None
     stopped: Callable[[], bool] = lambda: False
     pause: float = 0.5
     deaths: int = 0
@@ -76,7 +76,7 @@ class Dispatch:
             while self._starting or self._working or self._assign():
                 for event in self.crew.wait(self.pause):
                     self._on(event)
-                self.tick()
+                self.tick(self)
                 if self.stopped():
                     if not asked:
                         self.crew.stop()
@@ -108,7 +108,7 @@ class Dispatch:
             self._working[member] = task
             if not self.begun:
                 self.begun = True
-                self.tick()  # the clock of a run starts before its first task
+                self.tick(self)  # the clock of a run starts before its first task
             following = self._next()
             if following is not None:
                 self._reserved[member] = following

@@ -56,7 +56,13 @@ def source_of(method: str) -> str:
     if not is_reference(method):
         return METHODS.canonical(method)
     function = resolve(method)
-    file = inspect.getsourcefile(inspect.unwrap(function)) if callable(function) else None
+    function = inspect.unwrap(function) if callable(function) else None
+    if function is not None and not (inspect.isroutine(function) or inspect.isclass(function)):
+        function = type(function)  # an object that is called: what it does stands in its class
+    try:
+        file = None if function is None else inspect.getsourcefile(function)
+    except TypeError:  # one of Python's own
+        file = None
     if file is None:
         raise OptionError(f"{method!r} is no function that can be found in a file")
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -49,13 +49,17 @@ class SquareMethod(CaptumMethod):
     def one(self, attr: Any, scores: ImageScore, image: Tensor) -> Tensor:
         """See `CaptumMethod`; ``(1, 1, *space)``."""
         image = image.detach()
-        found: Tensor = self.explainer(attr, scores).attribute(
-            image,
-            baselines=baseline_like(self.baseline, image).contiguous(),
-            feature_mask=squares(image, self.grid),
-            n_samples=self.samples,
-            perturbations_per_eval=self.chunk,
-        )
+        explainer = self.explainer(attr, scores)
+        try:
+            found: Tensor = explainer.attribute(
+                image,
+                baselines=baseline_like(self.baseline, image).contiguous(),
+                feature_mask=squares(image, self.grid),
+                n_samples=self.samples,
+                perturbations_per_eval=self.chunk,
+            )
+        finally:
+            vars(explainer).clear()  # KernelShap holds itself, and with it the network and the images
         return found[:, :1]
 
 

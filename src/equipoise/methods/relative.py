@@ -181,7 +181,7 @@ class RSP(_ToThePixels):
             {
                 **STRUCTURE,
                 **(exact if self.reference else {}),
-                OpKind.LINEAR: RelativeSection(flat_kernel=self.reference),
+                OpKind.LINEAR: RelativeSection(flat_kernel=self.reference, exact=self.reference),
             },
             (Special(OpKind.LINEAR, reads_pixels, ZBox(self.bounds)),),
         )

@@ -12,7 +12,6 @@ Softmax does not see a constant added to all logits, so no map may either. Three
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -94,17 +93,15 @@ def unsquashed(trace: Trace, target: Target = None) -> tuple[Trace, list[str]]:
     if not squashing or reads_output(target):
         return trace, []
     last = squashing[-1]
-    plain = copy.copy(trace)
-    plain.recorded = list(trace.recorded)
-    value = chain[last][0].inputs[0]
+    plain, own = trace.copied()
+    value = own[chain[last][0].inputs[0]]
     for call, _ in reversed(chain[:last]):  # views that stand among the squashings are asked again
         if not is_squashing(call):
-            new = replace(call.reading({call.inputs[0]: value}))
+            new = call.reading({call.inputs[0]: value})
             new.outputs = tuple(replace(output, producer=new, maker=new, tensor=None) for output in call.outputs)
             plain.recorded.append(new)
             value = new.outputs[0]
     plain.output = value
-    plain.barriers = set(trace.barriers)
     canonicalize(plain)
     names = " and ".join(dict.fromkeys(chain[depth][0].name for depth in reversed(squashing)))
     return plain, [f"the network ends in {names}; what is explained is the score before it"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums, without_rounding
+from equipoise.engine.numerics import over_samples, per_sample, rows_per_image, sums, without_residue, without_rounding
 from equipoise.engine.operations import OpKind
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Rule, Step
@@ -150,6 +150,7 @@ class GuidedFactorization:
         x = x if self.exact else without_rounding(x, n)
         gradient = layer.adjoint(arrived.gradient)
         C = x.abs() * self._shared(cam, layer, layer(x.abs(), layer.weight.abs()))
+        C = C if self.exact else without_residue(C, n)
         if layer.geometry is None:
             value = self._dense(step, x, gradient, C, n)
         elif layer.pointwise:

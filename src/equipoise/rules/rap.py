@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums, without_rounding
+from equipoise.engine.numerics import over_samples, safe_divide, shift_to, sums, without_residue, without_rounding
 from equipoise.engine.relevance import Relevance, only
 from equipoise.engine.rule import Step
 from equipoise.rules.layered import Layered, layer_of, may_be_negative
@@ -47,7 +47,7 @@ class RelativeAttribution(Layered):
         C = self._half(x.clamp(min=0), layer, layer.weight, R)
         if may_be_negative(x, layer):
             C = C + self._half((-x).clamp(min=0), layer, -layer.weight, R)
-        return shift_to(C, sums(R, n), n)
+        return shift_to(C if self.exact else without_residue(C, n), sums(R, n), n)
 
     def _half(self, x: Tensor, layer: LinearMap, weight: Tensor, R: Tensor) -> Tensor:
         up, down = weight.clamp(min=0), (-weight).clamp(min=0)

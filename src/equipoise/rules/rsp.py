@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from equipoise.engine.linear_map import LinearMap
-from equipoise.engine.numerics import rows_per_image, safe_divide, shift_to, sums
+from equipoise.engine.numerics import rows_per_image, safe_divide, shift_to, sums, without_residue
 from equipoise.rules.layered import Layered
 
 
@@ -29,10 +29,12 @@ class RelativeSection(Layered):
 
     Attributes:
         flat_kernel: Whether a kernel of height 1 and any width counts as 1x1, as in the authors' code.
+        exact: Whether a neuron counts as reached however little reaches it, as there; else rounding does not count.
     """
 
     fold: bool = False
     flat_kernel: bool = False
+    exact: bool = False
     in_portions: ClassVar[bool] = False  # the shift is over the whole image
 
     def equation(self, x: Tensor, layer: LinearMap, bias: Tensor, R: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ class RelativeSection(Layered):
         C = torch.stack(rows)
         if layer.pointwise or (self.flat_kernel and layer.kernel[:1] == (1,)):
             return C
-        return shift_to(2 * C, sums(R, n), n)
+        return shift_to(2 * (C if self.exact else without_residue(C, n)), sums(R, n), n)
 
     def _one(self, x: Tensor, layer: LinearMap, R: Tensor) -> Tensor:
         x = x.clamp(min=0)

@@ -41,6 +41,7 @@ class Tape:
     def set(self, calls: Iterable[OpCall]) -> None:
         """Put other calls in place of all."""
         self.calls = list(calls)
+        self.trace.written.update(self.calls)
         self.kinds = {call.kind for call in self.calls}
         self.names = {call.name for call in self.calls}
         readers: dict[Value, list[OpCall]] = {}
@@ -192,19 +193,18 @@ def joined(call: OpCall, members: Sequence[OpCall], entries: Sequence[Value], op
 
 def members_between(value: Value, entries: Iterable[Value]) -> list[OpCall]:
     """The calls that make ``value`` from ``entries``, in order; constants are no entries."""
-    ends = set(entries)
     found: dict[OpCall, None] = {}
-
-    def visit(current: Value) -> None:
-        call = current.producer
-        if current in ends or call is None or call in found:
-            return
-        for source in call.inputs:
-            visit(source)
-        found[call] = None
-
-    visit(value)
+    _visit(value, set(entries), found)
     return list(found)
+
+
+def _visit(value: Value, ends: set[Value], found: dict[OpCall, None]) -> None:
+    call = value.producer
+    if value in ends or call is None or call in found:
+        return
+    for source in call.inputs:
+        _visit(source, ends, found)
+    found[call] = None
 
 
 def through_identity(value: Value) -> Value:

@@ -111,7 +111,7 @@ class Measuring:
         bucket.clear()
         return count
 
-    def _sized(self, units: Sequence[Waiting]) -> None:
+    def _sized(self, units: Sequence[Waiting], *, again: bool = False) -> None:
         shown = self.protocol.shown(units[0].prepared, self.bench)
         elements = 1 if shown is None else shown.numel()
         self.sizing.begin(len(units), elements)
@@ -126,6 +126,9 @@ class Measuring:
             self.sizing.note(len(units), time.perf_counter() - started, elements)
             return
         self.sizing.too_large(len(units))
+        if len(units) == 1 and not again:  # what held the memory may be gone by now
+            self._sized(units, again=True)
+            return
         if len(units) == 1:
             self.too_large(units[0].unit)
             return
