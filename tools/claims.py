@@ -34,7 +34,6 @@ TABLES: Final = {
 }  # fmt: skip
 FIG10: Final = ("fig10", "fig10-mobilenet_v2", "fig10-vgg16")
 FIG9: Final = ("fig9", "fig9-efficientnet_lite0", "fig9-mobilenet_v2", "fig9-vgg16")
-PLANTED: Final = ("planted", "planted-efficientnet_lite0", "planted-mobilenet_v2")
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def page(run: Path, pictures: Iterable[str]) -> str:
     shown = "\n\n".join(f"![{name}]({name})" for name in pictures)
     command = f"Made by `{again(record)}`."
     told = run / "measured.txt"  # of a run that went on with what another machine had begun
-    device = "the CPU" if record["device"] == "cpu" else record["device"]
+    device = "the CPU" if record["device"] == "cpu" else f"one {record['device']}"
     where = told.read_text(encoding="utf-8").strip() if told.exists() else f"with {versions}, on {device}"
     measured = f"Measured {where}. Protocol: `{record['protocol']}`."
     text = (run / "table.md").read_text(encoding="utf-8").rstrip()

@@ -51,16 +51,24 @@ def means(page: str = "scenes") -> Table:
     return found
 
 
+ALMOST_ALL: Final = 0.8
+"""Of the methods that any network has: a network counts that was asked by so many, so that means are over the same."""
+
+
 def over_networks(kind: str, column: str) -> Mapping[str, float]:
-    """Of each method the mean over the networks that pages of this kind have, of each network by most images."""
+    """Of each method the mean over the networks that almost all methods were measured on, of each by most images."""
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for page in sorted(RESULTS.glob(f"{kind}*.md")):
         for network, one in tables(page.stem).items():
+            known = found.setdefault(network, {})
             for method, value in one[column].items():
-                known = found.setdefault(method, {})
-                if not math.isnan(value) and one["n"][method] > known.get(network, (0.0, value))[0]:
-                    known[network] = one["n"][method], value
-    return {method: sum(value for _, value in known.values()) / len(known) for method, known in found.items() if known}
+                if not math.isnan(value) and one["n"][method] > known.get(method, (0.0, value))[0]:
+                    known[method] = one["n"][method], value
+    most = max(map(len, found.values()), default=0)
+    counted = [known for known in found.values() if len(known) >= ALMOST_ALL * most]
+    methods = dict.fromkeys(method for known in counted for method in known)
+    each = {method: [known[method][1] for known in counted if method in known] for method in methods}
+    return {method: sum(values) / len(values) for method, values in each.items()}
 
 
 def _link(label: str) -> str:

@@ -126,6 +126,12 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def device_name(device: str | torch.device | None) -> str:
+    """A device as its maker calls it: ``NVIDIA H200``; the processor is ``cpu``."""
+    found = torch.device("cpu" if device is None else device)
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else str(found)
+
+
 def method_options(method: str) -> dict[str, Any]:
     """The options that a method of `METHODS` takes, with their defaults; ``None`` where one has to be given.
 

@@ -80,6 +80,10 @@ def test_a_network_counts_once_by_the_page_of_most_images(tmp_path, monkeypatch)
         (tmp_path / f"planted-{name}.md").write_text("# Planted\n\n" + page.format(*cells))
     monkeypatch.setattr(trust, "RESULTS", tmp_path)
     assert trust.over_networks("planted", "energy") == pytest.approx({"AE": 0.6, "RISE": 0.3})
+    rows = "| RISE | 4 | 0.4 |"
+    alone = (tmp_path / "planted-two.md").read_text().replace(rows + "\n", "")
+    (tmp_path / "planted-two.md").write_text(alone)  # a mean of it with the other network would be over other methods
+    assert trust.over_networks("planted", "energy") == pytest.approx({"AE": 0.5, "RISE": 0.2})
 
 
 @pytest.mark.parametrize("name", WITH_PAGE)

@@ -16,6 +16,7 @@ import torch
 import colors
 from collector import Hoarding, left_to_the_collector, no_collector
 from colors import PERFECT, UNIFORM
+from equipoise import records
 from equipoise.attributions.sizing import Needs
 from equipoise.errors import DataError, EquipoiseError, OptionError, UnknownNameError
 from equipoise.experiments import Column, MethodRun, Observer, Plan, run
@@ -60,6 +61,13 @@ def test_what_is_assumed_of_a_network_is_said_once(world, tmp_path, make_recipe,
     assert len(assumed) == 2
     assert "preprocess" in assumed[0]
     assert [line for line in told.lines if line in assumed] == assumed
+
+
+def test_a_run_says_on_what_it_was_made(world, tmp_path, make_recipe, monkeypatch):
+    run(Plan(make_recipe(), tmp_path / "run", world, limit=1))
+    assert json.loads((tmp_path / "run/run.json").read_text())["device"] == "cpu"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Accelerator {device.index}")
+    assert records.device_name("cuda:1") == "Accelerator 1"
 
 
 def test_two_runs_give_equal_numbers(world, tmp_path, make_recipe):

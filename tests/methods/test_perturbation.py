@@ -12,10 +12,13 @@ from torch import nn
 
 import equipoise
 from equipoise.errors import OptionError
+from equipoise.methods import evaluate
 from equipoise.methods.evaluate import Progress
 from equipoise.methods.extremal import Blur, SmoothMask, gaussian_blur
 from equipoise.methods.masks import RandomMasks, Windows
+from equipoise.records import method_options
 from helpers import NETWORKS, Plain, Residual, make, relative_error
+from registered import CHEAP
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -150,6 +153,39 @@ FEWER = {
     "lime": {"samples": 20, "grid": 2, "penalty": 1e-4},
     "kernel_shap": {"samples": 20, "grid": 2},
 }
+
+
+WITH_CHUNK = [name for name in equipoise.METHODS.names() if "chunk" in method_options(name)]
+
+
+@pytest.mark.parametrize("method", WITH_CHUNK)
+def test_fewer_large_images_go_together(method, monkeypatch):
+    """As much memory as the same number of usual ones; the result is the same."""
+
+    class Counting(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body, self.sizes = body, []
+
+        def forward(self, x):
+            self.sizes.append(len(x))
+            return self.body(x)
+
+    body, x = make(Plain, n=1)
+    model, options = Counting(body), {**CHEAP.get(method, {}), "chunk": 8}
+    expected = equipoise.attribute(model, x, 1, method=method, **options)
+    before = max(model.sizes)
+    model.sizes.clear()
+    monkeypatch.setattr(evaluate, "USUAL", -(-x[0, 0].numel() // 4))
+    assert relative_error(equipoise.attribute(model, x, 1, method=method, **options), expected) < 1e-6
+    assert max(model.sizes) == min(before, 2)
+    assert before > 2 or method in {"random", "extremal_perturbation"}  # one pass, or one for each target
+
+
+def test_no_more_small_images_go_together():
+    sides = {16: 64, 224: 64, 225: 63, 448: 16, 5000: 1}
+    assert {side: evaluate.at_once(64, torch.zeros(()).expand(2, 3, side, side)) for side in sides} == sides
+    assert evaluate.at_once(64, torch.zeros(()).expand(1, 1, 64, 64, 64)) == 12
 
 
 @pytest.mark.parametrize(

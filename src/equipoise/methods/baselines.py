@@ -27,7 +27,7 @@ class Random(ManyPasses):
     Args:
         model: Any network in eval mode; one forward pass finds the classes.
         seed: Another seed, other numbers.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels.
 
     References:
         Adebayo et al. 2018 (*Sanity checks for saliency maps*): a map must be compared with one that cannot know.

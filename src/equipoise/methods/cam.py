@@ -171,7 +171,8 @@ class ScoreCam(ManyPasses):
         layer: The module at whose output the map is read; ``None`` finds the last spatial map. Of several
             the mean of their maps is given.
         interpolate: ``False`` returns the map as computed, ``(n, 1, *positions)``.
-        chunk: How many images pass the network at once; one forward pass per channel.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels;
+            one forward pass per channel.
 
     Raises:
         LayerError: If ``layer`` is no module, or has no spatial map, or one of a crop of the image alone.

@@ -56,7 +56,7 @@ class CaptumMethod(ManyPasses):
 
     Args:
         model: Any network in eval mode; it is not changed.
-        chunk: How many images pass the network at once, where captum can be told.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels, where captum can be told.
 
     Raises:
         MissingPackageError: If captum, or what it needs for this method, is not installed.

@@ -82,7 +82,8 @@ class Lime(SquareMethod):
             matter less get 0.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
-        chunk: How many images pass the network at once; halved by itself when memory runs out.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels;
+            halved by itself when memory runs out.
 
     Raises:
         MissingPackageError: If captum or scikit-learn is not installed.
@@ -135,7 +136,8 @@ class KernelShap(SquareMethod):
         samples: How many covered images; one forward pass each.
         baseline: What covers: a number, or a tensor that broadcasts over ``(1, c, h, w)``.
         seed: Of the choice of squares.
-        chunk: How many images pass the network at once; halved by itself when memory runs out.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels;
+            halved by itself when memory runs out.
 
     Raises:
         MissingPackageError: If captum or scikit-learn is not installed.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from equipoise.errors import OptionError, UnsupportedModelError, UntracedTensorE
 from equipoise.methods.base import Method
 from equipoise.methods.targets import Deferred, Target, Targets, resolve_targets
 
+USUAL: Final = 224 * 224
+"""Positions of the images that ``chunk`` is said of."""
+
 _LOG = logging.getLogger("equipoise")
 _WORTH_SHOWING = 2.0  # seconds
 
@@ -40,7 +44,8 @@ class ManyPasses(Method):
 
     Args:
         model: Any network in eval mode that torch can differentiate; it is not changed.
-        chunk: How many images pass the network at once; halved by itself when memory runs out.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels;
+            halved by itself when memory runs out.
 
     Raises:
         OptionError: If ``chunk`` is no positive whole number.
@@ -62,6 +67,11 @@ class ManyPasses(Method):
         return batch.targets, self.explain(batch)
 
 
+def at_once(chunk: int, images: Tensor) -> int:
+    """How many of these images ``(n, c, *space)`` take the memory of ``chunk`` of the usual size; at most that."""
+    return max(1, chunk * USUAL // max(USUAL, math.prod(images.shape[2:])))
+
+
 class Batch:
     """One batch being explained.
 
@@ -77,7 +87,7 @@ class Batch:
         self.model = python_module(method.model)
         check_model(self.model)
         self.output = method.output
-        self.chunk = method.chunk
+        self.chunk = at_once(method.chunk, inputs)
         self.name = type(method).__name__
         self.image = inputs.detach().clone()
         self.dtype = working_dtype(inputs.dtype)

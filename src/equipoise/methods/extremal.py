@@ -39,7 +39,7 @@ class ExtremalPerturbation(ManyPasses):
         model: Any network in eval mode that torch can differentiate; it is not changed.
         area: Which part of the image the mask may keep, or several; the masks are then averaged.
         steps: Of the descent; the authors take 800. Each is one forward and one backward pass.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels.
 
     Raises:
         OptionError: If an area is not between 0 and 1.

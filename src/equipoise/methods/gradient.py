@@ -97,7 +97,7 @@ class SmoothGrad(ManyPasses):
         samples: How many noisy copies.
         noise: Standard deviation of the noise, as a part of the image's range (highest minus lowest value).
         seed: Of the noise, which is the same for every image of a batch; torch's own random state is not touched.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels.
 
     Raises:
         OptionError: If a number is out of range.
@@ -158,7 +158,7 @@ class IntegratedGradients(ManyPasses):
         profile: Both are captum's: zero baseline, 50 Gauss-Legendre nodes.
         steps: Number of nodes.
         baseline: A number, or a tensor that broadcasts over ``(n, c, h, w)``.
-        chunk: How many images pass the network at once.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels.
 
     Raises:
         OptionError: If a number is out of range, or the baseline does not fit the images.

@@ -28,7 +28,8 @@ class Occlusion(ManyPasses):
         window: Side of the window in pixels; ``None``: a seventh of each side of the image.
         stride: Step from window to window, at most ``window``; ``None``: half the window.
         fill: What covers: a number, or a tensor that broadcasts over ``(n, c, h, w)``.
-        chunk: How many images pass the network at once; one forward pass per window.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels;
+            one forward pass per window.
 
     Raises:
         OptionError: If a number is out of range.
@@ -91,7 +92,7 @@ class Rise(ManyPasses):
             logits is taken as it is.
         seed: Of the masks, which are the same for every image of a batch; torch's own random state is
             not touched.
-        chunk: How many images pass the network at once; one forward pass per mask.
+        chunk: How many images pass the network at once, fewer of more than 224 x 224 pixels; one forward pass per mask.
 
     Raises:
         OptionError: If a number is out of range.

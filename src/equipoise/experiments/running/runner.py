@@ -428,7 +428,7 @@ class Runner:
             "problems": self.problems,
             "seconds": round(seconds, 1),
             "threads": torch.get_num_threads(),
-            "device": self.plan.device or "cpu",
+            "device": records.device_name(self.plan.device),
             "versions": records.versions(),
         }
         records.write_atomically(store.folder / "run.json", (records.to_json(record) + "\n").encode())
