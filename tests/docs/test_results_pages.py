@@ -16,7 +16,7 @@ from equipoise.experiments.protocols.planted import Planted
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 CHECKS = json.loads((RESULTS / "checks.json").read_text(encoding="utf-8"))
-LONG = {page for page in CHECKS if page.startswith("difull")}  # each cell passes the network on its own
+LONG = {page for page in CHECKS if page.startswith("difull")} | {"dipart-vgg16"}  # a network for each cell, or a minute
 
 
 def protocol_of(check):

@@ -155,6 +155,18 @@ def test_what_could_not_be_tested_is_neither_bold_nor_in_the_way(recipe, value):
     assert not entries(three, "C", "L", rows)["PG"].best
 
 
+@pytest.mark.parametrize(("images", "bold"), [(5, False), (6, False), (7, True), (12, True)])
+def test_a_method_of_too_few_images_to_be_told_from_the_best_is_not_its_equal(images, bold, recipe):
+    """Two methods are tested against the best: at 6 images no outcome is significant, 2 / 2 ** 6 twice."""
+    three = dataclasses.replace(recipe, methods=(*recipe.methods, MethodRun("C", "eb")))
+    rows = [*MANY, *(one | {"method": "C"} for one in MANY if one["method"] == "A" and one["unit"] in FIRST[:images])]
+    assert entries(three, "A", "L", rows)["PG"].best
+    assert entries(three, "C", "L", rows)["PG"].best is bold
+
+
+FIRST = [f"photo{index}" for index in range(12)]
+
+
 def test_a_method_stands_beside_the_reference(recipe):
     found = entries(recipe, "B", "L", MANY)
     assert all(entry.to_reference is None for entry in entries(recipe, "A", "L", MANY).values())

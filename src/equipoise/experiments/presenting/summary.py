@@ -45,7 +45,7 @@ class TableNumber:
         column: The column's label.
         ours: The estimate.
         paper: The paper's number; ``None`` if it has none.
-        best: Whether it is not significantly worse than the best of its column, while another one is.
+        best: Whether it is not significantly worse than the best of its column, as it could be, while another one is.
         to_reference: Beside the reference; ``None``: it is the reference, or there is none.
         alike: Whether the paper's number is of this network's architecture; else it is for orientation.
     """
@@ -251,11 +251,16 @@ class _Cells:
             yield (self.cells[label].less(self.cells[other]) for label, other in pairs)
 
     def entries(self, to_reference: Sequence[float], to_best: Sequence[float]) -> dict[str, TableNumber]:
-        """The numbers of each method, with the corrected p of `tested`."""
+        """The numbers of each method, with the corrected p of `tested`.
+
+        Where a method has so few images that no outcome would be significant, nothing tells it from the best or shows
+        that it is as good.
+        """
         best = self.best()
         tested = dict(zip(self._others(best), to_best, strict=True))
         worse = any(p < SIGNIFICANT for p in tested.values())
-        equals = {best, *(label for label, p in tested.items() if p >= SIGNIFICANT)}
+        told = {label for label in tested if 2.0 ** (1 - self.ours[label].images) * len(tested) < SIGNIFICANT}
+        equals = {best, *(label for label, p in tested.items() if p >= SIGNIFICANT and label in told)}
         ps = dict(zip(self.differences, to_reference, strict=True))
         return {
             label: TableNumber(
