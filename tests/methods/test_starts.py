@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -189,3 +191,31 @@ def test_contrastive_lrp_says_that_one_class_has_no_contrast():
     with pytest.raises(TargetError, match="none is left"):
         equipoise.attribute(network("linear"), images(), ClassGroup(tuple(range(CLASSES))), method="contrastive_lrp")
     assert equipoise.attribute(one_logit(), x, 0, method="contrastive_lrp", variant="clrp2").abs().sum() > 0
+
+
+class Ending(nn.Module):
+    """A network whose scores an end makes probabilities of."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.body, self.end = network("linear"), end
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.body(x))
+
+
+@pytest.mark.parametrize("method", ["ae", "grad_cam"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda y: y.t().softmax(0).t(),
+        lambda y: y.t().log_softmax(0).t(),
+        lambda y: y.t().sigmoid().t(),
+        lambda y: y[:, :, None].movedim(1, 0).softmax(0).movedim(0, 1)[:, :, 0],
+    ],
+    ids=["softmax", "log_softmax", "sigmoid", "an axis more"],
+)
+def test_a_squashing_of_moved_scores_is_left_out_too(end, method):
+    x = images()
+    expected = equipoise.attribute(network("linear"), x, 1, method=method)
+    torch.testing.assert_close(equipoise.attribute(Ending(end).eval(), x, 1, method=method), expected)

@@ -257,8 +257,8 @@ class Trace:
                 pending += {one for one in (value.producer, value.maker) if one is not None and one is not call}
                 value.producer = value.maker = value.tensor = None
 
-    def copied(self) -> tuple[Trace, dict[Value, Value]]:
-        """Another tape of the same pass, as it was recorded, and its values by those of this one; data are shared."""
+    def copied(self) -> Trace:
+        """Another tape of the same pass as it was recorded, with calls and values of its own; the data are shared."""
         own: dict[Value, Value] = {self.input: replace(self.input)}
 
         def change(item: Any) -> Any:
@@ -274,7 +274,7 @@ class Trace:
         found.module_outputs = {name: own[value] for name, value in self.module_outputs.items()}
         found.barriers = {own[value] for value in self.barriers}
         found.output = own[self.output]
-        return found, own
+        return found
 
     @property
     def logits(self) -> Tensor:

@@ -88,13 +88,14 @@ def unsquashed(trace: Trace, target: Target = None) -> tuple[Trace, list[str]]:
     """
     if isinstance(target, Deferred):
         target = target.ask(trace.logits)
-    chain = _tail(trace.output, lambda call: is_squashing(call) or call.kind in (OpKind.VIEW, OpKind.IDENTITY))
-    squashing = [depth for depth, (call, _) in enumerate(chain) if is_squashing(call)]
-    if not squashing or reads_output(target):
+    if reads_output(target) or not any(is_squashing(call) for call, _ in _tail(trace.output, _squashes_or_moves)):
         return trace, []
+    plain = trace.copied()
+    canonicalize(plain)
+    chain = _tail(plain.output, _squashes_or_moves)
+    squashing = [depth for depth, (call, _) in enumerate(chain) if is_squashing(call)]
     last = squashing[-1]
-    plain, own = trace.copied()
-    value = own[chain[last][0].inputs[0]]
+    value = chain[last][0].inputs[0]
     for call, _ in reversed(chain[:last]):  # views that stand among the squashings are asked again
         if not is_squashing(call):
             new = call.reading({call.inputs[0]: value})
@@ -105,6 +106,10 @@ def unsquashed(trace: Trace, target: Target = None) -> tuple[Trace, list[str]]:
     canonicalize(plain)
     names = " and ".join(dict.fromkeys(chain[depth][0].name for depth in reversed(squashing)))
     return plain, [f"the network ends in {names}; what is explained is the score before it"]
+
+
+def _squashes_or_moves(call: OpCall) -> bool:
+    return is_squashing(call) or call.kind in (OpKind.VIEW, OpKind.IDENTITY)
 
 
 def reads_output(target: Target) -> bool:

@@ -259,7 +259,8 @@ class _Cells:
         best = self.best()
         tested = dict(zip(self._others(best), to_best, strict=True))
         worse = any(p < SIGNIFICANT for p in tested.values())
-        told = {label for label in tested if 2.0 ** (1 - self.ours[label].images) * len(tested) < SIGNIFICANT}
+        most = self.ours[best].images if best is not None else 0
+        told = {one for one in tested if 2.0 ** (1 - min(most, self.ours[one].images)) * len(tested) < SIGNIFICANT}
         equals = {best, *(label for label, p in tested.items() if p >= SIGNIFICANT and label in told)}
         ps = dict(zip(self.differences, to_reference, strict=True))
         return {
